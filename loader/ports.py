@@ -1,0 +1,111 @@
+"""What the loader needs from the world. Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and
+the method's name is the name of its crash point (`loader.<method>`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from contracts.ledger import Fence, TopicOffset
+from contracts.table import TableSchema
+from loader.core.plan import CommitPlan, Record, StagedLoad, TargetTable
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def sleep(self, pause: timedelta) -> None: ...
+
+
+class Membership(Protocol):
+    """The loaders' consumer group on `progress`: Kafka elects who owns which shard."""
+
+    def poll(self, timeout: timedelta) -> frozenset[int]:
+        """The shards assigned to this process now. Must be called at least every few seconds, or the group gives them away."""
+
+    def mirror(self, next_offsets: Mapping[str, int], watermark: str) -> None:
+        """Commits next offsets by topic to Kafka, with the watermark as metadata, for lag tools. Best effort, never raises for refusal."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The oldest offset kept and the last stable offset (exclusive end of what read_committed can see)."""
+
+    low: int
+    stable_end: int
+
+
+class ShardLog(Protocol):
+    """A consumer of one shard's partitions that never joins a group: read_committed, positions given by `seek`, partition 0 of each row topic
+    and the shard's partition of `progress`."""
+
+    def seek(self, next_offsets: Mapping[str, int]) -> None:
+        """Read exactly these topics on from these offsets; replaces what was read before."""
+
+    def add(self, topic: str, next_offset: int) -> None:
+        """Read one topic more."""
+
+    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+        """Records in order within a topic; empty after `timeout`. Raises Gone when an offset no longer exists, Unavailable."""
+
+    def position(self, topic: str) -> int:
+        """The next offset this reader will deliver of a topic; past control records and aborted transactions it has skipped."""
+
+    def bounds(self, topic: str) -> LogBounds: ...
+
+    def topic_id(self, topic: str) -> str:
+        """Kafka's own id: a topic that was deleted and made again has another. Raises Gone when there is no such topic."""
+
+    def close(self) -> None: ...
+
+
+class SchemaBook(Protocol):
+    """Table schemas by fingerprint, from the topic `schemas`."""
+
+    def find(self, topic: str, fingerprint: str) -> TableSchema:
+        """Raises Corrupt when the topic, read to its end, does not hold it: a row is never published before its schema."""
+
+
+class BatchStore(Protocol):
+    """The bucket."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Stores a new object under the bucket's prefix; an existing one is never overwritten (Corrupt). Verified by checksum.
+        Raises Unavailable; the object may appear later all the same."""
+
+    def url(self, key: str) -> str:
+        """`s3://bucket/prefix/key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Fence and offsets of a shard, from one snapshot."""
+
+    fence: Fence
+    offsets: Mapping[str, TopicOffset]
+
+
+class Warehouse(Protocol):
+    """One session with the warehouse."""
+
+    def bump_epoch(self, shard: int, owner: str) -> int:
+        """Takes the shard over: epoch + 1 in a transaction of its own, and the epoch granted. Waits for an undecided COMMIT of a predecessor, and
+        ends the session that holds the fence for too long. Raises Unavailable, OutcomeUnknown (the epoch may have been bumped)."""
+
+    def read_state(self, shard: int) -> ShardState:
+        """Fence and offsets in one snapshot, begun after every earlier call of this session ended."""
+
+    def ensure_target(self, target: TargetTable) -> None:
+        """Creates schema, table and grants if they are not there, in transactions of its own; Invalid when the table there does not fit."""
+
+    def stage(self, load: StagedLoad) -> None:
+        """COPY into a fresh temp table, row count checked. Holds no lock others could wait for. Raises Unavailable, Corrupt."""
+
+    def commit(self, plan: CommitPlan) -> None:
+        """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain, OutcomeUnknown when
+        COMMIT was sent and its answer lost: then read the state after a new epoch, never send it again."""
+
+    def close(self) -> None: ...
