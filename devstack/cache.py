@@ -1,0 +1,42 @@
+"""The download cache, shared by every checkout of this user: locked while filled, whole or absent, never in the repository."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """`$XDG_CACHE_HOME/tidemark-devstack`, else `~/.cache/tidemark-devstack`. Source: XDG Base Directory Specification 0.8 (relative is unset)."""
+    configured = environ.get("XDG_CACHE_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
+    return base / "tidemark-devstack"
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Holds an exclusive lock on `file` between processes and threads; it ends with the process that holds it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def cached(root: Path, name: str, fill: Callable[[Path], None], intact: Callable[[Path], bool] = lambda _: True) -> Path:
+    """The directory `root/name`, made by `fill(empty directory)` when it is absent or no longer `intact`.
+
+    It is filled aside and renamed, so an interrupted `fill` leaves nothing that a later one could take for whole. Two processes
+    that want the same name wait for each other; different names fill at the same time."""
+    final, aside = root / name, root / f"{name}.partial"
+    with locked(root / f"{name}.lock"):
+        if final.is_dir():
+            if intact(final):
+                return final
+            shutil.rmtree(final)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        fill(aside)
+        aside.rename(final)
+    return final

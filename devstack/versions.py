@@ -1,0 +1,50 @@
+"""What `versions.toml` pins."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlPin:
+    series: str
+    suite: str
+    packages: tuple[str, ...]
+    download_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPin:
+    version: str
+    scala: str
+    java_min: int
+    download_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Every pinned version; `docker` maps a Compose service to its image."""
+
+    mysql: MysqlPin
+    kafka: KafkaPin
+    postgresql_major_min: int
+    docker: dict[str, str]
+
+    @classmethod
+    def load(cls, file: Path = HERE / "versions.toml") -> "Versions":
+        raw = tomllib.loads(file.read_text())
+        mysql = {**raw["mysql"], "packages": tuple(raw["mysql"]["packages"])}
+        return cls(MysqlPin(**mysql), KafkaPin(**raw["kafka"]), raw["postgresql"]["major_min"], raw["docker"])
+
+
+def parse_checksums(text: str) -> dict[str, str]:
+    """File name → SHA-256 in hex, from the format `sha256sum` prints (two spaces between)."""
+    sums = {}
+    for line in text.splitlines():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name:
+            raise ValueError(f"not a line of sha256sum: {line!r}")
+        sums[name] = digest
+    return sums

@@ -1,0 +1,81 @@
+"""The Redshift stand-in as a server of the stack: `python -m devstack.redshift` in a process of its own."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import redshift_connector
+
+from devstack.ports import HOST, free_port
+from devstack.process import Process, Runner, Server
+from devstack.s3 import S3Server
+from devstack.versions import HERE
+
+
+class RedshiftStandIn(Server):
+    """A Redshift-like endpoint over TLS. Committed data stays in `directory/data` over kill9() and start(); COPY reads from `s3`."""
+
+    user = "tidemark"
+    password = "tidemark"
+    database = "dev"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        s3: S3Server,
+        port: int | None = None,
+        isolation: str = "snapshot",
+        outlive: bool = False,
+        name: str = "redshift",
+        runner: Runner | None = None,
+    ) -> None:
+        self.directory = directory.absolute()
+        self.host = HOST
+        self.port = port or free_port()
+        self.isolation = isolation
+        self._s3 = s3
+        credentials = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key, "AWS_DEFAULT_REGION": s3.region}
+        # The server process must find this package wherever its starter's working directory is.
+        paths = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        super().__init__(
+            runner
+            or Process(name, self.directory, self._command, outlive=outlive, env={**credentials, "PYTHONPATH": paths}, grace_seconds=15)
+        )
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority clients must trust; written by the server before it answers."""
+        return self.data / "ca.pem"
+
+    @property
+    def journal_path(self) -> Path:
+        """One JSON line for each statement the server was sent."""
+        return self.data / "journal.jsonl"
+
+    def connect(self, **options: Any) -> "redshift_connector.Connection":
+        """A redshift_connector connection over TLS that trusts the stand-in's own authority and checks the host name."""
+        chosen: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "database": self.database,
+        }
+        return redshift_connector.connect(**{**chosen, **options})
+
+    def probe(self) -> None:
+        with self.connect(ssl=False, timeout=5) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    def _command(self) -> list[str]:
+        listen = f"{self.host}:{self.port}"
+        return [
+            sys.executable, "-m", "devstack.redshift", "--listen", listen, "--s3", self._s3.endpoint_url,
+            "--data", str(self.data), "--isolation", self.isolation,
+        ]  # fmt: skip
