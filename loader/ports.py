@@ -1,8 +1,10 @@
-"""What the loader needs from the world. Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and
-the method's name is the name of its crash point (`loader.<method>`)."""
+"""What the loader needs from the world.
+
+Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and the method's name is the name of its
+crash point (`loader.<method>`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -24,29 +26,35 @@ class Membership(Protocol):
     def poll(self, timeout: timedelta) -> frozenset[int]:
         """The shards assigned to this process now. Must be called at least every few seconds, or the group gives them away."""
 
-    def mirror(self, next_offsets: Mapping[str, int], watermark: str) -> None:
-        """Commits next offsets by topic to Kafka, with the watermark as metadata, for lag tools. Best effort, never raises for refusal."""
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
+        """Commits next offsets by topic to Kafka, with the watermark as metadata, for lag tools: partition `shard` of `progress`,
+        partition 0 of row topics. Best effort, never raises for refusal."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LogBounds:
-    """The oldest offset kept and the last stable offset (exclusive end of what read_committed can see)."""
+    """The oldest offset kept, the last stable offset (exclusive end of what read_committed can see), and the offset the next record
+    will get: between the two lie transactions whose outcome has not reached this partition yet."""
 
     low: int
     stable_end: int
+    end: int
 
 
 class ShardLog(Protocol):
-    """A consumer of one shard's partitions that never joins a group: read_committed, positions given by `seek`, partition 0 of each row topic
-    and the shard's partition of `progress`."""
+    """A consumer of one shard's partitions that never joins a group: read_committed, positions given by `seek`, partition 0 of each
+    row topic and the shard's partition of `progress`."""
 
     def seek(self, next_offsets: Mapping[str, int]) -> None:
         """Read exactly these topics on from these offsets; replaces what was read before."""
 
     def add(self, topic: str, next_offset: int) -> None:
         """Read one topic more."""
+
+    def hold(self, topics: frozenset[str]) -> None:
+        """Deliver nothing of exactly these topics until told otherwise; their positions stay. How reading stays within memory."""
 
     def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
         """Records in order within a topic; empty after `timeout`. Raises Gone when an offset no longer exists, Unavailable."""
@@ -82,18 +90,20 @@ class BatchStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """Fence and offsets of a shard, from one snapshot."""
+    """Fence and offsets of a shard, from one snapshot; and by topic the row keys that have open quarantine entries."""
 
     fence: Fence
     offsets: Mapping[str, TopicOffset]
+    open_keys: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class Warehouse(Protocol):
     """One session with the warehouse."""
 
     def bump_epoch(self, shard: int, owner: str) -> int:
-        """Takes the shard over: epoch + 1 in a transaction of its own, and the epoch granted. Waits for an undecided COMMIT of a predecessor, and
-        ends the session that holds the fence for too long. Raises Unavailable, OutcomeUnknown (the epoch may have been bumped)."""
+        """Takes the shard over: epoch + 1 in a transaction of its own, and the epoch granted. Waits for an undecided COMMIT of a
+        predecessor, and ends the session that holds the fence for too long. Raises Unavailable, OutcomeUnknown (the epoch may have
+        been bumped)."""
 
     def read_state(self, shard: int) -> ShardState:
         """Fence and offsets in one snapshot, begun after every earlier call of this session ended."""
@@ -105,7 +115,8 @@ class Warehouse(Protocol):
         """COPY into a fresh temp table, row count checked. Holds no lock others could wait for. Raises Unavailable, Corrupt."""
 
     def commit(self, plan: CommitPlan) -> None:
-        """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain, OutcomeUnknown when
-        COMMIT was sent and its answer lost: then read the state after a new epoch, never send it again."""
+        """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain (the staging
+        tables may be gone with the session: stage again), OutcomeUnknown when COMMIT was sent and its answer lost: then read the
+        state after a new epoch, never send it again."""
 
     def close(self) -> None: ...

@@ -12,6 +12,13 @@ from contracts.offsets import OffsetRange
 from contracts.table import TableSchema
 
 
+DELETED = "_tidemark_deleted"
+"""In the staging table of a merge target, its last column, BOOLEAN: the key's last change is a delete, the other columns are NULL."""
+
+APPENDED = ("_tidemark_op", "_tidemark_seq", "_tidemark_commit_ts", "_tidemark_gtid")
+"""What an append target has behind its source's columns, and its staging table too."""
+
+
 class Mode(StrEnum):
     """How a target table follows its source: `merge` equals it, `append` holds every event as a row."""
 
@@ -52,7 +59,8 @@ class TargetColumn:
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """Where a source table's rows go. `columns` in table order without the columns the mode adds; `key` by target names, empty only in append mode."""
+    """Where a source table's rows go. `columns` in table order without the columns the mode adds; `key` by target names, empty only in
+    append mode."""
 
     topic: str
     source: TableSchema
@@ -121,7 +129,8 @@ class StagedLoad:
 
 @dataclass(frozen=True, slots=True)
 class TableLoad:
-    """One table's part in a commit. `staged` is None when there is nothing to merge (TRUNCATE, or every change quarantined)."""
+    """One table's part in a commit. `staged` is None when there is nothing to merge (TRUNCATE, or every change quarantined).
+    `closes`: row keys whose open quarantine entries this load supersedes; a TRUNCATE supersedes all of the table's."""
 
     target: TargetTable
     key: BatchKey
@@ -129,12 +138,14 @@ class TableLoad:
     truncate: bool
     entry: LedgerEntry
     quarantine: tuple[QuarantinedValue, ...]
+    closes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CommitPlan:
-    """The one transaction. First the compare-and-set: the fence must still be at `expected`'s epoch and commit_no, and becomes `fence`; then
-    offsets, rows, quarantine, ledger. `offsets` holds the topics that moved; a topic's first batch inserts its row (`new_topics`)."""
+    """The one transaction. First the compare-and-set: the fence must still be at `expected`'s epoch and commit_no, and becomes `fence`;
+    then offsets, rows, quarantine, ledger. `offsets` holds the topics that moved; a topic's first batch inserts its row (`new_topics`).
+    """
 
     expected: Fence
     fence: Fence
