@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cache_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """`$XDG_CACHE_HOME/tidemark-devstack`, else `~/.cache/tidemark-devstack`. Source: XDG Base Directory Specification 0.8 (relative is unset)."""
+    """`$XDG_CACHE_HOME/tidemark-devstack`, else `~/.cache/…`. Source: XDG Base Directory Specification 0.8 (a relative path is ignored)."""
     configured = environ.get("XDG_CACHE_HOME", "")
     base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
     return base / "tidemark-devstack"

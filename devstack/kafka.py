@@ -25,8 +25,8 @@ LOG4J2 = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def properties(port: int, controller_port: int, data: Path, settings: Mapping[str, str | int]) -> dict[str, str | int]:
-    """server.properties of a one-node broker; `settings` wins. Topics come into being only by their creators, so a default never hides a missing
-    one; small internal topics make start and recovery quick."""
+    """server.properties of a one-node broker; `settings` wins. Nothing creates a topic by accident, so a default never hides one that is
+    missing; small internal topics make start and recovery quick."""
     listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"
     return {
         "process.roles": "broker,controller",
@@ -84,7 +84,7 @@ class KafkaBroker(Server):
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
 
     def probe(self) -> None:
-        # librdkafka retries a refused connection in the background for the whole timeout, so each probe is short and its client thrown away.
+        # librdkafka retries a refused connection for the whole timeout, so a plain connection asks first.
         with socket.create_connection((self.host, self.port), timeout=1):
             pass
         if not self.admin().list_topics(timeout=2).brokers:

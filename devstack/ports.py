@@ -9,7 +9,7 @@ CANDIDATES = range(20000, 32000)
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there now. SO_REUSEADDR as servers set it, so a port with old connections in TIME_WAIT counts as free."""
+    """Whether a server could listen there now. With SO_REUSEADDR, as servers do: old connections in TIME_WAIT take no port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,5 +1,6 @@
 """One server as a process: start, wait until ready, stop, kill -9."""
 
+import contextlib
 import json
 import os
 import signal
@@ -89,7 +90,7 @@ class Process:
         return self.pid is not None
 
     def stop(self) -> None:
-        """Asks the server to end, kills it after the grace, and returns when it and its launcher are gone. Nothing happens when it is down."""
+        """Asks the server to end, kills it after the grace, and returns when both it and its launcher are gone."""
         self._signal("server", signal.SIGTERM)
         if not self._wait_gone(self._grace_seconds):
             self.kill9()
@@ -118,10 +119,8 @@ class Process:
         pid = self._recorded(who)
         if pid is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, number) if group else os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
     def _wait_gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -150,7 +149,7 @@ class Server(ABC):
     def name(self) -> str:
         return self.runner.name
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most servers have nothing to prepare
         """Writes configuration and data directory where they are missing. Called before every start."""
 
     @abstractmethod

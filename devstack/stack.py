@@ -143,8 +143,8 @@ class Stack:
         aside.rename(self.directory / "stack.json")
 
     def up(self, say: Say = say_on_stderr) -> None:
-        """Starts every server that is not alive, together, and returns when all answer. When one fails, those started here are stopped again
-        and the first error is raised."""
+        """Starts every server that is not alive, together, and returns when all answer. When one fails, those started here are stopped
+        again and the first error is raised."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory / "lock"):
             self._write()
@@ -181,13 +181,17 @@ class Stack:
         """Where the servers are, as the variables that override tidemark.yaml."""
         values: dict[str, object] = {}
         if "mysql" in self.servers:
-            values |= {"MYSQL__HOST": self.mysql.host, "MYSQL__PORT": self.mysql.port}
+            values |= {"MYSQL__HOST": self.mysql.host, "MYSQL__PORT": self.mysql.port, "MYSQL__ALLOW_PLAINTEXT": "true"}
         if "kafka" in self.servers:
             values |= {"KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers}
+            values |= {"KAFKA__ALLOW_PLAINTEXT": "true", "KAFKA__REPLICATION_FACTOR": 1}
         if "s3" in self.servers:
             values |= {"S3__ENDPOINT_URL": self.s3.endpoint_url, "S3__REGION": self.s3.region}
+            values |= {"S3__ACCESS_KEY_ID": self.s3.access_key, "S3__SECRET_ACCESS_KEY": self.s3.secret_key}
         if "redshift" in self.servers:
-            values |= {"REDSHIFT__HOST": self.redshift.host, "REDSHIFT__PORT": self.redshift.port}
+            warehouse = self.redshift
+            values |= {"REDSHIFT__HOST": warehouse.host, "REDSHIFT__PORT": warehouse.port, "REDSHIFT__DATABASE": warehouse.database}
+            values |= {"REDSHIFT__USER": warehouse.user, "REDSHIFT__PASSWORD": warehouse.password, "REDSHIFT__SSL_CA": warehouse.ca_file}
         return {f"TIDEMARK__{name}": str(value) for name, value in values.items()}
 
 
@@ -218,7 +222,7 @@ def running_stack(
     mysql_settings: Mapping[str, str | int] | None = None,
     say: Say = say_on_stderr,
 ) -> Iterator[Stack]:
-    """A stack of this process alone: it is taken down at the end, and dies with this process even when that is killed. `keep` leaves its files.
+    """A stack of this process alone: taken down at the end, and dead with this process even when that is killed. `keep` leaves its files.
 
     Raises Refused when the directory holds a stack of somebody else that runs."""
     stack = Stack.plan(directory, only, mysql_settings=mysql_settings)

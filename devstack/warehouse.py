@@ -58,7 +58,7 @@ class RedshiftStandIn(Server):
         """One JSON line for each statement the server was sent."""
         return self.data / "journal.jsonl"
 
-    def connect(self, **options: Any) -> "redshift_connector.Connection":
+    def connect(self, **options: Any) -> Any:
         """A redshift_connector connection over TLS that trusts the stand-in's own authority and checks the host name."""
         chosen: dict[str, Any] = {
             "host": self.host,
