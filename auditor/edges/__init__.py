@@ -1,0 +1,1 @@
+"""Real clients that fit the auditor's ports."""

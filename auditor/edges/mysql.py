@@ -1,0 +1,105 @@
+"""The source's rows, read in one consistent snapshot, with every value brought over without loss."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql
+from pymysql.cursors import SSCursor
+
+from auditor.core.canonical import from_mysql, mysql_expression
+from auditor.core.diff import CanonicalRow
+from contracts.errors import Invalid, Unavailable
+from contracts.position import GtidSet
+from contracts.table import Column, Kind, TableId, TableSchema
+
+_KINDS = {
+    "tinytext": Kind.TEXT,
+    "mediumtext": Kind.TEXT,
+    "longtext": Kind.TEXT,
+    "tinyblob": Kind.BLOB,
+    "mediumblob": Kind.BLOB,
+    "longblob": Kind.BLOB,
+    "integer": Kind.INT,
+    **dict.fromkeys(
+        ("point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection", "geometrycollection"),
+        Kind.GEOMETRY,
+    ),
+}
+_COLUMNS = """
+SELECT column_name, data_type, is_nullable, column_type, numeric_precision, numeric_scale, datetime_precision,
+       character_maximum_length, character_set_name
+FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"""
+_KEYS = """
+SELECT index_name, column_name, nullable FROM information_schema.statistics
+WHERE table_schema = %s AND table_name = %s AND non_unique = 0 AND sub_part IS NULL AND expression IS NULL
+ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index"""
+
+
+def quote(name: str) -> str:
+    """A MySQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+class MysqlSource:
+    """Fits `ports.Source` over one PyMySQL connection in UTC."""
+
+    def __init__(self, connection: "pymysql.Connection[Any]") -> None:
+        self._connection = connection
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION time_zone = '+00:00', SESSION transaction_isolation = 'REPEATABLE-READ'")
+
+    def executed(self) -> GtidSet:
+        return GtidSet.parse(self._query("SELECT @@GLOBAL.gtid_executed")[0][0])
+
+    def schema(self, table: TableId) -> TableSchema:
+        where = (table.database, table.name)
+        columns = tuple(_column(row) for row in self._query(_COLUMNS, where))
+        if not columns:
+            raise Invalid(f"MySQL has no table {table}; names are written database.table")
+        keys: dict[str, list[tuple[str, bool]]] = {}
+        for index, column, nullable in self._query(_KEYS, where):
+            keys.setdefault(index, []).append((column, nullable == "YES"))
+        for parts in keys.values():
+            if not any(nullable for _, nullable in parts):
+                return TableSchema(table, columns, tuple(name for name, _ in parts))
+        raise Invalid(f"{table} has neither a primary key nor a unique key of NOT NULL columns; only rows with a key can be compared")
+
+    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
+        select = ", ".join(mysql_expression(column, quote(column.name)) for column in schema.columns)
+        convert = [from_mysql(column) for column in schema.columns]
+        table = f"{quote(schema.table.database)}.{quote(schema.table.name)}"
+        try:
+            with self._connection.cursor(SSCursor) as cursor:
+                cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+                cursor.execute(f"SELECT {select} FROM {table}")
+                for row in cursor:
+                    yield [form(value) for form, value in zip(convert, row, strict=True)]
+            self._connection.rollback()
+        except pymysql.err.OperationalError as error:
+            raise Unavailable(f"MySQL stopped answering while {schema.table} was read: {error}") from error
+
+    def _query(self, sql: str, args: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, args)
+                rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+            self._connection.rollback()
+        except pymysql.err.OperationalError as error:
+            raise Unavailable(f"MySQL stopped answering: {error}") from error
+        return rows
+
+
+def _column(row: tuple[Any, ...]) -> Column:
+    name, data_type, nullable, column_type, precision, scale, fraction, length, charset = row
+    kind = _KINDS.get(data_type.lower()) or Kind(data_type.lower())
+    return Column(
+        name=name,
+        kind=kind,
+        nullable=nullable == "YES",
+        unsigned="unsigned" in column_type,
+        length=int(length or 0) or (int(precision) if kind is Kind.BIT else 0),
+        precision=int(precision or 0) if kind is Kind.DECIMAL else 0,
+        scale=int(scale or 0) if kind is Kind.DECIMAL else 0,
+        fraction=int(fraction or 0),
+        charset=charset,
+    )

@@ -1,0 +1,55 @@
+"""The warehouse's rows and what its ledger says it holds."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redshift_connector.core import Connection
+from redshift_connector.error import InterfaceError
+
+from auditor.core.canonical import from_warehouse
+from auditor.core.diff import CanonicalRow
+from auditor.ports import Loaded, Target
+from contracts.errors import Invalid, Unavailable
+from contracts.position import GtidSet
+from contracts.sql import quote
+from contracts.table import TableId, TableSchema
+
+
+class RedshiftWarehouse:
+    """Fits `ports.Warehouse` over one connection in autocommit: every statement sees the newest commit."""
+
+    def __init__(self, connection: Connection, ledger_schema: str) -> None:
+        self._connection = connection
+        self._ledger = quote(ledger_schema)
+
+    def targets(self) -> Mapping[TableId, Target]:
+        found = {}
+        for source, name, shard, state in self._query(f"SELECT source_table, target_table, shard, state FROM {self._ledger}.offsets"):
+            columns = self._columns(name)
+            found[TableId.parse(source)] = Target(name, int(shard), state, append="_tidemark_op" in columns)
+        return found
+
+    def loaded(self, shard: int) -> Loaded:
+        rows = self._query(f"SELECT gtid_set, partial FROM {self._ledger}.fence WHERE shard = {int(shard)}")
+        if len(rows) != 1:
+            raise Invalid(f"the warehouse has no fence row of shard {shard}: did a loader of this pipeline ever run?")
+        return Loaded(GtidSet.parse(rows[0][0]), bool(rows[0][1]))
+
+    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
+        select = ", ".join(quote(column.name) for column in schema.columns)
+        convert = [from_warehouse(column) for column in schema.columns]
+        for row in self._query(f"SELECT {select} FROM {target.name}"):
+            yield [form(value) for form, value in zip(convert, row, strict=True)]
+
+    def _columns(self, target: str) -> set[str]:
+        cursor = self._connection.cursor()
+        cursor.execute(f"SELECT * FROM {target} LIMIT 0")
+        return {column[0].decode() if isinstance(column[0], bytes) else column[0] for column in cursor.description}
+
+    def _query(self, sql: str) -> list[Any]:
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+        except (InterfaceError, OSError) as error:
+            raise Unavailable(f"the warehouse stopped answering: {error}") from error

@@ -1,0 +1,57 @@
+"""What the auditor needs from the world: two sides it can read, and the set of transactions each of them holds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from auditor.core.diff import CanonicalRow
+from contracts.position import GtidSet
+from contracts.table import TableId, TableSchema
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float:
+        """Seconds."""
+
+    def sleep(self, pause: timedelta) -> None: ...
+
+
+class Source(Protocol):
+    """The MySQL server that is streamed."""
+
+    def executed(self) -> GtidSet: ...
+
+    def schema(self, table: TableId) -> TableSchema:
+        """The table as it is now, its key the primary key, else the first all-NOT NULL unique key.
+        Raises Invalid when there is no such table, or it has no key."""
+
+    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
+        """Every row, from one consistent snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A table in the warehouse: its quoted SQL name, and the shard that writes it."""
+
+    name: str
+    shard: int
+    state: str
+    append: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a shard's last commit brought: everything of `gtid_set`, and some of the next transaction while `partial`."""
+
+    gtid_set: GtidSet
+    partial: bool
+
+
+class Warehouse(Protocol):
+    def targets(self) -> Mapping[TableId, Target]:
+        """Every table that was loaded at least once."""
+
+    def loaded(self, shard: int) -> Loaded: ...
+
+    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]: ...

@@ -1,0 +1,78 @@
+"""Verify: compare, and compare again what differed, until a difference is proven or gone.
+
+Traffic may go on. A row counts as different only when it stayed different in rounds between which the warehouse took over every transaction
+the source had executed at the round's start: a row that was merely in flight is equal in a later round.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from auditor.core.diff import Key, RowDifference, Side, differences
+from auditor.ports import Clock, Source, Target, Warehouse
+from contracts.errors import Unavailable
+from contracts.position import GtidSet
+from contracts.table import TableId, TableSchema
+
+ROUNDS = 4  # a row in flight in four rounds running is a row that changes all the time; it is reported all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the comparison of one table found. Equal when `different` is empty."""
+
+    table: TableId
+    target: str
+    source_rows: int
+    warehouse_rows: int
+    different: tuple[RowDifference, ...]
+    rounds: int
+
+
+class Auditor:
+    """Raises Unavailable when the warehouse does not catch up with the source within `patience`."""
+
+    def __init__(self, source: Source, warehouse: Warehouse, clock: Clock, patience: timedelta) -> None:
+        self._source = source
+        self._warehouse = warehouse
+        self._clock = clock
+        self._patience = patience
+
+    def verify(self, table: TableId, target: Target) -> Verdict:
+        schema = self._source.schema(table)
+        suspects: dict[Key, RowDifference] | None = None
+        rounds = 0
+        while rounds < ROUNDS and suspects != {}:
+            rounds += 1
+            self._wait_until_loaded(target)
+            left, right = self._read_both(schema, target)
+            found = {item.key: item for item in differences(left, right)}
+            suspects = found if suspects is None else {key: item for key, item in found.items() if key in suspects}
+        return Verdict(table, target.name, left.rows, right.rows, tuple((suspects or {}).values()), rounds)
+
+    def _read_both(self, schema: TableSchema, target: Target) -> tuple[Side, Side]:
+        names = [column.name for column in schema.columns]
+        key = [names.index(name) for name in schema.key]
+        return Side.of(self._source.rows(schema), key), Side.of(self._warehouse.rows(target, schema), key)
+
+    def _wait_until_loaded(self, target: Target) -> None:
+        wanted = self._source.executed()
+
+        def behind() -> GtidSet:
+            return wanted.minus(self._warehouse.loaded(target.shard).gtid_set)
+
+        wait_for(
+            lambda: not behind(),
+            self._clock,
+            self._patience,
+            lambda: f"the warehouse still lacks transactions {behind()}; are streamer and loader running?",
+        )
+
+
+def wait_for(done: Callable[[], bool], clock: Clock, patience: timedelta, complaint: Callable[[], str]) -> None:
+    """Asks ten times a second. Raises Unavailable with the complaint when `patience` is over."""
+    deadline = clock.monotonic() + patience.total_seconds()
+    while not done():
+        if clock.monotonic() > deadline:
+            raise Unavailable(f"waited {patience.total_seconds():.0f} s: {complaint()}")
+        clock.sleep(timedelta(milliseconds=100))

@@ -1,0 +1,1 @@
+"""`make demo`: the whole pipeline on real servers, with a crash in the middle, in under a minute."""

@@ -1,0 +1,100 @@
+"""A row in flight is not a difference; a row that stays different is."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+import pytest
+
+from auditor.core.diff import CanonicalRow, Difference
+from auditor.ports import Loaded, Target
+from auditor.service import ROUNDS, Auditor
+from contracts.errors import Unavailable
+from contracts.position import GtidSet
+from contracts.table import Column, Kind, TableId, TableSchema
+
+TABLE = TableId("shop", "orders")
+SCHEMA = TableSchema(TABLE, (Column("id", Kind.INT, nullable=False), Column("name", Kind.VARCHAR)), ("id",))
+TARGET = Target('"shop"."orders"', 0, "ok", append=False)
+UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+
+
+class Both:
+    """Both sides at once: the rows each gives at its n-th reading."""
+
+    def __init__(self, source: Callable[[int], list[CanonicalRow]], warehouse: Callable[[int], list[CanonicalRow]]) -> None:
+        self.source, self.warehouse = source, warehouse
+        self.reads = 0
+        self.loaded_up_to = 5
+
+    def executed(self) -> GtidSet:
+        return GtidSet.parse(f"{UUID}:1-5")
+
+    def schema(self, table: TableId) -> TableSchema:
+        return SCHEMA
+
+
+class FakeSource(Both):
+    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
+        self.reads += 1
+        return iter(self.source(self.reads))
+
+
+class FakeWarehouse(Both):
+    def targets(self) -> Mapping[TableId, Target]:
+        return {TABLE: TARGET}
+
+    def loaded(self, shard: int) -> Loaded:
+        return Loaded(GtidSet.parse(f"{UUID}:1-{self.loaded_up_to}"), partial=False)
+
+    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
+        self.reads += 1
+        return iter(self.warehouse(self.reads))
+
+
+class Ticking:
+    """A clock on which sleeping is all that passes time."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, pause: timedelta) -> None:
+        self.at += pause.total_seconds()
+
+
+def auditor(source: Callable[[int], list[CanonicalRow]], warehouse: Callable[[int], list[CanonicalRow]]) -> tuple[Auditor, FakeWarehouse]:
+    right = FakeWarehouse(source, warehouse)
+    return Auditor(FakeSource(source, warehouse), right, Ticking(), timedelta(seconds=5)), right
+
+
+def test_equal_sides_need_one_round() -> None:
+    service, _ = auditor(lambda n: [["1", "a"]], lambda n: [["1", "a"]])
+    verdict = service.verify(TABLE, TARGET)
+    assert (verdict.different, verdict.rounds, verdict.source_rows, verdict.warehouse_rows) == ((), 1, 1, 1)
+
+
+def test_a_row_that_was_in_flight_is_equal_in_the_next_round() -> None:
+    service, _ = auditor(lambda n: [["1", "new"]], lambda n: [["1", "old" if n == 1 else "new"]])
+    verdict = service.verify(TABLE, TARGET)
+    assert (verdict.different, verdict.rounds) == ((), 2)
+
+
+def test_a_row_that_stays_different_is_reported_after_every_round() -> None:
+    service, _ = auditor(lambda n: [["1", "a"], ["2", "b"]], lambda n: [["2", "b"]])
+    verdict = service.verify(TABLE, TARGET)
+    assert [(item.key, item.difference) for item in verdict.different] == [(("1",), Difference.MISSING)]
+    assert verdict.rounds == ROUNDS
+
+
+def test_another_row_in_flight_in_each_round_is_no_difference() -> None:
+    service, _ = auditor(lambda n: [[str(i), "a"] for i in range(9)], lambda n: [[str(i), "a"] for i in range(9) if i != n])
+    assert service.verify(TABLE, TARGET).different == ()
+
+
+def test_a_warehouse_that_never_catches_up_is_unavailable_and_the_missing_transactions_are_named() -> None:
+    service, right = auditor(lambda n: [], lambda n: [])
+    right.loaded_up_to = 3
+    with pytest.raises(Unavailable, match=f"{UUID}:4-5"):
+        service.verify(TABLE, TARGET)
