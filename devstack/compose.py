@@ -1,8 +1,13 @@
-"""The same stack on a Docker engine: when it is chosen, and a Compose service as the runner of a server."""
+"""The same stack on a Docker engine: when it is chosen, and a Compose service as the runner of a server.
+
+Run as a program (`python -m devstack.compose PROJECT`) it is the guard of a stack that must not outlive a process: a launcher stops it when
+that process dies, and being stopped it removes the project."""
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +70,7 @@ class Project:
 
     def remove(self) -> None:
         """Stops and removes containers, networks and volumes of this project."""
-        self.run("down", "--volumes", "--timeout", "10")
+        self.run("--profile", "*", "down", "--volumes", "--timeout", "5")
 
 
 def project_for(directory: Path, ports: Mapping[str, int]) -> Project:
@@ -99,3 +104,15 @@ class ComposeService:
     def copy_out(self, inside: str, outside: Path) -> None:
         """Copies a file of the container to this machine."""
         self.project.run("cp", f"{self.name}:{inside}", str(outside))
+
+
+def guard(name: str) -> None:
+    """Waits for SIGTERM, then removes the project `name`."""
+    # Blocked, not handled: a signal that comes before the wait is kept for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.sigwait({signal.SIGTERM})
+    Project(name, ()).remove()
+
+
+if __name__ == "__main__":
+    guard(sys.argv[1])

@@ -21,7 +21,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # The server's own shutdown may flush for a while; who waits for less kills the process group himself.
 GRACE_SECONDS = 30
 # The asker is dead: nobody will read this data again, so the server gets only long enough to stop its own children.
-ORPHAN_GRACE_SECONDS = 5
+ORPHAN_GRACE_SECONDS = 20
 
 
 def start_ticks(pid: int) -> int | None:

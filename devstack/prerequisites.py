@@ -7,10 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from contracts.errors import Invalid
-from devstack import java
+from devstack import java, postgres
 from devstack.aptsources import KEYRING, debian_mirror, host_sources
 from devstack.cache import cache_root
 from devstack.fetch import Say, install_wheel
@@ -82,7 +81,7 @@ def missing(host: Host, servers: Collection[str]) -> list[Missing]:
         found.append(Missing("moto's server", "S3", "make setup"))
     if "redshift" in servers and host.postgresql is None:
         fix = f"the wheel {POSTGRESQL_WHEEL} of requirements-servers.lock, or {sudo}apt-get install -y postgresql"
-        found.append(Missing(f"PostgreSQL {versions.postgresql_major_min} or newer", "the Redshift stand-in", fix, automatic=True))
+        found.append(Missing(f"PostgreSQL {postgres.MAJOR_MIN} or newer", "the Redshift stand-in", fix, automatic=True))
     return found
 
 
@@ -111,27 +110,11 @@ def inspect_host() -> Host:
 
 
 def find_postgresql() -> str | None:
-    """A folder with `initdb` and `postgres` of a supported major version: PATH, then Debian's folders, then the wheel; None without any."""
-    candidates = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
-    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
-    spec = importlib.util.find_spec(POSTGRESQL_WHEEL.replace("-", "_"))
-    if spec is not None and spec.origin is not None:
-        candidates.append(Path(spec.origin).parent / "pginstall18/bin")
-    for folder in candidates:
-        if (
-            (folder / "initdb").exists()
-            and (folder / "postgres").exists()
-            and _major(folder / "postgres") >= Versions.load().postgresql_major_min
-        ):
-            return str(folder)
-    return None
-
-
-def _major(postgres: Path) -> int:
-    """The number in `postgres (PostgreSQL) 15.18 (Debian …)`; 0 when it doesn't run."""
-    said = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False).stdout
-    words = said.partition("(PostgreSQL)")[2].split()
-    return int(words[0].partition(".")[0]) if words and words[0][0].isdigit() else 0
+    """The folder of usable PostgreSQL programs, or None."""
+    try:
+        return str(postgres.find_binaries())
+    except Invalid:
+        return None
 
 
 def provide(servers: Collection[str], say: Say) -> None:

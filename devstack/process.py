@@ -152,6 +152,9 @@ class Server(ABC):
     def prepare(self) -> None:  # noqa: B027 - most servers have nothing to prepare
         """Writes configuration and data directory where they are missing. Called before every start."""
 
+    def remove(self) -> None:  # noqa: B027 - most servers write nowhere else
+        """Removes what the server wrote outside its directory. Called when it is down for good."""
+
     @abstractmethod
     def probe(self) -> None:
         """Returns when the server answers as its clients need it; raises anything while it does not."""

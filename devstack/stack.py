@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,9 @@ from devstack.kafka import KafkaBroker
 from devstack.mysql import MysqlServer
 from devstack.ports import free_port
 from devstack.prerequisites import provide
-from devstack.process import Runner, Server
+from devstack.process import Process, Runner, Server
 from devstack.s3 import S3Server
+from devstack.versions import HERE
 from devstack.warehouse import RedshiftStandIn
 
 SERVERS = ("mysql", "kafka", "s3", "redshift")
@@ -40,10 +42,16 @@ class Stack:
         self.outlive = outlive
         self.mysql_settings = dict(mysql_settings)
         self.project = project_for(self.directory, {name: port for name, port in self.ports.items() if name in SERVERS})
+        self._guard = self._compose_guard() if engine == "docker" and not outlive else None
         self.servers: dict[str, Server] = {}
         for name in SERVERS:
             if name in self.ports:
                 self.servers[name] = self._server(name)
+
+    def _compose_guard(self) -> Process:
+        """Containers know nothing of the process that wants them; this one does, and removes them when it is gone."""
+        command = [sys.executable, "-m", "devstack.compose", self.project.name]
+        return Process("guard", self.directory / "guard", lambda: command, cwd=HERE.parent, grace_seconds=60)
 
     def _server(self, name: str) -> Server:
         runner: Runner | None = ComposeService(self.project, name) if self.engine == "docker" else None
@@ -114,6 +122,8 @@ class Stack:
         chosen = {name: port for name, port in chosen.items() if name in wanted or name == "kafka_controller"}
         engine = held["engine"] if held else choose_engine(os.environ.get(ENGINE_VARIABLE), docker_answers())
         settings = {**(held["mysql_settings"] if held else {}), **(mysql_settings or {})}
+        if settings and engine == "docker":
+            raise Invalid(f"MySQL settings of one's own need the native stack: set {ENGINE_VARIABLE}=native")
         return cls(directory, engine, chosen, outlive, settings)
 
     @classmethod
@@ -152,6 +162,8 @@ class Stack:
             if self.engine == "native":
                 provide([server.name for server in down], say)
             if down:
+                if self._guard and not self._guard.alive():
+                    self._guard.start()
                 say(f"starting {', '.join(server.name for server in down)} ({self.engine}) in {self.directory}")
             try:
                 _together(lambda server: _start(server, say), down)
@@ -168,9 +180,13 @@ class Stack:
             _together(Server.stop, list(self.servers.values()))
             if keep:
                 return
-            if self.engine == "docker":
+            if self._guard:
+                self._guard.stop()
+            elif self.engine == "docker":
                 self.project.remove()
-            for name in SERVERS:
+            for server in self.servers.values():
+                server.remove()
+            for name in (*SERVERS, "guard"):
                 shutil.rmtree(self.directory / name, ignore_errors=True)
             (self.directory / "stack.json").unlink(missing_ok=True)
             (self.directory / "lock").unlink(missing_ok=True)
@@ -186,7 +202,7 @@ class Stack:
             values |= {"KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers}
             values |= {"KAFKA__ALLOW_PLAINTEXT": "true", "KAFKA__REPLICATION_FACTOR": 1}
         if "s3" in self.servers:
-            values |= {"S3__ENDPOINT_URL": self.s3.endpoint_url, "S3__REGION": self.s3.region}
+            values |= {"S3__ENDPOINT_URL": self.s3.endpoint_url, "S3__ALLOW_PLAINTEXT": "true", "S3__REGION": self.s3.region}
             values |= {"S3__ACCESS_KEY_ID": self.s3.access_key, "S3__SECRET_ACCESS_KEY": self.s3.secret_key}
         if "redshift" in self.servers:
             warehouse = self.redshift

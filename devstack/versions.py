@@ -29,14 +29,13 @@ class Versions:
 
     mysql: MysqlPin
     kafka: KafkaPin
-    postgresql_major_min: int
     docker: dict[str, str]
 
     @classmethod
     def load(cls, file: Path = HERE / "versions.toml") -> "Versions":
         raw = tomllib.loads(file.read_text())
         mysql = {**raw["mysql"], "packages": tuple(raw["mysql"]["packages"])}
-        return cls(MysqlPin(**mysql), KafkaPin(**raw["kafka"]), raw["postgresql"]["major_min"], raw["docker"])
+        return cls(MysqlPin(**mysql), KafkaPin(**raw["kafka"]), raw["docker"])
 
 
 def parse_checksums(text: str) -> dict[str, str]:

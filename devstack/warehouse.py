@@ -1,12 +1,17 @@
 """The Redshift stand-in as a server of the stack: `python -m devstack.redshift` in a process of its own."""
 
+import hashlib
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import redshift_connector
 
+from contracts.errors import Refused
+from devstack.compose import ComposeService
 from devstack.ports import HOST, free_port
 from devstack.process import Process, Runner, Server
 from devstack.s3 import S3Server
@@ -46,17 +51,40 @@ class RedshiftStandIn(Server):
 
     @property
     def data(self) -> Path:
-        return self.directory / "data"
+        """Where the server keeps everything: `directory/data`, but a folder of the system's temporary one when root runs this inside a
+        closed folder (a home, pytest's), for PostgreSQL runs as another user and could not get there."""
+        inside = self.directory / "data"
+        if os.geteuid() != 0 or isinstance(self.runner, ComposeService) or open_to_others(self.directory):
+            return inside
+        return Path(tempfile.gettempdir()) / f"tidemark-redshift-{hashlib.sha256(os.fsencode(inside)).hexdigest()[:16]}"
 
     @property
     def ca_file(self) -> Path:
         """The certificate authority clients must trust; written by the server before it answers."""
-        return self.data / "ca.pem"
+        return self._written("ca.pem")
 
     @property
     def journal_path(self) -> Path:
-        """One JSON line for each statement the server was sent."""
-        return self.data / "journal.jsonl"
+        """One JSON line for each statement the server was sent; of a container, a copy made when asked for."""
+        return self._written("journal.jsonl")
+
+    def _written(self, name: str) -> Path:
+        path = self.data / name
+        if isinstance(self.runner, ComposeService):
+            self.data.mkdir(parents=True, exist_ok=True)
+            self.runner.copy_out(f"/data/{name}", path)
+        return path
+
+    def prepare(self) -> None:
+        if self.data.parent == self.directory:
+            return
+        self.data.mkdir(mode=0o711, exist_ok=True)
+        if self.data.is_symlink() or self.data.stat().st_uid != os.geteuid():
+            raise Refused(f"{self.data} belongs to somebody else; remove it, or give the stack a directory every user may pass through")
+
+    def remove(self) -> None:
+        if self.data.parent != self.directory:
+            shutil.rmtree(self.data, ignore_errors=True)
 
     def connect(self, **options: Any) -> Any:
         """A redshift_connector connection over TLS that trusts the stand-in's own authority and checks the host name."""
@@ -79,3 +107,8 @@ class RedshiftStandIn(Server):
             sys.executable, "-m", "devstack.redshift", "--listen", listen, "--s3", self._s3.endpoint_url,
             "--data", str(self.data), "--isolation", self.isolation,
         ]  # fmt: skip
+
+
+def open_to_others(directory: Path) -> bool:
+    """Whether every user may pass through `directory` and all above it; what doesn't exist yet will be made so."""
+    return all(folder.stat().st_mode & 0o001 for folder in (directory, *directory.parents) if folder.exists())

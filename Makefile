@@ -1,0 +1,66 @@
+# Needs only make and Python 3.11 or newer: `make setup`, then `make up`. PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+UV := 0.13.9
+
+.PHONY: help setup up down status check test test-long demo lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup      the virtual environment in $(VENV), every package pinned by hash"
+	@echo "make up         MySQL, Kafka, S3 and the Redshift stand-in on this machine; make status, make down"
+	@echo "make demo       the whole pipeline at work"
+	@echo "make check      ruff, mypy, import rules"
+	@echo "make test       the tests; make test-long adds kills, seeds and drills"
+	@echo "make lock       remakes the lock files from pyproject.toml"
+
+setup: $(READY)
+
+# Touched last, so an interrupted set-up is done again; older than a lock or pyproject.toml, it is done again too.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "make: need Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
+		echo "make: install one and name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "make: '$(PYTHON)' has no venv module. On Debian and Ubuntu: sudo apt-get install -y python3-venv" >&2; exit 2; }
+	@$(RUN) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@touch $@
+
+up: setup
+	$(RUN) -m devstack up
+
+down: setup
+	$(RUN) -m devstack down
+
+status: setup
+	$(RUN) -m devstack status
+
+check: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+test: setup
+	$(RUN) -m pytest -m "not long"
+
+test-long: setup
+	$(RUN) -m pytest
+
+demo: setup
+	$(RUN) -m demo
+
+# One resolution for every supported Python and platform. The order matters: what ships constrains what tests.
+COMPILE = $(RUN) -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header --quiet
+lock: setup
+	$(RUN) -m pip install --quiet uv==$(UV)
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --group servers -c requirements-dev.lock -o requirements-servers.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
