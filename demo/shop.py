@@ -12,27 +12,25 @@ import pymysql
 TABLES = ("customers", "products", "orders", "order_items", "payments")
 
 _DDL = (
-    "DROP DATABASE IF EXISTS shop",
-    "CREATE DATABASE shop",
-    """CREATE TABLE shop.customers (
+    """CREATE TABLE customers (
          id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL, email VARCHAR(200) NOT NULL UNIQUE,
          city VARCHAR(60), active BOOLEAN NOT NULL DEFAULT TRUE, balance DECIMAL(12,2) NOT NULL DEFAULT 0, preferences JSON,
          created_at DATETIME(6) NOT NULL)""",
-    """CREATE TABLE shop.products (
+    """CREATE TABLE products (
          sku VARCHAR(32) NOT NULL PRIMARY KEY, name VARCHAR(120) NOT NULL, category ENUM('book','tool','toy','food') NOT NULL,
          price DECIMAL(10,2) NOT NULL, stock INT NOT NULL, weight_kg FLOAT, updated_at TIMESTAMP(6) NOT NULL)""",
-    """CREATE TABLE shop.orders (
+    """CREATE TABLE orders (
          id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, customer_id BIGINT UNSIGNED NOT NULL,
          status ENUM('new','paid','shipped') NOT NULL, total DECIMAL(12,2) NOT NULL, note TEXT, placed_at DATETIME(3) NOT NULL,
-         FOREIGN KEY (customer_id) REFERENCES shop.customers (id))""",
-    """CREATE TABLE shop.order_items (
+         FOREIGN KEY (customer_id) REFERENCES customers (id))""",
+    """CREATE TABLE order_items (
          order_id BIGINT NOT NULL, line_no SMALLINT NOT NULL, sku VARCHAR(32) NOT NULL, quantity INT NOT NULL, price DECIMAL(10,2) NOT NULL,
-         PRIMARY KEY (order_id, line_no), FOREIGN KEY (order_id) REFERENCES shop.orders (id),
-         FOREIGN KEY (sku) REFERENCES shop.products (sku) ON UPDATE CASCADE)""",
-    """CREATE TABLE shop.payments (
+         PRIMARY KEY (order_id, line_no), FOREIGN KEY (order_id) REFERENCES orders (id),
+         FOREIGN KEY (sku) REFERENCES products (sku) ON UPDATE CASCADE)""",
+    """CREATE TABLE payments (
          id BINARY(16) NOT NULL PRIMARY KEY, order_id BIGINT NOT NULL, amount DECIMAL(12,2) NOT NULL,
          method SET('card','voucher','cash') NOT NULL, paid_at TIMESTAMP(3) NOT NULL,
-         FOREIGN KEY (order_id) REFERENCES shop.orders (id))""",
+         FOREIGN KEY (order_id) REFERENCES orders (id))""",
 )
 _NAMES = ("Ada Lovelace", "Grace Hopper", "José Núñez", "Łucja Żak", "渡辺 健", "Sinéad O'Connor", "Zoë 🦊 Fox", "Иван Петров")
 _CITIES = ("London", "Kraków", "東京", "São Paulo", "Nairobi", None)
@@ -49,8 +47,9 @@ class Counts:
 class Shop:
     """Traffic of one seeded, single-threaded client. Every call of `act` is one transaction."""
 
-    def __init__(self, connection: "pymysql.Connection[Any]", seed: int) -> None:
+    def __init__(self, connection: "pymysql.Connection[Any]", seed: int, database: str = "shop") -> None:
         self._connection = connection
+        self.database = database
         self._random = random.Random(seed)
         self.counts = Counts()
         self._serial = 0
@@ -69,6 +68,8 @@ class Shop:
 
     def create(self) -> None:
         with self._connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {self.database}")
+            self._connection.select_db(self.database)
             for statement in _DDL:
                 cursor.execute(statement)
 
@@ -104,7 +105,7 @@ class Shop:
             preferences = f'{{"newsletter": {self._random.choice(("true", "false"))}, "sizes": [{number % 7}, 1.5], "näme": "x\\"y"}}'
             self._do(
                 cursor,
-                "INSERT INTO shop.customers (name, email, city, balance, preferences, created_at) VALUES (%s, %s, %s, %s, %s, %s)",
+                "INSERT INTO customers (name, email, city, balance, preferences, created_at) VALUES (%s, %s, %s, %s, %s, %s)",
                 self._random.choice(_NAMES),
                 f"c{number}@example.com",
                 self._random.choice(_CITIES),
@@ -119,7 +120,7 @@ class Shop:
             sku = f"SKU-{self._number():06d}"
             self._do(
                 cursor,
-                "INSERT INTO shop.products VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO products VALUES (%s, %s, %s, %s, %s, %s, %s)",
                 sku,
                 f"Thing {sku[-3:]} — größer",
                 self._random.choice(("book", "tool", "toy", "food")),
@@ -138,7 +139,7 @@ class Shop:
         note = self._random.choice((None, "", "leave at the door", "x" * 300))
         self._do(
             cursor,
-            "INSERT INTO shop.orders (customer_id, status, total, note, placed_at) VALUES (%s, 'new', 0, %s, %s)",
+            "INSERT INTO orders (customer_id, status, total, note, placed_at) VALUES (%s, 'new', 0, %s, %s)",
             customer,
             note,
             self._now(),
@@ -148,20 +149,20 @@ class Shop:
             quantity = self._random.randint(1, 4)
             self._do(
                 cursor,
-                "INSERT INTO shop.order_items SELECT %s, %s, sku, %s, price FROM shop.products WHERE sku = %s",
+                "INSERT INTO order_items SELECT %s, %s, sku, %s, price FROM products WHERE sku = %s",
                 order,
                 line,
                 quantity,
                 sku,
             )
-            self._do(cursor, "UPDATE shop.products SET stock = stock - %s WHERE sku = %s", quantity, sku)
+            self._do(cursor, "UPDATE products SET stock = stock - %s WHERE sku = %s", quantity, sku)
         self._do(
             cursor,
-            "UPDATE shop.orders SET total = (SELECT SUM(price * quantity) FROM shop.order_items WHERE order_id = %s) WHERE id = %s",
+            "UPDATE orders SET total = (SELECT SUM(price * quantity) FROM order_items WHERE order_id = %s) WHERE id = %s",
             order,
             order,
         )
-        self._do(cursor, "UPDATE shop.customers SET balance = balance - 1.25 WHERE id = %s", customer)
+        self._do(cursor, "UPDATE customers SET balance = balance - 1.25 WHERE id = %s", customer)
         self._open_orders.append(order)
 
     def _pay(self, cursor: Any) -> None:
@@ -169,35 +170,35 @@ class Shop:
             payment = UUID(int=self._random.getrandbits(128)).bytes
             self._do(
                 cursor,
-                "INSERT INTO shop.payments SELECT %s, id, total, %s, %s FROM shop.orders WHERE id = %s",
+                "INSERT INTO payments SELECT %s, id, total, %s, %s FROM orders WHERE id = %s",
                 payment,
                 self._random.choice(("card", "cash", "card,voucher")),
                 self._now(),
                 order,
             )
-            self._do(cursor, "UPDATE shop.orders SET status = 'paid' WHERE id = %s", order)
+            self._do(cursor, "UPDATE orders SET status = 'paid' WHERE id = %s", order)
 
     def _cancel(self, cursor: Any) -> None:
         if order := self._take_order():
-            self._do(cursor, "DELETE FROM shop.order_items WHERE order_id = %s", order)
-            self._do(cursor, "DELETE FROM shop.orders WHERE id = %s", order)
+            self._do(cursor, "DELETE FROM order_items WHERE order_id = %s", order)
+            self._do(cursor, "DELETE FROM orders WHERE id = %s", order)
 
     def _edit_customer(self, cursor: Any) -> None:
         self._do(
             cursor,
-            "UPDATE shop.customers SET city = %s, active = NOT active WHERE id = %s",
+            "UPDATE customers SET city = %s, active = NOT active WHERE id = %s",
             self._random.choice(_CITIES),
             self._random.choice(self._customers),
         )
 
     def _reprice(self, cursor: Any) -> None:
-        self._do(cursor, "UPDATE shop.products SET price = price + 0.01, updated_at = %s WHERE category = 'toy'", self._now())
+        self._do(cursor, "UPDATE products SET price = price + 0.01, updated_at = %s WHERE category = 'toy'", self._now())
 
     def _rename_sku(self, cursor: Any) -> None:
         """A key change of the product; MySQL carries it into the order lines."""
         old = self._random.choice(self._skus)
         new = f"SKU-{self._number():06d}"
-        self._do(cursor, "UPDATE shop.products SET sku = %s WHERE sku = %s", new, old)
+        self._do(cursor, "UPDATE products SET sku = %s WHERE sku = %s", new, old)
         self._skus[self._skus.index(old)] = new
 
     def _take_order(self) -> int | None:

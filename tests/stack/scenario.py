@@ -1,0 +1,119 @@
+"""What the scenarios share: a shop with traffic in a thread, a pipeline on the shared stack, and whether both sides are equal."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redshift_connector.core import Connection
+
+from demo.shop import TABLES, Shop
+from devstack.pipeline import BUCKET, Pipeline, running_pipeline, wait_until
+from devstack.stack import Stack
+
+
+@contextmanager
+def shop_pipeline(stack: Stack, directory: Path, name: str, seed: int = 1, **settings: Any) -> Iterator[tuple[Pipeline, Shop]]:
+    """A shop in a database of its own, and a pipeline of that name that captures it; its ledger lies in the schema `tidemark_<name>`."""
+    settings = {"redshift": {"schema": f"tidemark_{name}"}, "s3": {"prefix": f"lake-{name}"}, **settings}
+    with stack.mysql.connect() as connection:
+        shop = Shop(connection, seed, database=name)
+        shop.create()
+        shop.fill(customers=60, products=40)
+        with running_pipeline(stack, directory, name=name, tables=[f"{name}.*"], settings=settings) as pipeline:
+            yield pipeline, shop
+
+
+@contextmanager
+def traffic(shop: Shop, pause_s: float = 0.002) -> Iterator[None]:
+    """The shop's transactions, one after the other in a thread, while the block runs. What fails there fails here."""
+    stop = threading.Event()
+    failure: list[BaseException] = []
+
+    def trade() -> None:
+        try:
+            while not stop.wait(pause_s):
+                shop.act()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=trade, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failure:
+        raise failure[0]
+
+
+def assert_equal(pipeline: Pipeline, timeout_s: float = 60) -> int:
+    """Every row of every table is the same on both sides; returns how many rows were compared."""
+    tables = [f"--table={pipeline.name}.{table}" for table in TABLES]
+    done = pipeline.run("auditor", "verify", "--json", f"--patience={timeout_s:.0f}s", *tables, timeout_s=timeout_s * 2)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs(pipeline)}"
+    verdicts = orjson.loads(done.stdout)
+    assert [verdict["table"] for verdict in verdicts] == [f"{pipeline.name}.{table}" for table in TABLES]
+    return sum(verdict["source_rows"] for verdict in verdicts)
+
+
+def logs(pipeline: Pipeline) -> str:
+    return "\n".join(f"--- {service.log.name}\n{service.tail(12)}" for service in pipeline.services)
+
+
+def query(warehouse: Connection, sql: str) -> list[Any]:
+    cursor = warehouse.cursor()
+    cursor.execute(sql)
+    return list(cursor.fetchall())
+
+
+def assert_ledger_tiles(warehouse: Connection, pipeline: Pipeline) -> None:
+    """The committed ranges of every topic join without gap or overlap, end where the offsets say, and account for every record."""
+    schema = f"tidemark_{pipeline.name}"
+    ends: dict[str, int] = {}
+    columns = "topic, start_offset, end_offset, records, superseded, applied, quarantined"
+    rows = query(warehouse, f"SELECT {columns} FROM {schema}.ledger ORDER BY topic, start_offset")
+    assert rows
+    for topic, start, end, records, superseded, applied, quarantined in rows:
+        assert start == ends.get(topic, start), f"{topic}: a range ends at {ends.get(topic)}, the next starts at {start}"
+        assert records == superseded + applied + quarantined
+        ends[topic] = end
+    assert ends == dict(query(warehouse, f"SELECT topic, next_offset FROM {schema}.offsets"))
+
+
+def bucket_stems(stack: Stack, pipeline: Pipeline) -> set[str]:
+    """Attempts the bucket holds objects of, by their key without suffix."""
+    pages = stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"lake-{pipeline.name}/")
+    return {item["Key"].rpartition(".")[0].rpartition("/")[2] for page in pages for item in page.get("Contents", [])}
+
+
+def ledger_stems(warehouse: Connection, pipeline: Pipeline) -> set[str]:
+    rows = query(warehouse, f"SELECT manifest_key FROM tidemark_{pipeline.name}.ledger")
+    return {str(row[0]).rpartition(".")[0].rpartition("/")[2] for row in rows}
+
+
+def wait_for_commits(warehouse: Connection, pipeline: Pipeline, count: int, timeout_s: float = 60) -> None:
+    """Until the pipeline's ledger holds `count` batches."""
+
+    def reached() -> bool:
+        schema = f"tidemark_{pipeline.name}"
+        exists = query(
+            warehouse, f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{schema}' AND table_name = 'ledger'"
+        )
+        return bool(exists[0][0]) and query(warehouse, f"SELECT COUNT(*) FROM {schema}.ledger")[0][0] >= count
+
+    wait_until(reached, timeout_s, f"{count} batches in the ledger\n{logs(pipeline)}")
+
+
+def killed_by_itself(pipeline: Pipeline, timeout_s: float = 60) -> None:
+    """Waits until the newest service has died at its crash point."""
+    service = pipeline.services[-1]
+    deadline = time.monotonic() + timeout_s
+    while service.running():
+        assert time.monotonic() < deadline, f"{service.name} never reached its crash point\n{service.tail()}"
+        time.sleep(0.05)
+    assert service.process.returncode == -9, f"{service.name} ended with {service.process.returncode}\n{service.tail()}"

@@ -1,0 +1,89 @@
+"""The pipeline's promises, one scenario each, on real servers and with the services as processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redshift_connector.core import Connection
+
+from devstack.stack import Stack
+from tests.stack.scenario import (
+    assert_equal,
+    assert_ledger_tiles,
+    bucket_stems,
+    killed_by_itself,
+    ledger_stems,
+    shop_pipeline,
+    traffic,
+    wait_for_commits,
+)
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Iterator[Connection]:
+    with stack.redshift.connect(ssl=False) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:
+    with shop_pipeline(stack, tmp_path, "equal") as (pipeline, shop):
+        pipeline.start("streamer")
+        pipeline.start("loader")
+        with traffic(shop):
+            wait_for_commits(warehouse, pipeline, 15)
+        assert assert_equal(pipeline) > 200
+        assert_ledger_tiles(warehouse, pipeline)
+        assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
+        assert [service.stop() for service in pipeline.services] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "point", ["loader.put.after:2", "loader.stage.before:6", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"]
+)
+def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
+    name = "kill_" + point.partition(":")[0].replace(".", "_")
+    with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
+        pipeline.start("streamer")
+        pipeline.start("loader", crash=point)
+        with traffic(shop):
+            killed_by_itself(pipeline)
+            pipeline.start("loader")
+            wait_for_commits(warehouse, pipeline, 12)
+        assert_equal(pipeline)
+        assert_ledger_tiles(warehouse, pipeline)
+        removed = pipeline.run("janitor", "orphans", "--all-tables", "--all")
+        assert removed.returncode == 0, removed.stderr
+        assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
+
+
+@pytest.mark.parametrize("point", ["streamer.send.before:400", "streamer.commit.before:5", "streamer.commit.after:5"])
+def test_a_streamer_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
+    name = "kill_" + point.partition(":")[0].replace(".", "_")
+    with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
+        pipeline.start("loader")
+        pipeline.start("streamer", crash=point)
+        with traffic(shop):
+            killed_by_itself(pipeline)
+            pipeline.start("streamer")
+            wait_for_commits(warehouse, pipeline, 12)
+        assert_equal(pipeline)
+        assert_ledger_tiles(warehouse, pipeline)
+
+
+def test_a_broken_row_in_the_warehouse_is_found_and_named(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:
+    with shop_pipeline(stack, tmp_path, "broken") as (pipeline, _):
+        pipeline.start("streamer")
+        pipeline.start("loader")
+        assert_equal(pipeline)
+        cursor = warehouse.cursor()
+        cursor.execute("UPDATE broken.customers SET balance = balance + 1 WHERE id = 7")
+        cursor.execute("DELETE FROM broken.customers WHERE id = 8")
+        done = pipeline.run("auditor", "verify", "--table=broken.customers")
+        assert done.returncode == 4
+        assert "7" in done.stdout
+        assert "unequal" in done.stdout
+        assert "8" in done.stdout
+        assert "missing" in done.stdout
