@@ -1,0 +1,1 @@
+"""Verified, authenticated connections from settings; nothing about rows."""
