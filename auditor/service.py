@@ -4,7 +4,7 @@ Traffic may go on. A row counts as different only when it stayed different in ro
 the source had executed at the round's start: a row that was merely in flight is equal in a later round.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -48,7 +48,34 @@ class Auditor:
             left, right = self._read_both(schema, target)
             found = {item.key: item for item in differences(left, right)}
             suspects = found if suspects is None else {key: item for key, item in found.items() if key in suspects}
-        return Verdict(table, target.name, left.rows, right.rows, tuple((suspects or {}).values()), rounds)
+        different = self._evidence(schema, target, suspects) if suspects else ()
+        return Verdict(table, target.name, left.rows, right.rows, different, rounds)
+
+    def choose(self, tables: Sequence[TableId], patience: timedelta) -> Mapping[TableId, Target]:
+        """The tables asked for, or all that were loaded. One asked for that has not been loaded yet is waited for. Raises Unavailable."""
+
+        def missing() -> list[str]:
+            loaded = self._warehouse.targets()
+            return [str(table) for table in tables if table not in loaded]
+
+        wait_for(
+            lambda: not missing(),
+            self._clock,
+            patience,
+            lambda: f"nothing was ever loaded of {', '.join(missing())}; is it captured, and are streamer and loader running?",
+        )
+        targets = self._warehouse.targets()
+        return {table: targets[table] for table in tables or sorted(targets)}
+
+    def _evidence(self, schema: TableSchema, target: Target, suspects: Mapping[Key, RowDifference]) -> tuple[RowDifference, ...]:
+        """The differing rows themselves, read once more."""
+        names = [column.name for column in schema.columns]
+        at = [names.index(name) for name in schema.key]
+        left, right = (
+            {key: row for row in rows if (key := tuple(row[i] for i in at)) in suspects}
+            for rows in (self._source.rows(schema), self._warehouse.rows(target, schema))
+        )
+        return tuple(item.with_rows(left.get(key), right.get(key), names) for key, item in suspects.items())
 
     def _read_both(self, schema: TableSchema, target: Target) -> tuple[Side, Side]:
         names = [column.name for column in schema.columns]

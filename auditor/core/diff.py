@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from auditor.core.canonical import Canonical
@@ -20,11 +20,17 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """One key, and how the sides differ on it. `columns`: names of the unequal ones, where both sides hold the row."""
+    """One key, and how the sides differ on it. As evidence the rows themselves, and where both sides hold the row, the unequal columns."""
 
     key: Key
     difference: Difference
+    source: CanonicalRow | None = None
+    warehouse: CanonicalRow | None = None
     columns: tuple[str, ...] = ()
+
+    def with_rows(self, source: CanonicalRow | None, warehouse: CanonicalRow | None, names: Sequence[str]) -> "RowDifference":
+        both = () if source is None or warehouse is None else zip(names, source, warehouse, strict=True)
+        return replace(self, source=source, warehouse=warehouse, columns=tuple(name for name, a, b in both if a != b))
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,3 +98,16 @@ def test_a_warehouse_that_never_catches_up_is_unavailable_and_the_missing_transa
     right.loaded_up_to = 3
     with pytest.raises(Unavailable, match=f"{UUID}:4-5"):
         service.verify(TABLE, TARGET)
+
+
+def test_a_difference_comes_with_both_rows_and_the_unequal_columns() -> None:
+    service, _ = auditor(lambda n: [["1", "a"]], lambda n: [["1", "b"]])
+    (item,) = service.verify(TABLE, TARGET).different
+    assert (item.source, item.warehouse, item.columns) == (["1", "a"], ["1", "b"], ("name",))
+
+
+def test_a_table_that_was_never_loaded_is_waited_for_and_then_named() -> None:
+    service, _ = auditor(lambda n: [], lambda n: [])
+    assert service.choose([], timedelta(seconds=1)) == {TABLE: TARGET}
+    with pytest.raises(Unavailable, match=r"nothing was ever loaded of shop\.other"):
+        service.choose([TABLE, TableId("shop", "other")], timedelta(seconds=1))

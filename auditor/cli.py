@@ -1,0 +1,130 @@
+"""`auditor verify`: the command line, and the only place that wires settings to real clients."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from auditor.core.diff import RowDifference
+from auditor.edges.mysql import MysqlSource
+from auditor.edges.redshift import RedshiftWarehouse
+from auditor.service import Auditor, Verdict
+from contracts.errors import Invalid
+from contracts.table import TableId
+from runtime import command
+from runtime.command import ExitCode
+from runtime.connect import mysql, redshift
+from runtime.lifecycle import Stop, run
+from runtime.settings import Settings
+
+EXAMPLES = """
+auditor verify                           every table the loader has loaded
+auditor verify -t shop.orders            one table; repeat -t for more
+auditor verify -t shop.orders --json     one JSON array of verdicts
+"""
+SHOWN_MAX = 20  # differing rows printed for a table; --json holds all
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    return run(lambda stop: _verify(arguments, stop))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command.parser("auditor", "Proves that MySQL and the warehouse hold the same rows, or names those that differ.", EXAMPLES)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verify")
+    verify = command.verb(verbs, "verify", "compare every row of tables", EXAMPLES)
+    verify.add_argument("-t", "--table", type=command.table, action="append", default=[], metavar="DB.TABLE", help="repeatable")
+    verify.add_argument(
+        "--patience",
+        type=command.duration,
+        default=timedelta(minutes=2),
+        metavar="DURATION",
+        help="how long to wait for the warehouse to take over what MySQL has committed (default 2m)",
+    )
+    command.json_flag(verify)
+    return parser
+
+
+def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "auditor", os.environ, uses={"mysql", "redshift"}, shows=True)
+    clock = SystemClock()
+    with mysql.connect(settings.mysql) as source, redshift.connect(settings.redshift, autocommit=True) as target:
+        warehouse = RedshiftWarehouse(target, settings.redshift.schema_)
+        auditor = Auditor(MysqlSource(source), warehouse, clock, arguments.patience)
+        chosen = auditor.choose(arguments.table, timedelta(seconds=settings.batch.seconds * 2 + 30))
+        verdicts = []
+        for table, where in chosen.items():
+            if stop.requested():
+                return ExitCode.FAILED
+            if where.append:
+                _say_append(table, settings, bool(arguments.table))
+                continue
+            verdicts.append(auditor.verify(table, where))
+            if not arguments.json:
+                print(_line(verdicts[-1]), flush=True)
+    if arguments.json:
+        print(orjson.dumps([_json(verdict) for verdict in verdicts], option=orjson.OPT_INDENT_2).decode())
+    return ExitCode.FOUND if any(verdict.different for verdict in verdicts) else ExitCode.DONE
+
+
+def _say_append(table: TableId, settings: Settings, asked: bool) -> None:
+    text = f"{table} is an append table: it holds every event, so its rows are not the source's and cannot be compared with them"
+    if asked:
+        raise Invalid(text)
+    print(text, file=sys.stderr)
+
+
+def _line(verdict: Verdict) -> str:
+    head = f"{verdict.table}: {verdict.source_rows:,} rows in MySQL, {verdict.warehouse_rows:,} in {verdict.target}"
+    if not verdict.different:
+        return f"{head}: equal"
+    shown = [f"  {_difference(item)}" for item in verdict.different[:SHOWN_MAX]]
+    if more := len(verdict.different) - len(shown):
+        shown.append(f"  … and {more:,} more (--json shows all)")
+    return "\n".join([f"{head}: {len(verdict.different):,} DIFFER", *shown])
+
+
+def _difference(item: RowDifference) -> str:
+    key = ", ".join("NULL" if part is None else part for part in item.key)
+    sides = [f"\n    {name}: {_row(row)}" for name, row in (("MySQL", item.source), ("warehouse", item.warehouse)) if row is not None]
+    columns = f" in {', '.join(item.columns)}" if item.columns else ""
+    return f"key {key}: {item.difference.value}{columns}{''.join(sides)}"
+
+
+def _row(row: Sequence[str | None]) -> str:
+    return " | ".join("NULL" if value is None else value if len(value) <= 60 else f"{value[:60]}…" for value in row)
+
+
+def _json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "table": str(verdict.table),
+        "target": verdict.target,
+        "equal": not verdict.different,
+        "source_rows": verdict.source_rows,
+        "warehouse_rows": verdict.warehouse_rows,
+        "rounds": verdict.rounds,
+        "different": [
+            {
+                "key": item.key,
+                "difference": item.difference.value,
+                "columns": item.columns,
+                "mysql": item.source,
+                "warehouse": item.warehouse,
+            }
+            for item in verdict.different
+        ],
+    }
+
+
+class SystemClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, pause: timedelta) -> None:
+        time.sleep(pause.total_seconds())
