@@ -3,6 +3,7 @@
 Run as a program (`python -m devstack.compose PROJECT`) it is the guard of a stack that must not outlive a process: a launcher stops it when
 that process dies, and being stopped it removes the project."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -74,9 +75,10 @@ class Project:
 
 
 def project_for(directory: Path, ports: Mapping[str, int]) -> Project:
-    """The project of the stack in `directory`. Source: Compose specification, "name": lower-case letters, digits, dashes, underscores."""
-    stem = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in str(directory.absolute()).lower()).strip("-")
-    return Project(f"tidemark-{stem[-50:].strip('-')}", tuple(sorted(ports.items())))
+    """The project of the stack in `directory`. Source: Compose specification, "name": lower-case letters, digits, dashes and underscores, which
+    a directory's own name may break."""
+    digest = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()[:12]
+    return Project(f"tidemark-{digest}", tuple(sorted(ports.items())))
 
 
 class ComposeService:

@@ -47,6 +47,9 @@ def properties(port: int, controller_port: int, data: Path, settings: Mapping[st
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
+        # After kill -9 the controller refuses the new broker until the old one's session has run out: 9 s by default.
+        "broker.heartbeat.interval.ms": 500,
+        "broker.session.timeout.ms": 3000,
         **settings,
     }
 
