@@ -75,8 +75,8 @@ class Project:
 
 
 def project_for(directory: Path, ports: Mapping[str, int]) -> Project:
-    """The project of the stack in `directory`. Source: Compose specification, "name": lower-case letters, digits, dashes and underscores, which
-    a directory's own name may break."""
+    """The project of the stack in `directory`. Source: Compose specification, "name": lower-case letters, digits, dashes and underscores;
+    a directory's own name may hold more."""
     digest = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()[:12]
     return Project(f"tidemark-{digest}", tuple(sorted(ports.items())))
 

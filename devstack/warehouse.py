@@ -51,7 +51,7 @@ class RedshiftStandIn(Server):
 
     @property
     def data(self) -> Path:
-        """Where the server keeps everything: `directory/data`, but a folder of the system's temporary one when root runs this inside a
+        """Where PostgreSQL keeps its files: `directory/data`, but a folder of the system's temporary one when root runs this inside a
         closed folder (a home, pytest's), for PostgreSQL runs as another user and could not get there."""
         inside = self.directory / "data"
         if os.geteuid() != 0 or isinstance(self.runner, ComposeService) or open_to_others(self.directory):
@@ -61,17 +61,22 @@ class RedshiftStandIn(Server):
     @property
     def ca_file(self) -> Path:
         """The certificate authority clients must trust; written by the server before it answers."""
-        return self._written("ca.pem")
+        return self._written("tls/ca.pem")
 
     @property
     def journal_path(self) -> Path:
         """One JSON line for each statement the server was sent; of a container, a copy made when asked for."""
         return self._written("journal.jsonl")
 
+    @property
+    def faults_path(self) -> Path:
+        """Rules of what shall go wrong, read by the server whenever the file is replaced."""
+        return self.directory / "faults.jsonl"
+
     def _written(self, name: str) -> Path:
-        path = self.data / name
+        path = self.directory / name
         if isinstance(self.runner, ComposeService):
-            self.data.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.runner.copy_out(f"/data/{name}", path)
         return path
 
@@ -102,11 +107,19 @@ class RedshiftStandIn(Server):
             cursor.execute("SELECT 1")
 
     def _command(self) -> list[str]:
-        listen = f"{self.host}:{self.port}"
-        return [
-            sys.executable, "-m", "devstack.redshift", "--listen", listen, "--s3", self._s3.endpoint_url,
-            "--data", str(self.data), "--isolation", self.isolation,
-        ]  # fmt: skip
+        options = {
+            "listen": f"{self.host}:{self.port}",
+            "s3": self._s3.endpoint_url,
+            "data": self.data,
+            "isolation": self.isolation,
+            "tls-dir": self.ca_file.parent,
+            "journal": self.journal_path,
+            "faults": self.faults_path,
+            "user": self.user,
+            "password": self.password,
+            "database": self.database,
+        }
+        return [sys.executable, "-m", "devstack.redshift", *(f"--{name}={value}" for name, value in options.items())]
 
 
 def open_to_others(directory: Path) -> bool:

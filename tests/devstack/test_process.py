@@ -26,7 +26,7 @@ STUBBORN = [
 PARENT_OF_A_DAEMON = [
     sys.executable,
     "-c",
-    "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600'], start_new_session=True); print(p.pid, flush=True); time.sleep(600)",
+    "import subprocess, time; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid, flush=True); time.sleep(600)",
 ]
 
 
