@@ -49,8 +49,10 @@ def run(main: Callable[[Stop], int]) -> int:
         with _signals() as stop:
             return main(stop)
     except PipelineError as error:
-        log.error("process.failed", error=type(error).__name__, message=error.message, **{f"field_{k}": v for k, v in error.fields.items()})
-        print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
+        fields = {f"{name}_" if name in {"event", "error", "message"} else name: value for name, value in error.fields.items()}
+        if structlog.is_configured():  # a fault in the settings comes before there is a log
+            log.error("process.failed", error=type(error).__name__, message=error.message, **fields)
+        print(f"{type(error).__name__}: " + "\n".join(map(escape, error.message.split("\n"))), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain again when it flushes stdout at exit.

@@ -27,6 +27,12 @@ Names = Annotated[  # a list, or one text with commas, as variables have it
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, values: object) -> object:
+        """`batch:` with every line below it commented out is the section's defaults."""
+        return {} if values is None else values
+
 
 class Mysql(Section):
     """The source server. TLS, verified, unless `allow_plaintext`."""
