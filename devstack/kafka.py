@@ -84,6 +84,7 @@ class KafkaBroker(Server):
         return f"{self.host}:{self.port}"
 
     def admin(self) -> AdminClient:
+        """A new client. Hold on to it until its futures are done: they fail when it is collected."""
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
 
     def probe(self) -> None:
