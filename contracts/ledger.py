@@ -77,6 +77,23 @@ class LedgerEntry:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The one row of `pipeline`: whose ledger this schema holds. Who finds another bucket, prefix or cluster than its own settings name
+    has a copy or somebody else's ledger before it, and touches nothing. `cluster`: see `cluster_id`."""
+
+    pipeline: str
+    bucket: str
+    prefix: str
+    cluster: str
+    shards: int
+
+
+def cluster_id(host: str, port: int, database: str) -> str:
+    """The warehouse a ledger was made in: a restored copy of it answers elsewhere."""
+    return f"{host}:{port}/{database}"
+
+
 SHARDED = ("fence", "offsets", "ledger", "quarantine")
 
 

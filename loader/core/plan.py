@@ -1,4 +1,5 @@
-"""What travels from a cut to a commit: a table's share of a micro-batch, its Parquet, and the one transaction that makes all shares visible."""
+"""What travels from a cut to a commit: a table's share of a micro-batch, its Parquet, and the one transaction that makes all of them
+visible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,6 @@ from contracts.envelope import Envelope
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.table import TableSchema
-
-
-DELETED = "_tidemark_deleted"
-"""In the staging table of a merge target, its last column, BOOLEAN: the key's last change is a delete, the other columns are NULL."""
-
-APPENDED = ("_tidemark_op", "_tidemark_seq", "_tidemark_commit_ts", "_tidemark_gtid")
-"""What an append target has behind its source's columns, and its staging table too."""
 
 
 class Mode(StrEnum):

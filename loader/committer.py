@@ -1,0 +1,172 @@
+"""The order of effects that makes a cut durable and visible exactly once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from contracts.batch import Manifest, ManifestEntry, sha256_hex
+from contracts.errors import Corrupt, Unavailable
+from contracts.ledger import LedgerEntry
+from contracts.table import TableSchema
+from loader.core.cut import Cut, Part
+from loader.core.plan import CommitPlan, EncodedBatch, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
+from loader.core.quarantine import row_key
+from loader.core.shard import PARTITION, Tenure
+from loader.ports import BatchStore, Clock, SchemaBook, Warehouse
+
+TRIES = 8
+PAUSE = timedelta(milliseconds=250)
+PAUSE_MAX = timedelta(seconds=20)
+
+Targets = Callable[[str, TableSchema], TargetTable]
+"""Where a topic's rows of one schema go. Raises Invalid."""
+
+Keep = Callable[[], None]
+"""Called between effects; raises Fenced when the shard was given to somebody else."""
+
+
+class Encode(Protocol):
+    """Changes to Parquet and what does not fit; `loader.core.encode.encode`."""
+
+    def __call__(self, batch: TableBatch, target: TargetTable) -> EncodedBatch: ...
+
+
+def backoff(attempt: int, jitter: float) -> timedelta:
+    """How long to wait before try `attempt` (from 1): doubling, and by `jitter` in [0, 1) up to half shorter, so that two who were
+    in each other's way are not so again."""
+    return min(PAUSE * (1 << min(attempt, 16) - 1), PAUSE_MAX) * (1 - jitter / 2)
+
+
+class Committer:
+    """Makes a cut durable and visible exactly once: for each table data object, manifest and COPY into a staging table of this attempt,
+    then one short warehouse transaction for all of them: fence, offsets, rows, quarantine, ledger, watermark. Dying between any two
+    leaves orphans, never a gap."""
+
+    def __init__(
+        self,
+        *,
+        store: BatchStore,
+        warehouse: Warehouse,
+        schemas: SchemaBook,
+        targets: Targets,
+        encode: Encode,
+        clock: Clock,
+        nonce: Callable[[], str],
+        jitter: Callable[[], float],
+        halt_on_bad_row: bool = False,
+    ) -> None:
+        """`nonce`: eight hex digits never given before; `jitter`: a random number in [0, 1)."""
+        self._store = store
+        self._warehouse = warehouse
+        self._schemas = schemas
+        self._targets = targets
+        self._encode = encode
+        self._clock = clock
+        self._nonce = nonce
+        self._jitter = jitter
+        self._halt_on_bad_row = halt_on_bad_row
+        self._log = structlog.get_logger()
+
+    def commit(self, tenure: Tenure, cut: Cut, topic_ids: dict[str, str], keep: Keep) -> tuple[Tenure, CommitPlan]:
+        """The shard after the commit, and what was committed. Raises Fenced if a newer epoch owns the shard, Unavailable if nothing was
+        committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
+        loads: list[TableLoad] = []
+        for part in cut.parts:
+            loads.append(self._write(tenure, part, topic_ids[part.topic]))
+            keep()
+        plan = tenure.plan(cut, loads, topic_ids, self._clock.now())
+        self._apply(plan, keep)
+        return tenure.after(plan), plan
+
+    def _write(self, tenure: Tenure, part: Part, topic_id: str) -> TableLoad:
+        """The part's objects in S3. What is already there under other nonces is an orphan's business."""
+        batch = TableBatch(
+            part.topic, PARTITION, self._schemas.find(part.topic, part.fingerprint), part.offsets, part.next_seq, part.changes
+        )
+        target = self._targets(part.topic, batch.schema)
+        self._warehouse.ensure_target(target)
+        key = tenure.key(part.topic, part.offsets, self._nonce())
+        encoded = self._encode(batch, target)
+        if encoded.quarantine and self._halt_on_bad_row:
+            first = encoded.quarantine[0]
+            raise Corrupt(
+                f"{part.topic} at offset {first.offset}: {first.reason}; on_bad_row says halt. Mend the row at the source, or set"
+                " on_bad_row: quarantine",
+                topic=part.topic,
+                offset=first.offset,
+                column=first.column,
+                values=len(encoded.quarantine),
+            )
+        staged, manifest_key, manifest_sha256 = None, "", ""
+        if encoded.parquet is not None:
+            manifest = Manifest((ManifestEntry(self._store.url(key.data), len(encoded.parquet)),)).encode()
+            self._store.put(key.data, encoded.parquet)
+            self._store.put(key.manifest, manifest)
+            manifest_key, manifest_sha256 = key.manifest, sha256_hex(manifest)
+            staged = StagedLoad(target, f"tidemark_staged_{key.nonce}", self._store.url(key.manifest), encoded.rows)
+        entry = LedgerEntry(
+            batch_id=key.nonce,
+            topic=part.topic,
+            partition=PARTITION,
+            topic_id=topic_id,
+            epoch=tenure.fence.epoch,
+            offsets=part.offsets,
+            records=encoded.records,
+            superseded=encoded.superseded,
+            applied=encoded.applied,
+            quarantined=encoded.quarantined,
+            values_nulled=encoded.values_nulled,
+            manifest_key=manifest_key,
+            manifest_sha256=manifest_sha256,
+            committed_at=self._clock.now(),
+        )
+        if entry.records != len(part.changes):
+            raise ValueError(f"{part.topic} {part.offsets}: {len(part.changes)} records read, {entry.records} accounted for")
+        self._log.debug(
+            "batch.written",
+            topic=part.topic,
+            offset_start=part.offsets.start,
+            offset_stop=part.offsets.stop,
+            batch_id=key.nonce,
+            records=entry.records,
+            superseded=entry.superseded,
+            applied=entry.applied,
+            quarantined=entry.quarantined,
+            values_nulled=entry.values_nulled,
+            size_bytes=len(encoded.parquet or b""),
+            manifest_key=manifest_key,
+        )
+        return TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
+
+    def _apply(self, plan: CommitPlan, keep: Keep) -> None:
+        """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the
+        compare-and-set decides whether the epoch is."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                for load in plan.loads:
+                    if load.staged is not None:
+                        self._warehouse.stage(load.staged)
+                        keep()
+                self._warehouse.commit(plan)
+                return
+            except Unavailable as error:
+                if attempt == TRIES:
+                    raise
+                self._log.warning(
+                    "commit.retried", shard=plan.fence.shard, epoch=plan.fence.epoch, attempt=attempt, message=error.message, **error.fields
+                )
+                self._clock.sleep(backoff(attempt, self._jitter()))
+                keep()
+
+
+def _closes(tenure: Tenure, part: Part, target: TargetTable, encoded: EncodedBatch) -> tuple[str, ...]:
+    """Keys whose quarantine entries are open and whose row is now known again. In append mode an event that couldn't be loaded stays
+    missing, whatever comes after it."""
+    open_keys = tenure.open_keys.get(part.topic)
+    if not open_keys or target.mode is Mode.APPEND:
+        return ()
+    seen = {key for change in part.changes if (key := row_key(change.key)) is not None}
+    lost = {value.key for value in encoded.quarantine if value.column is None}
+    return tuple(sorted((open_keys & seen) - lost))

@@ -1,0 +1,339 @@
+"""The open micro-batch of a shard: what was read and not yet committed, which barriers it has reached, and when and where to cut it.
+
+A cut is always at a barrier, so a commit brings every table of the shard to the same point of the source. A table's part of a cut holds
+rows of one schema only, and a TRUNCATE stands alone in its part.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from contracts.envelope import Envelope, Op
+from contracts.errors import Corrupt, Gone
+from contracts.offsets import OffsetRange
+from contracts.progress import Barrier
+from loader.core.plan import Change, Record
+
+RECORD_OVERHEAD_BYTES = 1024
+"""What a decoded change takes beyond its text."""
+
+DECODED_FACTOR = 4
+"""How much larger the text of an envelope is once it is Python objects."""
+
+
+class CutReason(StrEnum):
+    ROWS = "rows"
+    BYTES = "bytes"
+    AGE = "age"
+    SCHEMA = "schema"
+    TRUNCATE = "truncate"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class CutPolicy:
+    """When a batch closes. `rows_max` and `size_bytes_max` count what lies before a reached barrier, in bytes of Kafka records;
+    `memory_bytes_max` all that is held, as it lies in memory; `age_max`: longest anything read waits for its commit."""
+
+    rows_max: int
+    size_bytes_max: int
+    age_max: timedelta
+    memory_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`."""
+
+    topic_id: str
+    offset: int
+    next_offset: int
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One table's share of a cut: changes of one schema, never empty. `offsets` tiles on from the part before."""
+
+    topic: str
+    fingerprint: str
+    offsets: OffsetRange
+    next_seq: int
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Everything up to `barrier`. `whole`: the last barrier in it that isn't inside a source transaction, if there is one.
+    `progress_offset`: the next to read."""
+
+    reason: CutReason
+    barrier: Barrier
+    progress_offset: int
+    whole: Barrier | None
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(part.changes) for part in self.parts)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Consecutive changes that may share a part, from seq `first`."""
+
+    first: int
+    fingerprint: str
+    truncate: bool
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What was read of one topic and not yet cut. `changes[i]` has seq `first_seq + i`."""
+
+    start: Start
+    first_seq: int
+    next_offset: int
+    changes: list[Change] = field(default_factory=list)
+    runs: deque[_Run] = field(default_factory=deque)
+
+    @property
+    def next_seq(self) -> int:
+        return self.first_seq + len(self.changes)
+
+    @property
+    def part_ends(self) -> int | None:
+        """The first seq that cannot be in the same part as the changes before it."""
+        return self.runs[1].first if len(self.runs) > 1 else None
+
+    def add(self, topic: str, change: Change) -> None:
+        source, truncate = change.envelope.source, change.envelope.op is Op.TRUNCATE
+        if source.seq != self.next_seq:
+            self._refuse(topic, change.offset, source.seq)
+        last = self.runs[-1] if self.runs else None
+        if last is None or truncate or last.truncate or last.fingerprint != source.schema:
+            self.runs.append(_Run(source.seq, source.schema, truncate))
+        self.changes.append(change)
+
+    def take(self, topic: str, stop_seq: int) -> Part | None:
+        """Removes what lies before `stop_seq`, as a part."""
+        count = stop_seq - self.first_seq
+        if count <= 0:
+            return None
+        taken = self.changes[:count]
+        offsets = OffsetRange(self.next_offset, taken[-1].offset + 1)
+        part = Part(topic, self.runs[0].fingerprint, offsets, stop_seq, taken)
+        self.changes = self.changes[count:]
+        self.first_seq, self.next_offset = stop_seq, offsets.stop
+        if not self.changes:
+            self.runs.clear()
+        elif self.part_ends == stop_seq:
+            self.runs.popleft()
+        else:
+            self.runs[0].first = stop_seq
+        return part
+
+    def _refuse(self, topic: str, offset: int, seq: int) -> None:
+        if not self.changes and self.start.offset > self.start.next_offset and seq > self.next_seq:
+            raise Gone(
+                f"rows of {topic} with seq {self.next_seq} to {seq - 1} expired before they were loaded. Read its table again:"
+                " streamer snapshot -t TABLE --resync; and raise kafka.retention_hours",
+                topic=topic,
+                offset=offset,
+                expected_seq=self.next_seq,
+                seq=seq,
+            )
+        raise Corrupt(
+            f"topic {topic} at offset {offset}: seq {seq} where {self.next_seq} must follow",
+            topic=topic,
+            offset=offset,
+            expected_seq=self.next_seq,
+            seq=seq,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A barrier read, and the offset behind it."""
+
+    barrier: Barrier
+    next_offset: int
+    size_bytes: int
+
+
+class OpenBatch:
+    """The rows and barriers of a shard read since its last cut.
+
+    `add` every record in the order the reader delivers a topic's; then, until it names none, `open` each topic in `unread`; then ask
+    `reason_to_cut`. What is cut is gone from here: whoever cannot commit it begins again from what the warehouse says.
+    """
+
+    def __init__(self, progress: str, progress_offset: int, barrier_no: int, starts: Mapping[str, Start]) -> None:
+        """`progress`: the topic of the barriers. `progress_offset`, `barrier_no`: as the fence has them."""
+        self._progress = progress
+        self._progress_offset = progress_offset
+        self._barrier_no = barrier_no
+        self._lanes: dict[str, _Lane] = {}
+        self._marks: deque[_Mark] = deque()
+        self._reached = 0
+        self._unread: set[str] = set()
+        self._covered: dict[str, int] = {}  # by the reached barriers: next seq of each topic they name
+        self._opened_at: datetime | None = None
+        self.rows = 0
+        self.reached_rows = 0
+        self.reached_bytes = 0
+        self.memory_bytes = 0
+        for topic, start in starts.items():
+            self.open(topic, start)
+
+    def open(self, topic: str, start: Start) -> None:
+        """From now on `topic` is read, from `start`."""
+        self._lanes[topic] = _Lane(start, start.next_seq, start.next_offset)
+        self._unread.discard(topic)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        return frozenset(self._lanes)
+
+    def topic_id(self, topic: str) -> str:
+        return self._lanes[topic].start.topic_id
+
+    def add(self, record: Record, now: datetime) -> None:
+        """Takes one record in. Raises Corrupt for what breaks the streamer's promises: form, order, contiguous seqs; Gone when rows
+        expired unread."""
+        if self._opened_at is None:
+            self._opened_at = now
+        if record.topic == self._progress:
+            self._add_barrier(record)
+        else:
+            self._add_change(record)
+
+    def _add_barrier(self, record: Record) -> None:
+        try:
+            barrier = Barrier.decode(record.value or b"null")
+        except ValueError as error:
+            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+        if barrier.n <= self._barrier_no:
+            raise Corrupt(
+                f"{record.topic} at offset {record.offset}: barrier {barrier.n} follows barrier {self._barrier_no}",
+                topic=record.topic,
+                offset=record.offset,
+            )
+        self._barrier_no = barrier.n
+        mark = _Mark(barrier, record.offset + 1, len(record.value or b""))
+        self._marks.append(mark)
+        self.memory_bytes += _in_memory(mark.size_bytes)
+        self._unread.update(barrier.next_seqs.keys() - self._lanes.keys())
+
+    def _add_change(self, record: Record) -> None:
+        try:
+            envelope = Envelope.decode(record.value or b"null")
+        except ValueError as error:
+            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+        size_bytes = len(record.value or b"") + len(record.key or b"")
+        self._lanes[record.topic].add(record.topic, Change(record.offset, record.key, envelope, size_bytes))
+        self.rows += 1
+        self.memory_bytes += _in_memory(size_bytes)
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Topics a barrier names that nobody reads yet: to be read from their beginning before a cut."""
+        return frozenset(self._unread)
+
+    @property
+    def awaited(self) -> Mapping[str, int]:
+        """By topic the next seq without which the first barrier not reached can't be."""
+        self._reach()
+        if self._reached == len(self._marks):
+            return {}
+        named = self._marks[self._reached].barrier.next_seqs
+        return {topic: seq for topic, seq in named.items() if topic not in self._lanes or self._lanes[topic].next_seq < seq}
+
+    def ahead(self, policy: CutPolicy) -> frozenset[str]:
+        """Topics to hold back: what is held fills its share of memory, and only others bring the next barrier nearer."""
+        if self.memory_bytes < policy.memory_bytes_max:
+            return frozenset()
+        awaited = self.awaited or {self._progress: 0}
+        return frozenset({*self._lanes, self._progress} - awaited.keys())
+
+    def reason_to_cut(self, policy: CutPolicy, now: datetime) -> CutReason | None:
+        """Why this micro-batch closes now, or None to keep filling it. Never a reason while no barrier is reached.
+
+        A barrier inside a source transaction is no place to stop for age alone, but rather there than over size or memory.
+        """
+        self._reach()
+        if not self._reached:
+            return None
+        for topic, lane in self._lanes.items():
+            if lane.part_ends is not None and self._covered.get(topic, 0) > lane.part_ends:
+                return CutReason.TRUNCATE if lane.runs[0].truncate or lane.runs[1].truncate else CutReason.SCHEMA
+        if self.reached_rows >= policy.rows_max:
+            return CutReason.ROWS
+        if self.reached_bytes >= policy.size_bytes_max:
+            return CutReason.BYTES
+        if self.memory_bytes >= policy.memory_bytes_max:
+            return CutReason.MEMORY
+        if self._opened_at is not None and now - self._opened_at >= policy.age_max and self._last_whole(self._reached) is not None:
+            return CutReason.AGE
+        return None
+
+    def cut(self, reason: CutReason, now: datetime) -> Cut:
+        """Closes the batch at the last barrier possible, a whole one if there is any. Raises Corrupt when rows that can't share a part
+        aren't parted by a barrier."""
+        allowed = self._allowed()
+        if not allowed:
+            named = self._marks[0].barrier
+            raise Corrupt(f"barrier {named.n} of {self._progress} covers rows of two schemas of one table, or a TRUNCATE among rows")
+        last = self._last_whole(allowed)
+        count = allowed if last is None else last + 1
+        marks = [self._marks.popleft() for _ in range(count)]
+        self._reached -= count
+        self.memory_bytes -= sum(_in_memory(mark.size_bytes) for mark in marks)
+        covered: dict[str, int] = {}
+        for mark in marks:
+            covered.update(mark.barrier.next_seqs)
+        parts = [part for topic, seq in sorted(covered.items()) if (part := self._lanes[topic].take(topic, seq))]
+        for part in parts:
+            size_bytes = sum(change.size_bytes for change in part.changes)
+            self.rows -= len(part.changes)
+            self.reached_rows -= len(part.changes)
+            self.reached_bytes -= size_bytes
+            self.memory_bytes -= sum(_in_memory(change.size_bytes) for change in part.changes)
+        self._progress_offset = marks[-1].next_offset
+        self._opened_at = now if self.rows or self._marks else None
+        whole = None if last is None else marks[last].barrier
+        return Cut(reason, marks[-1].barrier, self._progress_offset, whole, tuple(parts))
+
+    def _reach(self) -> None:
+        """Counts the barriers reached: every partition they and those before them name is read up to the seq named."""
+        while self._reached < len(self._marks):
+            named = self._marks[self._reached].barrier.next_seqs
+            if any(topic not in self._lanes or self._lanes[topic].next_seq < seq for topic, seq in named.items()):
+                return
+            self._reached += 1
+            for topic, seq in named.items():
+                lane = self._lanes[topic]
+                since = max(self._covered.get(topic, 0), lane.first_seq)
+                newly = lane.changes[since - lane.first_seq : max(since, seq) - lane.first_seq]
+                self.reached_rows += len(newly)
+                self.reached_bytes += sum(change.size_bytes for change in newly)
+                self._covered[topic] = max(seq, self._covered.get(topic, 0))
+
+    def _allowed(self) -> int:
+        """How many of the reached barriers a cut may take in without mixing a table's schemas."""
+        for at in range(self._reached):
+            for topic, seq in self._marks[at].barrier.next_seqs.items():
+                ends = self._lanes[topic].part_ends
+                if ends is not None and seq > ends:
+                    return at
+        return self._reached
+
+    def _last_whole(self, count: int) -> int | None:
+        """The index of the last of the first `count` barriers that isn't inside a source transaction."""
+        return next((at for at in range(count - 1, -1, -1) if not self._marks[at].barrier.partial), None)
+
+
+def _in_memory(size_bytes: int) -> int:
+    return RECORD_OVERHEAD_BYTES + DECODED_FACTOR * size_bytes

@@ -1,0 +1,204 @@
+"""One commit as ordered SQL. The order is the protocol: the fence's compare-and-set first, so that nobody who lost the shard gets any
+further and the transaction's snapshot begins behind that lock; then offsets, then tables by name, then quarantine and ledger.
+
+Nothing here commits by itself (TRUNCATE and VACUUM would) or needs a transaction of its own (ALTER does). Values are always bound.
+Source: Redshift guide, "Serializable isolation", "TRUNCATE", "DELETE".
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from contracts.sql import qualified, quote
+from loader.core.plan import CommitPlan, Mode, TableLoad
+from loader.core.target import DELETED, EVENT_COLUMNS
+
+Item = TypeVar("Item")
+Bound = None | bool | int | str | datetime
+
+BINDS_MAX = 32_767
+"""What one statement may bind. Source: redshift_connector, Int16 of the Parse message."""
+
+QUARANTINE_ROWS_MAX = 64
+"""Quarantined values in one INSERT: each may be 64 KiB, and a statement 16 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with `%s` for each value bound. `rows`: how many it must touch, None when any number will do."""
+
+    sql: str
+    values: tuple[Bound, ...] = ()
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTables:
+    """The commit tables of a shard, as SQL names."""
+
+    schema: str
+    shard: int
+
+    def named(self, table: str) -> str:
+        return qualified(self.schema, f"{table}_{self.shard}")
+
+
+def compare_and_set(plan: CommitPlan, tables: CommitTables) -> Statement:
+    """The fence moves by one commit. Touches one row, or somebody else owns the shard."""
+    held, becomes = plan.expected, plan.fence
+    return Statement(
+        f"UPDATE {tables.named('fence')} SET commit_no = commit_no + 1, progress_offset = %s, barrier_no = %s, gtid_set = %s, partial = %s,"
+        f" commit_ts_us = %s WHERE shard = %s AND epoch = %s AND commit_no = %s",
+        (
+            becomes.progress_offset,
+            becomes.barrier_no,
+            str(becomes.gtid_set),
+            becomes.partial,
+            becomes.commit_ts_us,
+            held.shard,
+            held.epoch,
+            held.commit_no,
+        ),
+        rows=1,
+    )
+
+
+def after_the_fence(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
+    """Every further statement of the transaction, but for its COMMIT."""
+    yield from _offsets(plan, tables)
+    for load in plan.loads:
+        yield from _apply(load)
+    for load in plan.loads:
+        yield from _quarantine(load, plan.at, tables)
+    yield from _ledger(plan, tables)
+
+
+def _offsets(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
+    # DELETE and INSERT move any number of topics in two statements. That no blind write does harm is the compare-and-set's work.
+    moved = [offset.topic for offset in plan.offsets if offset.topic not in plan.new_topics]
+    for topics in _chunks(moved, 1000):
+        yield Statement(f"DELETE FROM {tables.named('offsets')} WHERE topic IN ({_marks(len(topics))})", tuple(topics), rows=len(topics))
+    rows: list[tuple[Bound, ...]] = [
+        (
+            o.topic,
+            o.partition,
+            o.topic_id,
+            o.next_offset,
+            o.next_seq,
+            o.state.value,
+            o.state_since_us,
+            o.source_table,
+            o.target_table,
+        )
+        for o in plan.offsets
+    ]
+    columns = (
+        "topic",
+        "partition",
+        "topic_id",
+        "next_offset",
+        "next_seq",
+        "state",
+        "state_since_us",
+        "source_table",
+        "target_table",
+    )
+    yield from _insert(tables.named("offsets"), columns, rows)
+
+
+def _apply(load: TableLoad) -> Iterator[Statement]:
+    target = load.target
+    table = qualified(target.schema, target.name)
+    if load.truncate and target.mode is Mode.MERGE:
+        yield Statement(f"DELETE FROM {table}")
+    if load.staged is None:
+        return
+    staging = quote(load.staged.staging)
+    columns = target.columns + (EVENT_COLUMNS if target.mode is Mode.APPEND else ())
+    names = ", ".join(quote(column.name) for column in columns)
+    if target.mode is Mode.APPEND:
+        yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}", rows=load.staged.rows)
+        return
+    same_key = " AND ".join(f"{quote(target.name)}.{quote(name)} = {staging}.{quote(name)}" for name in target.key)
+    yield Statement(f"DELETE FROM {table} USING {staging} WHERE {same_key}")
+    yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} WHERE NOT {quote(DELETED)}")
+
+
+def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator[Statement]:
+    """Closes what this load supersedes before it enters what it couldn't load."""
+    table, topic = tables.named("quarantine"), load.target.topic
+    if load.truncate and load.target.mode is Mode.MERGE:
+        yield Statement(f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL", (_utc(at), topic))
+    for keys in _chunks(load.closes, 1000):
+        yield Statement(
+            f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL AND row_key IN ({_marks(len(keys))})",
+            (_utc(at), topic, *keys),
+        )
+    columns = (
+        "topic",
+        "partition",
+        "record_offset",
+        "row_key",
+        "column_name",
+        "reason",
+        "raw",
+        "raw_size_bytes",
+        "batch_id",
+        "quarantined_at",
+    )
+    rows: list[tuple[Bound, ...]] = [
+        (q.topic, q.partition, q.offset, q.key, q.column, q.reason, q.raw, q.raw_size_bytes, load.entry.batch_id, _utc(at))
+        for q in load.quarantine
+    ]
+    yield from _insert(table, columns, rows, QUARANTINE_ROWS_MAX)
+
+
+def _ledger(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
+    columns = (
+        "batch_id",
+        "topic",
+        "partition",
+        "topic_id",
+        "epoch",
+        "start_offset",
+        "end_offset",
+        "records",
+        "superseded",
+        "applied",
+        "quarantined",
+        "values_nulled",
+        "manifest_key",
+        "manifest_sha256",
+        "committed_at",
+    )
+    rows: list[tuple[Bound, ...]] = []
+    for load in plan.loads:
+        e = load.entry
+        counts = (e.records, e.superseded, e.applied, e.quarantined, e.values_nulled)
+        place = (e.batch_id, e.topic, e.partition, e.topic_id, e.epoch, e.offsets.start, e.offsets.stop)
+        rows.append((*place, *counts, e.manifest_key, e.manifest_sha256, _utc(e.committed_at)))
+    yield from _insert(tables.named("ledger"), columns, rows)
+
+
+def _insert(table: str, columns: Sequence[str], rows: Sequence[tuple[Bound, ...]], rows_max: int = 1000) -> Iterator[Statement]:
+    assert rows_max * len(columns) <= BINDS_MAX
+    names = ", ".join(quote(column) for column in columns)
+    row = f"({_marks(len(columns))})"
+    for some in _chunks(rows, rows_max):
+        values = tuple(value for one in some for value in one)
+        yield Statement(f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * len(some))}", values, rows=len(some))
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
+def _marks(count: int) -> str:
+    return ", ".join(["%s"] * count)
+
+
+def _utc(at: datetime) -> datetime:
+    """As a TIMESTAMP without zone holds it."""
+    return at.astimezone(UTC).replace(tzinfo=None)

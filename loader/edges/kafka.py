@@ -1,0 +1,283 @@
+"""Kafka as the loader uses it: the group that elects a shard's owner, the reader of its partitions, the book of schemas.
+
+Source: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Static consumer group members", "Read committed").
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Unavailable
+from contracts.table import TableSchema
+from loader.core.plan import Record
+from loader.ports import LogBounds
+
+SESSION_TIMEOUT = timedelta(seconds=10)
+LONGEST_COMMIT = timedelta(minutes=30)
+"""Between two polls of the group; a loader that is stuck in one COPY for longer gives its shards away."""
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+QUEUE_KIB_MAX = 16 * 1024
+SCHEMAS_PARTITION = 0
+
+_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}
+_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+_NOT_ALLOWED = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+class GroupMembership:
+    """The loaders' consumer group on `progress`. It reads nothing: its partitions are paused as soon as they are assigned."""
+
+    def __init__(self, config: Mapping[str, Any], *, group: str, progress: str, instance: str | None) -> None:
+        """`instance`: this member's lasting name, by which a restart within the session timeout gets its shards back without a rebalance;
+        None for a member of passage."""
+        settings = {
+            **config,
+            "group.id": group,
+            "partition.assignment.strategy": "roundrobin",
+            "session.timeout.ms": _ms(SESSION_TIMEOUT),
+            "heartbeat.interval.ms": _ms(SESSION_TIMEOUT) // 4,
+            "max.poll.interval.ms": _ms(LONGEST_COMMIT),
+            "enable.auto.commit": False,
+            "auto.offset.reset": "latest",
+            # How soon a `progress` made after this start is found.
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "on_commit": self._mirrored,
+        }
+        if instance is not None:
+            settings["group.instance.id"] = instance
+        self._progress = progress
+        self._instance = instance
+        self._assigned: frozenset[int] = frozenset()
+        self._log = structlog.get_logger()
+        self._consumer = Consumer(settings)
+        self._consumer.subscribe([progress], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+
+    def poll(self, timeout: timedelta) -> frozenset[int]:
+        message = self._consumer.poll(timeout.total_seconds())
+        error = message.error() if message is not None else None
+        if error is not None:
+            self._judge(error)
+        return self._assigned
+
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
+        places = [
+            TopicPartition(topic, shard if topic == self._progress else 0, offset, watermark) for topic, offset in next_offsets.items()
+        ]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:
+            self._log.debug("mirror.refused", shard=shard, message=str(error))
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        consumer.pause(partitions)
+        self._assigned = frozenset(place.partition for place in partitions)
+
+    def _revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        consumer.unassign()
+        self._assigned = frozenset()
+
+    def _mirrored(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        if error is not None:
+            self._log.debug("mirror.refused", message=error.str())
+
+    def _judge(self, error: KafkaError) -> None:
+        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+            raise Fenced(
+                f"another loader has joined the group as {self._instance!r} and this one is out of it: give each its own --instance",
+                instance=self._instance,
+            )
+        if error.code() in _NOT_ALLOWED or error.fatal():
+            raise _translated(error, f"consumer group on {self._progress}")
+        # Brokers away or not ready, or `progress` not made yet: librdkafka goes on trying.
+        self._log.warning("group.waiting", message=error.str())
+
+
+class PartitionReader:
+    """A consumer that never joins a group: read_committed, from offsets it is given, bounded in bytes."""
+
+    def __init__(self, config: Mapping[str, Any], *, group: str, progress: str, shard: int, message_bytes_max: int) -> None:
+        """`group` is only a name here; nothing is committed under it. Reads partition `shard` of `progress` and 0 of every other."""
+        self._progress = progress
+        self._shard = shard
+        self._positions: dict[str, int] = {}
+        self._held: frozenset[str] = frozenset()
+        self._log = structlog.get_logger()
+        self._admin = AdminClient(dict(config))
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                # End-of-partition events tell how far the reader is past control records and aborted transactions.
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "fetch.queue.backoff.ms": 10,
+                "queued.max.messages.kbytes": QUEUE_KIB_MAX,
+                "fetch.message.max.bytes": max(1024 * 1024, message_bytes_max),
+                "fetch.max.bytes": max(QUEUE_KIB_MAX * 1024, message_bytes_max),
+            }
+        )
+
+    def seek(self, next_offsets: Mapping[str, int]) -> None:
+        if self._held:
+            self._consumer.resume([self._place(topic) for topic in self._held])
+            self._held = frozenset()
+        self._positions = dict(next_offsets)
+        self._consumer.assign([self._place(topic, offset) for topic, offset in next_offsets.items()])
+
+    def add(self, topic: str, next_offset: int) -> None:
+        self._positions[topic] = next_offset
+        self._consumer.incremental_assign([self._place(topic, next_offset)])
+
+    def hold(self, topics: frozenset[str]) -> None:
+        if paused := topics - self._held:
+            self._consumer.pause([self._place(topic) for topic in paused])
+        if resumed := self._held - topics:
+            self._consumer.resume([self._place(topic) for topic in resumed])
+        self._held = topics
+
+    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+        """As soon as there is something, all of it that is here."""
+        first = self._messages(1, timeout.total_seconds())
+        return self._records(first + self._messages(records_max - 1, 0)) if first else []
+
+    def position(self, topic: str) -> int:
+        return self._positions[topic]
+
+    def bounds(self, topic: str) -> LogBounds:
+        place = self._place(topic)
+        try:
+            # With read_committed the high watermark the broker answers with is the last stable offset.
+            low, stable_end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_SECONDS, cached=False)
+            asked = self._admin.list_offsets(
+                {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # the library left it without types
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+            end = asked[place].result().offset
+        except KafkaException as error:
+            raise _translated(error.args[0], f"offsets of {topic}") from error
+        return LogBounds(low, stable_end, end)
+
+    def topic_id(self, topic: str) -> str:
+        try:
+            asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
+            return str(asked[topic].result().topic_id)
+        except KafkaException as error:
+            raise _translated(error.args[0], f"topic {topic}") from error
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _place(self, topic: str, offset: int | None = None) -> TopicPartition:
+        partition = self._shard if topic == self._progress else 0
+        return TopicPartition(topic, partition) if offset is None else TopicPartition(topic, partition, offset)
+
+    def _messages(self, count: int, timeout_seconds: float) -> list[Message]:
+        try:
+            return self._consumer.consume(count, timeout_seconds)
+        except KafkaException as error:
+            raise _translated(error.args[0], "reading") from error
+
+    def _records(self, messages: Sequence[Message]) -> list[Record]:
+        out: list[Record] = []
+        for message in messages:
+            topic, offset = message.topic(), message.offset()
+            error = message.error()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF and topic is not None and offset is not None:
+                    self._positions[topic] = max(self._positions[topic], offset)
+                elif error.code() in _OUT_OF_RANGE:
+                    raise Gone(f"{topic}: offset {self._positions.get(topic or '')} no longer exists: {error.str()}", topic=topic)
+                elif not error.retriable() and error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+                    raise _translated(error, f"reading {topic}")
+                continue
+            partition = message.partition()
+            if topic is None or offset is None or partition is None:
+                raise ValueError(f"a message without a place: {message!r}")
+            out.append(Record(topic, partition, offset, _bytes(message.key()), _bytes(message.value())))
+            self._positions[topic] = offset + 1
+        return out
+
+
+class SchemaReader:
+    """The topic `schemas`, read on whenever a fingerprint is not known yet."""
+
+    def __init__(self, config: Mapping[str, Any], *, group: str, topic: str, message_bytes_max: int) -> None:
+        self._topic = topic
+        self._reader = PartitionReader(config, group=group, progress=topic, shard=SCHEMAS_PARTITION, message_bytes_max=message_bytes_max)
+        self._known: dict[str, TableSchema] = {}
+        self._begun = False
+
+    def find(self, topic: str, fingerprint: str) -> TableSchema:
+        if fingerprint not in self._known:
+            self._read_on(fingerprint)
+        if fingerprint not in self._known:
+            raise Corrupt(
+                f"a row of {topic} names schema {fingerprint}, which {self._topic} does not hold", topic=topic, fingerprint=fingerprint
+            )
+        return self._known[fingerprint]
+
+    def _read_on(self, wanted: str) -> None:
+        # To the end, not the last stable offset: a row's partition can be ahead of this one in hearing of its transaction's commit.
+        bounds = self._reader.bounds(self._topic)
+        if not self._begun:
+            self._reader.seek({self._topic: bounds.low})
+            self._begun = True
+        deadline = datetime.now(UTC) + timedelta(seconds=REQUEST_TIMEOUT_SECONDS)
+        while wanted not in self._known and self._reader.position(self._topic) < bounds.end:
+            for record in self._reader.poll(1000, timedelta(milliseconds=200)):
+                self._learn(record)
+            if datetime.now(UTC) > deadline:
+                raise Unavailable(f"{self._topic} could not be read up to offset {bounds.end} in {REQUEST_TIMEOUT_SECONDS:.0f} s")
+
+    def _learn(self, record: Record) -> None:
+        if record.value is None:
+            return
+        try:
+            schema = TableSchema.decode(record.value)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Corrupt(f"{self._topic} at offset {record.offset}: {error}", topic=self._topic, offset=record.offset) from error
+        self._known[schema.fingerprint] = schema
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _translated(error: KafkaError, what: str) -> PipelineError:
+    text = f"Kafka, {what}: {error.str()}"
+    if error.code() in _GONE:
+        return Gone(f"{text}. The topic is not there", code=error.name())
+    if error.code() in _OUT_OF_RANGE:
+        return Gone(text, code=error.name())
+    if error.code() in _NOT_ALLOWED:
+        return Invalid(text, code=error.name())
+    return Unavailable(text, code=error.name())
+
+
+def _bytes(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

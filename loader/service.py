@@ -1,0 +1,367 @@
+"""The loop: ASSIGN, SEEK, POLL, then cut, write, stage, COMMIT and ACK, for every shard the group gives this process.
+
+One way leads back from every trouble: crash, rebalance, lost answer, refused transaction, lost epoch. What was read is dropped, and the
+shard is taken again: epoch first, then fence and offsets from one snapshot.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.topics import Topics
+from loader.committer import Committer, backoff
+from loader.core.cut import Cut, CutPolicy, OpenBatch, Start
+from loader.core.plan import CommitPlan
+from loader.core.shard import Tenure, start_of_progress, start_of_rows
+from loader.ports import Clock, Membership, ShardLog, Warehouse
+from runtime.metrics import REGISTRY
+
+RECORDS_MAX = 2_000
+"""Records of one poll: few enough that a batch is cut soon after it is full."""
+
+LOSS_CHECK_EVERY = timedelta(seconds=1)
+CONTEST_WINDOW = timedelta(minutes=1)
+CONTEST_BUMPS = 3
+"""More takeovers of a shard a minute than this, and two loaders are throwing each other out."""
+
+ROWS = Counter("tidemark_loader_rows_total", "Row changes committed.", ["topic"], registry=REGISTRY)
+QUARANTINED = Counter("tidemark_loader_quarantined_total", "Values and rows that went to quarantine.", ["topic"], registry=REGISTRY)
+BATCHES = Counter("tidemark_loader_batches_total", "Tables' parts of commits.", ["topic"], registry=REGISTRY)
+COMMITS = Counter("tidemark_loader_commits_total", "Commits of a shard, also without rows.", ["shard", "reason"], registry=REGISTRY)
+COMMIT_SECONDS = Histogram(
+    "tidemark_loader_commit_seconds",
+    "From cut to committed.",
+    ["shard"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250),
+    registry=REGISTRY,
+)
+LAG_SECONDS = Gauge(
+    "tidemark_loader_lag_seconds", "Age of the watermark at its commit: how far the warehouse is behind.", ["shard"], registry=REGISTRY
+)
+EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it holds none.", ["shard"], registry=REGISTRY)
+RESTARTS = Counter("tidemark_loader_restarts_total", "Times a shard went back to ASSIGN.", ["shard", "error"], registry=REGISTRY)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A shard assigned, sought and being read."""
+
+    tenure: Tenure
+    batch: OpenBatch
+    loss_checked_at: datetime
+    held: frozenset[str] = frozenset()
+
+
+class ShardLoader:
+    """One shard, as long as the group says it is ours."""
+
+    def __init__(
+        self,
+        shard: int,
+        *,
+        owner: str,
+        topics: Topics,
+        policy: CutPolicy,
+        log: ShardLog,
+        membership: Membership,
+        warehouse: Warehouse,
+        committer: Committer,
+        clock: Clock,
+        jitter: Callable[[], float],
+        keep: Callable[[], None],
+    ) -> None:
+        self._shard = shard
+        self._owner = owner
+        self._topics = topics
+        self._policy = policy
+        self._source = log
+        self._membership = membership
+        self._warehouse = warehouse
+        self._committer = committer
+        self._clock = clock
+        self._jitter = jitter
+        self._keep = keep
+        self._log = structlog.get_logger().bind(shard=shard)
+        self._reading: _Reading | None = None
+        self._not_before: datetime | None = None
+        self._failures = 0
+        self._bumps: deque[datetime] = deque()
+
+    @property
+    def tenure(self) -> Tenure | None:
+        """What we hold of the shard; None while it is being taken."""
+        return self._reading.tenure if self._reading else None
+
+    def step(self, timeout: timedelta) -> bool:
+        """One turn: take the shard, or read for up to `timeout` and commit if it is time. True when anything moved.
+
+        Raises what a person must see to: Gone, Corrupt, Invalid; but never as a zombie, whose picture of the log is an old one.
+        """
+        now = self._clock.now()
+        if self._not_before is not None and now < self._not_before:
+            self._clock.sleep(min(self._not_before - now, timeout))
+            return False
+        self._not_before = None
+        try:
+            if self._reading is None:
+                self._reading = self._seek(self._assign(now))
+                return True
+            return self._read(self._reading, timeout)
+        except (Fenced, OutcomeUnknown, Unavailable) as error:
+            self._restart(error)
+        except PipelineError as error:
+            self._stop(error)
+        return True
+
+    def close(self) -> None:
+        """Drops what was read and not committed."""
+        EPOCH.labels(self._shard).set(0)
+        self._reading = None
+        self._source.close()
+
+    def _assign(self, now: datetime) -> Tenure:
+        """ASSIGN: the epoch first; then, in one snapshot, what every commit before it left. Raises Fenced when somebody else was given
+        an epoch since."""
+        while self._bumps and now - self._bumps[0] >= CONTEST_WINDOW:
+            self._bumps.popleft()
+        self._bumps.append(now)
+        if len(self._bumps) > CONTEST_BUMPS:
+            self._log.error("shard.contested", epoch_bumps=len(self._bumps), within_seconds=CONTEST_WINDOW.total_seconds())
+        epoch = self._warehouse.bump_epoch(self._shard, self._owner)
+        granted_at = self._clock.now()
+        state = self._warehouse.read_state(self._shard)
+        if state.fence.epoch != epoch:
+            raise Fenced(f"shard {self._shard}: granted epoch {epoch}, found {state.fence.epoch}", epoch=epoch)
+        EPOCH.labels(self._shard).set(epoch)
+        self._log.info(
+            "shard.assigned",
+            epoch=epoch,
+            commit_no=state.fence.commit_no,
+            progress_offset=state.fence.progress_offset,
+            gtid_set=str(state.fence.gtid_set),
+            topics=len(state.offsets),
+        )
+        return Tenure.begin(state.fence, state.offsets, state.open_keys, granted_at)
+
+    def _seek(self, tenure: Tenure) -> _Reading:
+        """SEEK: where the warehouse says, if Kafka still has it."""
+        progress = self._topics.progress
+        self._reading = reading = _Reading(
+            tenure, OpenBatch(progress, tenure.fence.progress_offset, tenure.fence.barrier_no, {}), self._clock.now()
+        )
+        bounds = self._source.bounds(progress)
+        offsets = {progress: start_of_progress(progress, tenure.fence.progress_offset, bounds.low, bounds.stable_end)}
+        for topic in sorted(tenure.offsets):
+            start = self._start(tenure, topic)
+            reading.batch.open(topic, start)
+            offsets[topic] = start.offset
+        self._source.seek(offsets)
+        return reading
+
+    def _start(self, tenure: Tenure, topic: str) -> Start:
+        topic_id = self._source.topic_id(topic)
+        bounds = self._source.bounds(topic)
+        return start_of_rows(topic, topic_id, tenure.offsets.get(topic), bounds.low, bounds.stable_end)
+
+    def _read(self, reading: _Reading, timeout: timedelta) -> bool:
+        """POLL, and everything after it once there is a reason to cut."""
+        try:
+            records = self._source.poll(RECORDS_MAX, timeout)
+        except Gone:
+            # Kafka expires an idle table's segments under a reader too. The rule of SEEK knows that from a loss.
+            self._reading = self._seek(reading.tenure)
+            return True
+        now = self._clock.now()
+        for record in records:
+            reading.batch.add(record, now)
+        for topic in sorted(reading.batch.unread):
+            start = self._start(reading.tenure, topic)
+            reading.batch.open(topic, start)
+            self._source.add(topic, start.offset)
+        if not records and now - reading.loss_checked_at >= LOSS_CHECK_EVERY:
+            reading.loss_checked_at = now
+            self._refuse_loss(reading.batch)
+        reason = reading.batch.reason_to_cut(self._policy, now)
+        if reason is not None:
+            self._commit(reading, reading.batch.cut(reason, now), now)
+        held = reading.batch.ahead(self._policy)
+        if held != reading.held:
+            self._source.hold(held)
+            reading.held = held
+        return bool(records) or reason is not None
+
+    def _refuse_loss(self, batch: OpenBatch) -> None:
+        """A barrier is visible only once its rows are in their partitions. Read to the end, marker or not, without them: they are gone."""
+        for topic, seq in batch.awaited.items():
+            bounds = self._source.bounds(topic)
+            if self._source.position(topic) >= bounds.end:
+                raise Gone(
+                    f"a barrier names rows of {topic} up to seq {seq - 1}, but the topic ends at offset {bounds.end} without them. Read its"
+                    " table again: streamer snapshot -t TABLE --resync",
+                    topic=topic,
+                    seq=seq,
+                    end=bounds.end,
+                )
+
+    def _commit(self, reading: _Reading, cut: Cut, began: datetime) -> None:
+        """WRITE, STAGE, COMMIT, ACK."""
+        topic_ids = {part.topic: reading.batch.topic_id(part.topic) for part in cut.parts}
+        reading.tenure, plan = self._committer.commit(reading.tenure, cut, topic_ids, self._keep)
+        self._failures = 0
+        next_offsets = {self._topics.progress: plan.fence.progress_offset}
+        next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
+        watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
+        self._tell(cut, plan, watermark, self._clock.now() - began)
+        self._membership.mirror(self._shard, next_offsets, watermark.isoformat())
+
+    def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta) -> None:
+        for load in plan.loads:
+            entry = load.entry
+            ROWS.labels(entry.topic).inc(entry.records)
+            QUARANTINED.labels(entry.topic).inc(len(load.quarantine))
+            BATCHES.labels(entry.topic).inc()
+            self._log.debug(
+                "batch.committed",
+                topic=entry.topic,
+                offset_start=entry.offsets.start,
+                offset_stop=entry.offsets.stop,
+                epoch=entry.epoch,
+                batch_id=entry.batch_id,
+                records=entry.records,
+                superseded=entry.superseded,
+                applied=entry.applied,
+                quarantined=entry.quarantined,
+                values_nulled=entry.values_nulled,
+            )
+            if load.quarantine:
+                self._log.warning("rows.quarantined", topic=entry.topic, batch_id=entry.batch_id, values=len(load.quarantine))
+        lag = plan.at - watermark
+        COMMITS.labels(self._shard, cut.reason.value).inc()
+        COMMIT_SECONDS.labels(self._shard).observe(elapsed.total_seconds())
+        LAG_SECONDS.labels(self._shard).set(lag.total_seconds())
+        self._log.info(
+            "shard.committed",
+            reason=cut.reason.value,
+            epoch=plan.fence.epoch,
+            commit_no=plan.fence.commit_no,
+            barrier_no=plan.fence.barrier_no,
+            partial=plan.fence.partial,
+            tables=len(plan.loads),
+            records=cut.rows,
+            applied=sum(load.entry.applied for load in plan.loads),
+            superseded=sum(load.entry.superseded for load in plan.loads),
+            quarantined=sum(load.entry.quarantined for load in plan.loads),
+            complete_up_to=watermark.isoformat(),
+            lag_ms=round(lag.total_seconds() * 1000),
+            elapsed_ms=round(elapsed.total_seconds() * 1000),
+        )
+
+    def _restart(self, error: PipelineError) -> None:
+        """Back to ASSIGN, after a pause that grows while nothing succeeds."""
+        self._failures += 1
+        pause = backoff(self._failures, self._jitter())
+        RESTARTS.labels(self._shard, type(error).__name__).inc()
+        self._log.warning(
+            "shard.restarted",
+            error=type(error).__name__,
+            message=error.message,
+            pause_ms=round(pause.total_seconds() * 1000),
+            **{f"field_{name}": value for name, value in error.fields.items()},
+        )
+        EPOCH.labels(self._shard).set(0)
+        self._reading = None
+        self._not_before = self._clock.now() + pause
+
+    def _stop(self, error: PipelineError) -> None:
+        """Only the owner may halt: a zombie sees an old position, and rows gone that its successor has loaded."""
+        held = self.tenure
+        try:
+            if held is not None and self._warehouse.read_state(self._shard).fence.epoch != held.fence.epoch:
+                self._restart(
+                    Fenced(f"shard {self._shard}: epoch {held.fence.epoch} is over, so this is not ours to judge: {error.message}")
+                )
+                return
+        except (Unavailable, OutcomeUnknown) as unread:
+            self._restart(unread)
+            return
+        raise error
+
+
+class Loader:
+    """Every shard the group gives this process. `step` does one turn, so whoever drives it decides when to stop: anywhere is safe."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        topics: Topics,
+        policy: CutPolicy,
+        membership: Membership,
+        open_log: Callable[[int], ShardLog],
+        warehouse: Warehouse,
+        committer: Committer,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1)."""
+        self._owner = owner
+        self._topics = topics
+        self._policy = policy
+        self._membership = membership
+        self._open_log = open_log
+        self._warehouse = warehouse
+        self._committer = committer
+        self._clock = clock
+        self._jitter = jitter
+        self._log = structlog.get_logger()
+        self._shards: dict[int, ShardLoader] = {}
+
+    @property
+    def shards(self) -> dict[int, ShardLoader]:
+        """The shards held now."""
+        return dict(self._shards)
+
+    def step(self, timeout: timedelta) -> bool:
+        """One turn of each shard, reading for up to `timeout` in all. True when anything moved; False means there is nothing to do
+        right now. Raises Gone, Corrupt, Invalid, Refused: a person must look."""
+        self._follow(self._membership.poll(timedelta(0) if self._shards else timeout))
+        moved = False
+        for shard in self._shards.values():
+            moved |= shard.step(timeout / len(self._shards))
+        return moved
+
+    def close(self) -> None:
+        """Abandons every open batch and leaves the group. Nothing is committed: what was read will be read again."""
+        self._follow(frozenset())
+        self._membership.close()
+        self._warehouse.close()
+
+    def _follow(self, assigned: frozenset[int]) -> None:
+        for shard in self._shards.keys() - assigned:
+            self._log.info("shard.lost", shard=shard)
+            self._shards.pop(shard).close()
+        for shard in sorted(assigned - self._shards.keys()):
+            self._shards[shard] = ShardLoader(
+                shard,
+                owner=self._owner,
+                topics=self._topics,
+                policy=self._policy,
+                log=self._open_log(shard),
+                membership=self._membership,
+                warehouse=self._warehouse,
+                committer=self._committer,
+                clock=self._clock,
+                jitter=self._jitter,
+                keep=partial(self._keep, shard),
+            )
+
+    def _keep(self, shard: int) -> None:
+        """Stays in the group during a long commit. What else the group says is heard in the next step."""
+        if shard not in self._membership.poll(timedelta(0)):
+            raise Fenced(f"shard {shard} was given to another loader")
