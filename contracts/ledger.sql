@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {schema}.ledger_{shard} (
   manifest_sha256 VARCHAR(64) NOT NULL, committed_at TIMESTAMP NOT NULL, object_deleted_at TIMESTAMP);
 CREATE TABLE IF NOT EXISTS {schema}.quarantine_{shard} (
   topic VARCHAR(256) NOT NULL, "partition" INTEGER NOT NULL, record_offset BIGINT NOT NULL, row_key VARCHAR(65535),
-  column_name VARCHAR(256), reason VARCHAR(1024) NOT NULL, raw VARCHAR(65535) NOT NULL, raw_size_bytes BIGINT NOT NULL,
+  column_name VARCHAR(256), reason VARCHAR(1024) NOT NULL, raw_value VARCHAR(65535) NOT NULL, raw_size_bytes BIGINT NOT NULL,
   batch_id VARCHAR(8) NOT NULL, quarantined_at TIMESTAMP NOT NULL, closed_at TIMESTAMP);
 
 -- shared
