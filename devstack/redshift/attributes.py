@@ -10,7 +10,12 @@ from devstack.redshift.lexer import literal
 from devstack.redshift.names import Relation, quoted
 from devstack.redshift.refusal import SqlError
 
-ENCODINGS = frozenset("RAW AZ64 BYTEDICT DELTA DELTA32K LZO MOSTLY8 MOSTLY16 MOSTLY32 RUNLENGTH TEXT255 TEXT32K ZSTD AUTO".split())
+ENCODINGS = frozenset(
+    [
+        "RAW", "AZ64", "BYTEDICT", "DELTA", "DELTA32K", "LZO", "MOSTLY8", "MOSTLY16", "MOSTLY32", "RUNLENGTH", "TEXT255", "TEXT32K",
+        "ZSTD", "AUTO",
+    ]
+)  # fmt: skip
 
 
 @dataclass(slots=True)

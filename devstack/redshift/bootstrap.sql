@@ -164,6 +164,13 @@ BEGIN
     PERFORM standin.describe_column(relation, item.name, jsonb_build_object('primary_key', item.position));
   END LOOP;
 END$$;
+CREATE OR REPLACE FUNCTION standin.forget_primary_key(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE c record;
+BEGIN
+  FOR c IN SELECT attname, attnum FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND standin.about_column(relation, a.attnum) ? 'primary_key' LOOP
+    EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', relation, c.attname, (standin.about_column(relation, c.attnum) - 'primary_key')::text);
+  END LOOP;
+END$$;
 CREATE OR REPLACE FUNCTION standin.check_droppable(relation regclass, column_name text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE c pg_attribute := standin.attribute(relation, column_name);
 BEGIN
@@ -234,7 +241,7 @@ CREATE VIEW standin.svv_table_info AS
     ceil(pg_total_relation_size(c.oid) / 1048576.0)::bigint AS size, 0::numeric AS unsorted, 0::numeric AS stats_off,
     greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::numeric(38, 0) AS tbl_rows
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND standin.of_users(n.nspname) AND greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) > 0;
+  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND standin.of_users(n.nspname) AND pg_relation_size(c.oid) > 0;
 CREATE VIEW standin.svv_columns AS
   SELECT current_database()::varchar AS table_catalog, nspname::varchar AS table_schema, standin.real_name(relname) AS table_name, standin.real_name(attname) AS column_name,
     attnum::int AS ordinal_position, default_value::varchar AS column_default, CASE WHEN attnotnull THEN 'NO' ELSE 'YES' END::varchar AS is_nullable,

@@ -23,7 +23,7 @@ def insert(reader: Reader) -> Forward:
     reader.expect("INSERT", "INTO")
     table = target(reader)
     columns = ""
-    if reader.sees("(") and not reader.peek(1).upper == "SELECT":
+    if reader.sees("(") and reader.peek(1).upper != "SELECT":
         columns = f" ({', '.join(quoted(c) for c in reader.names_in_parentheses())})"
     if reader.accept("DEFAULT", "VALUES"):
         source = "DEFAULT VALUES"

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from devstack.redshift.refusal import SqlError
+
 # AWS's wording of error 1023. Table, transaction and process numbers are Redshift's own there; here they say nothing.
 VIOLATION = "Serializable isolation violation on table - {table}, transactions forming the cycle are: 0, 0 (pid:{pid})"
 FIELDS_KEPT = frozenset("SCMDHP")
@@ -20,7 +22,11 @@ def redshift_error(fields: Mapping[str, str]) -> dict[str, str]:
         return serialization_failure()
     if code == "21000" and message.startswith("MERGE"):
         return {"S": "ERROR", "C": "XX000", "M": "Found multiple matches to update the same tuple."}
-    if code == "42P01" and message.startswith("relation"):
-        found["M"] = message
     found["M"] = found["M"].replace("jsonb", "super").replace("bytea", "varbyte")
     return found
+
+
+def described(failure: SqlError) -> str:
+    """Message and detail in one line, for the journal."""
+    fields = redshift_error(failure.fields)
+    return " ".join([fields["M"], *fields.get("D", "").split()])

@@ -1,8 +1,6 @@
 """Value expressions: read token by token, written for PostgreSQL. Only what is named here passes."""
 
-from collections.abc import Callable
-
-from devstack.redshift import queries
+from devstack.redshift import forms, queries
 from devstack.redshift.columntypes import read_type
 from devstack.redshift.functions import AGGREGATES, WINDOW, function
 from devstack.redshift.lexer import Kind, literal
@@ -15,14 +13,6 @@ WORD_OPERATORS = frozenset(["AND", "OR", "LIKE", "ILIKE"])
 CONSTANTS = {
     "NULL": "NULL", "TRUE": "TRUE", "FALSE": "FALSE", "CURRENT_USER": "CURRENT_USER", "USER": "CURRENT_USER",
     "SESSION_USER": "SESSION_USER", "CURRENT_DATE": "CURRENT_DATE", "SYSDATE": "standin.sysdate()",
-}  # fmt: skip
-DATE_PARTS = {
-    "YEAR": "year", "YEARS": "year", "YR": "year", "Y": "year", "QUARTER": "quarter", "QTR": "quarter", "MONTH": "month",
-    "MONTHS": "month", "MON": "month", "WEEK": "week", "WEEKS": "week", "W": "week", "DAY": "day", "DAYS": "day", "D": "day",
-    "HOUR": "hour", "HOURS": "hour", "HR": "hour", "H": "hour", "MINUTE": "minute", "MINUTES": "minute", "MIN": "minute",
-    "M": "minute", "SECOND": "second", "SECONDS": "second", "SEC": "second", "S": "second", "MILLISECOND": "millisecond",
-    "MILLISECONDS": "millisecond", "MS": "millisecond", "MICROSECOND": "microsecond", "MICROSECONDS": "microsecond", "US": "microsecond",
-    "EPOCH": "epoch", "DOW": "dow", "DOY": "doy",
 }  # fmt: skip
 SYSTEM_COLUMNS = frozenset(["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"])
 
@@ -96,8 +86,8 @@ def operand(reader: Reader) -> str:
     if token.kind in (Kind.NUMBER, Kind.PARAMETER):
         return reader.next().text
     if token.kind is Kind.WORD:
-        form = FORMS.get(token.upper)
-        if form is not None and (token.upper in ALWAYS_FORMS or reader.peek(1).upper == "("):
+        form = forms.FORMS.get(token.upper)
+        if form is not None and (token.upper in forms.WITHOUT_PARENTHESES or reader.peek(1).upper == "("):
             reader.next()
             return form(reader)
         if token.upper in ("DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME") and reader.peek(1).kind is Kind.STRING:
@@ -157,7 +147,8 @@ def call(reader: Reader) -> str:
 
 
 def over(reader: Reader) -> str:
-    reader.accept("IGNORE", "NULLS") and unsupported("IGNORE NULLS")
+    if reader.sees("IGNORE", "NULLS"):
+        raise not_implemented("IGNORE NULLS")
     reader.accept("RESPECT", "NULLS")
     reader.expect("OVER", "(")
     parts: list[str] = []
@@ -169,10 +160,6 @@ def over(reader: Reader) -> str:
         parts.append("ROWS " + frame(reader))
     reader.expect(")")
     return f" OVER ({' '.join(parts)})"
-
-
-def unsupported(what: str) -> None:
-    raise not_implemented(what)
 
 
 def frame(reader: Reader) -> str:
@@ -189,137 +176,3 @@ def frame_bound(reader: Reader) -> str:
     if reader.accept("UNBOUNDED"):
         return f"UNBOUNDED {reader.expect_one('PRECEDING', 'FOLLOWING')}"
     return f"{reader.integer()} {reader.expect_one('PRECEDING', 'FOLLOWING')}"
-
-
-# forms with a syntax of their own, each read after its first word --------------------------------------------------------
-
-
-def case(reader: Reader) -> str:
-    parts = ["CASE"]
-    if not reader.sees("WHEN"):
-        parts.append(expression(reader))
-    while reader.accept("WHEN"):
-        parts.append(f"WHEN {expression(reader)}")
-        reader.expect("THEN")
-        parts.append(f"THEN {expression(reader)}")
-    if reader.accept("ELSE"):
-        parts.append(f"ELSE {expression(reader)}")
-    reader.expect("END")
-    return " ".join([*parts, "END"])
-
-
-def cast(reader: Reader) -> str:
-    reader.expect("(")
-    value = expression(reader)
-    reader.expect("AS")
-    to = read_type(reader).postgres
-    reader.expect(")")
-    return f"CAST({value} AS {to})"
-
-
-def convert(reader: Reader) -> str:
-    reader.expect("(")
-    to = read_type(reader).postgres
-    reader.expect(",")
-    value = expression(reader)
-    reader.expect(")")
-    return f"CAST({value} AS {to})"
-
-
-def extract(reader: Reader) -> str:
-    reader.expect("(")
-    part = date_part(reader)
-    reader.expect("FROM")
-    value = expression(reader)
-    reader.expect(")")
-    return f"CAST(floor(EXTRACT({part} FROM {value})) AS integer)" if part != "epoch" else f"EXTRACT(epoch FROM {value})::bigint"
-
-
-def date_part(reader: Reader) -> str:
-    token = reader.next()
-    part = DATE_PARTS.get(token.text.upper())
-    if part is None:
-        raise not_implemented(f"date part {token.text!r}")
-    return part
-
-
-def dated(function_name: str) -> Callable[[Reader], str]:
-    """DATEADD, DATEDIFF and DATE_PART take the name of a part as their first argument, bare or in quotes."""
-
-    def read(reader: Reader) -> str:
-        reader.expect("(")
-        part = date_part(reader)
-        reader.expect(",")
-        arguments = ", ".join(expressions(reader))
-        reader.expect(")")
-        return f"standin.{function_name}('{part}', {arguments})"
-
-    return read
-
-
-def trim(reader: Reader) -> str:
-    reader.expect("(")
-    side = reader.accept_one("BOTH", "LEADING", "TRAILING") or "BOTH"
-    if reader.accept("FROM"):
-        characters, value = "' '", expression(reader)
-    else:
-        value = expression(reader)
-        characters = "' '"
-        if reader.accept("FROM"):
-            characters, value = value, expression(reader)
-    reader.expect(")")
-    return f"TRIM({side} {characters} FROM {value})"
-
-
-def substring(reader: Reader) -> str:
-    reader.expect("(")
-    arguments = [expression(reader)]
-    while reader.accept(",") or reader.accept_one("FROM", "FOR"):
-        arguments.append(expression(reader))
-    reader.expect(")")
-    return function("SUBSTR").call("SUBSTRING", arguments)
-
-
-def position(reader: Reader) -> str:
-    reader.expect("(")
-    needle = operand(reader)
-    reader.expect("IN")
-    haystack = expression(reader)
-    reader.expect(")")
-    return f"pg_catalog.strpos({haystack}, {needle})"
-
-
-def exists(reader: Reader) -> str:
-    return "EXISTS " + parenthesised(reader)
-
-
-def interval(reader: Reader) -> str:
-    value = reader.string()
-    if reader.peek().upper in DATE_PARTS:
-        value = f"{value} {reader.next().text}"
-    return f"INTERVAL {literal(value)}"
-
-
-def listagg(reader: Reader) -> str:
-    """LISTAGG(x, sep) WITHIN GROUP (ORDER BY ...) is PostgreSQL's string_agg with the order inside."""
-    reader.expect("(")
-    distinct = "DISTINCT " if reader.accept("DISTINCT") else ""
-    value = expression(reader)
-    separator = literal(reader.string()) if reader.accept(",") else "''"
-    reader.expect(")")
-    order = ""
-    if reader.accept("WITHIN", "GROUP"):
-        reader.expect("(", "ORDER", "BY")
-        order = f" ORDER BY {queries.ordering(reader)}"
-        reader.expect(")")
-    if reader.sees("OVER"):
-        raise not_implemented("LISTAGG as a window function")
-    return f"standin.listagg(string_agg({distinct}CAST({value} AS varchar), {separator}{order}))"
-
-
-FORMS: dict[str, Callable[[Reader], str]] = {
-    "CASE": case, "CAST": cast, "CONVERT": convert, "EXTRACT": extract, "TRIM": trim, "SUBSTRING": substring, "POSITION": position,
-    "EXISTS": exists, "INTERVAL": interval, "LISTAGG": listagg, "DATEADD": dated("dateadd"), "DATEDIFF": dated("datediff"),
-    "DATE_ADD": dated("dateadd"), "DATE_DIFF": dated("datediff"), "DATE_PART": dated("date_part"),
-}  # fmt: skip
-ALWAYS_FORMS = frozenset(["CASE", "INTERVAL"])

@@ -89,7 +89,7 @@ SCALAR: dict[str, Function] = {
 }
 AGGREGATES: dict[str, Function] = {
     name: Function(f"pg_catalog.{name.lower()}({{args}})", (1, 1), aggregate=True)
-    for name in "COUNT SUM MIN MAX STDDEV STDDEV_SAMP STDDEV_POP VARIANCE BOOL_AND BOOL_OR".split()
+    for name in ["COUNT", "SUM", "MIN", "MAX", "STDDEV", "STDDEV_SAMP", "STDDEV_POP", "VARIANCE", "BOOL_AND", "BOOL_OR"]
 }
 WINDOW: dict[str, Function] = {
     name: Function(f"pg_catalog.{name.lower()}({{args}})", (low, high), window=True)

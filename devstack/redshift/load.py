@@ -11,8 +11,8 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from pgpq import encoders as pgpq_encoders
 from pgpq import schema as pgpq_schema
 
-from devstack.redshift.loaderror import LoadError
 from devstack.redshift.lexer import literal
+from devstack.redshift.loaderror import LoadError
 from devstack.redshift.manifest import ObjectStore, SourceFile, read_manifest
 from devstack.redshift.names import Relation, quoted, stored
 from devstack.redshift.parquet import SUPER_BYTES_MAX, TargetColumn, checked_values, read_checked
@@ -22,7 +22,7 @@ from devstack.redshift.upstream import Upstream
 
 READERS = 4
 BATCH_ROWS = 16_384
-DESCRIBE = """SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod, a.attnotnull, standin.varbyte_length(a.attrelid, a.attnum), a.attrelid
+DESCRIBE = """SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod, a.attnotnull, standin.varbyte_length(a.attrelid, a.attnum)
 FROM pg_catalog.pg_attribute a WHERE a.attrelid = {table}::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 
 

@@ -3,6 +3,7 @@
 Source: Redshift guide, "Using a manifest to specify data files"; for Parquet an entry needs meta.content_length."""
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,16 +28,16 @@ class SourceFile:
 
 
 class ObjectStore:
-    """The S3 endpoint COPY reads from; the IAM role in the statement is not looked at."""
+    """The S3 endpoint COPY reads from, signed in by the environment's AWS_*; the IAM role in the statement is not looked at."""
 
     def __init__(self, endpoint: str) -> None:
         config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, max_pool_connections=32)
         self._client: S3Client = boto3.client(
             "s3",
             endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="stand-in",
-            aws_secret_access_key="stand-in",
+            region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+            aws_access_key_id=os.environ.get("AWS_ACCESS_KEY_ID", "stand-in"),
+            aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY", "stand-in"),
             config=config,
         )
 

@@ -1,6 +1,6 @@
 """Identifiers: folded to lower case even in quotes, cut at 127 bytes, and hashed where PostgreSQL keeps only 63.
 
-Source: Redshift guide, "Names and identifiers" and "Reserved words"."""
+Source: Redshift guide, "Names and identifiers"."""
 
 import hashlib
 import threading
@@ -11,19 +11,6 @@ from devstack.redshift.refusal import SqlError, not_implemented
 BYTES_MAX = 127
 POSTGRES_BYTES_MAX = 63
 STAND_IN_SCHEMA = "standin"
-
-RESERVED = frozenset(
-    """AES128 AES256 ALL ALLOWOVERWRITE ANALYSE ANALYZE AND ANY ARRAY AS ASC AUTHORIZATION AZ64 BACKUP BETWEEN BINARY
-    BLANKSASNULL BOTH BYTEDICT BZIP2 CASE CAST CHECK COLLATE COLUMN CONNECT CONSTRAINT CREATE CREDENTIALS CROSS CURRENT_DATE
-    CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURRENT_USER_ID DEFAULT DEFERRABLE DEFLATE DEFRAG DELTA DELTA32K DESC DISABLE
-    DISTINCT DO ELSE EMPTYASNULL ENABLE ENCODE ENCRYPT ENCRYPTION END EXCEPT EXPLICIT FALSE FOR FOREIGN FREEZE FROM FULL
-    GLOBALDICT256 GLOBALDICT64K GRANT GROUP GZIP HAVING IDENTITY IGNORE ILIKE IN INITIALLY INNER INTERSECT INTO IS ISNULL JOIN
-    LEADING LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP LUN LUNS LZO LZOP MINUS MOSTLY16 MOSTLY32 MOSTLY8 NATURAL NEW NOT NOTNULL
-    NULL NULLS OFF OFFLINE OFFSET OID OLD ON ONLY OPEN OR ORDER OUTER OVERLAPS PARALLEL PARTITION PERCENT PERMISSIONS PIVOT
-    PLACING PRIMARY RAW READRATIO RECOVER REFERENCES RESPECT REJECTLOG RESORT RESTORE RIGHT SELECT SESSION_USER SIMILAR SNAPSHOT
-    SOME SYSDATE SYSTEM TABLE TAG TDES TEXT255 TEXT32K THEN TIMESTAMP TO TOP TRAILING TRUE TRUNCATECOLUMNS UNION UNIQUE UNNEST
-    UNPIVOT USER USING VERBOSE WALLET WHEN WHERE WITH WITHOUT""".split()
-)
 
 
 def folded(text: str, *, quoted: bool, case_sensitive: bool) -> str:
@@ -73,9 +60,11 @@ class Relation:
 
 
 SYSTEM_VIEWS = frozenset(
-    """svv_table_info svv_columns svv_redshift_columns svv_tables svv_transactions pg_table_def stl_load_errors stl_load_commits
-    sys_load_history sys_load_error_detail stv_sessions pg_user pg_group""".split()
-)
+    [
+        "pg_group", "pg_table_def", "pg_user", "stl_load_commits", "stl_load_errors", "stv_sessions", "svv_columns",
+        "svv_redshift_columns", "svv_table_info", "svv_tables", "svv_transactions", "sys_load_error_detail", "sys_load_history",
+    ]
+)  # fmt: skip
 CATALOG_TABLES = frozenset(["pg_class", "pg_namespace", "pg_attribute"])
 SCHEMA_VIEWS = frozenset(["columns", "tables", "schemata"])
 SYSTEM_PREFIXES = ("pg_", "stl_", "stv_", "svv_", "svl_", "svcs_", "sys_")

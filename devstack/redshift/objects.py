@@ -188,6 +188,8 @@ def privilege_list(reader: Reader) -> tuple[str, set[str]]:
 def grant_object(reader: Reader, privileges: set[str]) -> str:
     if reader.accept("ALL", "TABLES", "IN", "SCHEMA"):
         return f"ALL TABLES IN SCHEMA {reader.name_sql()}"
+    kind: str
+    allowed: tuple[str, ...]
     if reader.accept("SCHEMA"):
         kind, allowed = "SCHEMA", SCHEMA_PRIVILEGES
     elif reader.accept("DATABASE"):

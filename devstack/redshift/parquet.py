@@ -47,7 +47,8 @@ BINARY = (pa.binary(), pa.large_binary())
 
 def decimal_width_bytes(precision: int) -> int:
     """The fewest bytes that hold every unscaled value of that many digits, the only width Redshift reads."""
-    return ((10**precision - 1).bit_length() + 1 + 7) // 8
+    largest: int = 10**precision - 1
+    return (largest.bit_length() + 1 + 7) // 8
 
 
 def read_checked(data: bytes, url: str, columns: list[TargetColumn], *, serialize: bool) -> Any:

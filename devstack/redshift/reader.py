@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from devstack.redshift.lexer import Kind, Token
-from devstack.redshift.names import RESERVED, LongNames, Relation, folded, quoted
+from devstack.redshift.names import LongNames, Relation, folded, quoted
 from devstack.redshift.refusal import SqlError, not_implemented, syntax_error
+from devstack.redshift.reservedwords import RESERVED
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """A statement the stand-in does not run, with the error fields a client sees."""
 
 from collections.abc import Mapping
+from typing import Self
 
 SYNTAX = "42601"
 NOT_IMPLEMENTED = "0A000"
@@ -16,7 +17,7 @@ class SqlError(Exception):
         self.fields: dict[str, str] = {"S": "ERROR", "C": code, "M": message, **fields}
 
     @classmethod
-    def of(cls, fields: Mapping[str, str]) -> "SqlError":
+    def of(cls, fields: Mapping[str, str]) -> Self:
         error = cls(fields.get("M", "unknown error"), fields.get("C", INTERNAL))
         error.fields.update(fields)
         return error

@@ -1,5 +1,6 @@
 """The listener: one thread a client, in front of one PostgreSQL."""
 
+import contextlib
 import socket
 import ssl
 import sys
@@ -9,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.redshift.catalog import Catalog
+from devstack.redshift.execution import Dropped
 from devstack.redshift.faults import FaultInjector
 from devstack.redshift.journal import JournalWriter
 from devstack.redshift.manifest import ObjectStore
 from devstack.redshift.names import LongNames
 from devstack.redshift.refusal import SqlError
-from devstack.redshift.session import Dropped, Session
+from devstack.redshift.session import Session
 from devstack.redshift.signin import Client, check_password, greet, greeting
 from devstack.redshift.upstream import Upstream, cancel
 from devstack.redshift.wire import INT, Closed, error, ready
@@ -71,10 +73,8 @@ class Server:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
 
     def _serve(self, sock: socket.socket) -> None:
@@ -124,10 +124,8 @@ class Server:
             raise SqlError("connection refused by a fault rule", "53300", S="FATAL")
 
     def _tell(self, client: Client, failure: SqlError) -> None:
-        try:
+        with contextlib.suppress(Closed):
             client.stream.put(error(failure.fields))
-        except Closed:
-            pass
 
 
 def backend_pid(upstream: Upstream) -> int:

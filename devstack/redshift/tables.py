@@ -1,8 +1,11 @@
 """CREATE TABLE: columns, constraints that only inform, and the physical attributes PostgreSQL has not."""
 
+from dataclasses import dataclass, field
+
 from devstack.redshift import expressions, queries
 from devstack.redshift.attributes import ENCODINGS, Attributes
 from devstack.redshift.columntypes import read_type
+from devstack.redshift.lexer import literal
 from devstack.redshift.names import Relation, quoted
 from devstack.redshift.plan import Script
 from devstack.redshift.reader import Reader
@@ -24,24 +27,45 @@ def create_table(reader: Reader) -> Script:
     head = f"CREATE {'TEMP ' if temporary else ''}TABLE {table.sql}"
     attributes = Attributes()
     if reader.sees("("):
-        items, columns = elements(reader, attributes)
+        definition = elements(reader, attributes)
         table_attributes(reader, attributes)
         if reader.sees("AS"):
             raise not_implemented("CREATE TABLE AS with a column list")
-        body, extra = f"({', '.join(items)})", []
+        attributes.check(definition.names)
+        steps = [f"{head} {definition.sql(attributes)}", *definition.after(table, attributes)]
+        tag = "CREATE TABLE"
     else:
         table_attributes(reader, attributes)
         reader.expect("AS")
-        body, columns, extra = f"AS {created_as(reader)}", [], []
-        attributes.sort_keys, attributes.dist_key = [], None
+        steps, tag = [f"{head} AS {created_as(reader)}"], "SELECT"
     reader.end()
-    if columns:
-        attributes.check(columns)
-        extra = attributes.comments(table, columns)
-    return Script(
-        verb="create table", steps=(f"{head} {body}", *extra), tag="CREATE TABLE" if body.startswith("(") else "SELECT",
-        unless_exists=table if only_if_new else None,
-    )  # fmt: skip
+    existing = Relation("pg_temp", table.name) if temporary else table
+    return Script("create table", tuple(steps), tag, unless_exists=existing if only_if_new else None)
+
+
+@dataclass(slots=True)
+class Definition:
+    """What stands between the parentheses: columns by name, and the tables it is LIKE."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    likes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.columns)
+
+    def sql(self, attributes: Attributes) -> str:
+        """A key's columns are NOT NULL, which is all of a primary key that is enforced."""
+        written = [
+            f"{text} NOT NULL" if name in attributes.primary_key and "NOT NULL" not in text else text for name, text in self.columns.items()
+        ]
+        return f"({', '.join([*self.likes, *written])})"
+
+    def after(self, table: Relation, attributes: Attributes) -> list[str]:
+        """LIKE keeps dist, sort and encoding, but never the key."""
+        if self.columns:
+            return attributes.comments(table, self.names)
+        return [f"SELECT standin.forget_primary_key({literal(table.sql)}::regclass)"]
 
 
 def created_as(reader: Reader) -> str:
@@ -52,31 +76,23 @@ def created_as(reader: Reader) -> str:
     return queries.query(reader)
 
 
-def elements(reader: Reader, attributes: Attributes) -> tuple[list[str], list[str]]:
-    """The items between the parentheses and the names of the columns among them (none for LIKE)."""
+def elements(reader: Reader, attributes: Attributes) -> Definition:
     reader.expect("(")
-    items: list[str] = []
-    columns: list[str] = []
+    found = Definition()
     while True:
         if reader.accept("LIKE"):
-            items.append(like(reader))
+            found.likes.append(like(reader))
         elif not table_constraint(reader, attributes):
             name, written = column(reader, attributes)
-            if name in columns:
+            if name in found.columns:
                 raise SqlError(f'column "{name}" specified more than once', "42701")
-            columns.append(name)
-            items.append(written)
+            found.columns[name] = written
         if not reader.accept(","):
             break
     reader.expect(")")
-    if len(columns) > COLUMNS_MAX:
+    if len(found.columns) > COLUMNS_MAX:
         raise SqlError(f"tables can have at most {COLUMNS_MAX} columns", "54011")
-    not_null = [f"{item} NOT NULL" if item_name(item, attributes) and "NOT NULL" not in item else item for item in items]
-    return not_null, columns
-
-
-def item_name(item: str, attributes: Attributes) -> bool:
-    return any(item.startswith(quoted(name) + " ") for name in attributes.primary_key)
+    return found
 
 
 def like(reader: Reader) -> str:
@@ -168,7 +184,3 @@ def table_attributes(reader: Reader, attributes: Attributes) -> None:
             attributes.sort_keys = reader.names_in_parentheses()
         else:
             raise not_implemented(f"table attribute {reader.peek().text!r}")
-
-
-def qualified(table: Relation) -> str:
-    return table.sql

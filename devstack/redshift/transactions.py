@@ -2,7 +2,7 @@
 
 from devstack.redshift.changes import target
 from devstack.redshift.lexer import Kind, literal
-from devstack.redshift.names import folded
+from devstack.redshift.names import folded, quoted
 from devstack.redshift.plan import Block, Forward, Script
 from devstack.redshift.reader import Reader
 from devstack.redshift.refusal import SqlError, not_implemented
@@ -64,14 +64,12 @@ def lock(reader: Reader) -> Script:
 def set_setting(reader: Reader) -> Script:
     reader.expect("SET")
     scope = "LOCAL " if reader.accept("LOCAL") else ""
-    if not scope and reader.accept("SESSION"):
-        if reader.sees("AUTHORIZATION") or reader.sees("CHARACTERISTICS"):
-            raise not_implemented(f"SET SESSION {reader.peek().upper}")
+    if not scope and reader.accept("SESSION") and reader.sees_one("AUTHORIZATION", "CHARACTERISTICS"):
+        raise not_implemented(f"SET SESSION {reader.peek().upper}")
     name = setting_name(reader)
     kept = known(name, SETTINGS)
-    if name != "time zone":
-        if not reader.accept("TO"):
-            reader.expect("=")
+    if name != "time zone" and not reader.accept("TO"):
+        reader.expect("=")
     values = [setting_value(reader)]
     while reader.accept(","):
         values.append(setting_value(reader))
@@ -99,7 +97,7 @@ def show(reader: Reader) -> Forward:
     name = setting_name(reader)
     kept = known(name, SHOWN)
     reader.end()
-    return Forward("show", f"SHOW {kept}")
+    return Forward("show", f"SELECT current_setting({literal(kept)}, true) AS {quoted(name)}")
 
 
 def setting_name(reader: Reader) -> str:

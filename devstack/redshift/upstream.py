@@ -1,5 +1,6 @@
 """One connection to the PostgreSQL behind the stand-in."""
 
+import contextlib
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,8 +26,13 @@ class Result:
         return int(last) if last.isdigit() else 0
 
 
+class FromPostgres(SqlError):
+    """An error PostgreSQL reported itself, with its own fields: its transaction has failed already."""
+
+
 class Upstream:
-    """A session of PostgreSQL over its unix socket, trusted as `user`. `status` is the last ReadyForQuery: I, T or E."""
+    """A session of PostgreSQL over its unix socket, trusted as `user`. `status` is the last ReadyForQuery: I, T or E.
+    `last_words` are the fields of the error that ended the session, if PostgreSQL ended it."""
 
     def __init__(self, directory: Path, user: str, database: str, settings: dict[str, str]) -> None:
         self._directory = directory
@@ -38,24 +44,25 @@ class Upstream:
             raise Closed from e
         self.stream = Stream(sock)
         self.status = b"I"
+        self.last_words: dict[str, str] = {}
         self.greeting: list[Message] = []
         self.stream.send(start_up({"user": user, "database": database, "client_encoding": "UTF8", **settings}))
         while True:
             message = self.stream.get()
             if message.kind == b"E":
                 self.stream.close()
-                raise SqlError.of(error_fields(message.body))
+                raise FromPostgres.of(error_fields(message.body))
             if message.kind == b"Z":
                 return
             self.greeting.append(message)
 
     def query(self, sql: str, feed: Iterable[bytes] = ()) -> Result:
         """Runs SQL by the simple protocol in this session's transaction; `feed` answers a COPY FROM STDIN.
-        Raises SqlError with PostgreSQL's fields, Closed when the session has ended."""
+        Raises FromPostgres, Closed when the session has ended."""
         self.stream.put(Message(b"Q", text(sql)))
         rows: list[list[str | None]] = []
         tag = ""
-        failure: SqlError | None = None
+        failure: FromPostgres | None = None
         broken: Exception | None = None
         while True:
             message = self.stream.get()
@@ -66,8 +73,9 @@ class Upstream:
             elif message.kind == b"E":
                 fields = error_fields(message.body)
                 if fields.get("S") == "FATAL":
-                    raise SqlError.of(fields)
-                failure = SqlError.of(fields)
+                    self.last_words = fields
+                    raise Closed
+                failure = FromPostgres.of(fields)
             elif message.kind == b"G":
                 broken = self._feed(feed)
             elif message.kind == b"Z":
@@ -91,13 +99,22 @@ class Upstream:
         self.stream.put(Message(b"c"))
         return None
 
+    def answer(self) -> Message:
+        """The next message. Raises FromPostgres for an error, Closed for one that ends the session."""
+        message = self.stream.get()
+        if message.kind == b"E":
+            fields = error_fields(message.body)
+            if fields.get("S") == "FATAL":
+                self.last_words = fields
+                raise Closed
+            raise FromPostgres.of(fields)
+        return message
+
     def abort(self) -> None:
         """Makes PostgreSQL's transaction fail as ours did; nothing outside of one."""
         if self.status == b"T":
-            try:
+            with contextlib.suppress(FromPostgres):
                 self.query("SELECT standin.fail()")
-            except SqlError:
-                pass
 
     def close(self) -> None:
         """Ends the session; an open transaction rolls back."""

@@ -2,6 +2,7 @@
 
 Source: PostgreSQL manual, "Message Formats"; type numbers: redshift_connector's oids."""
 
+import contextlib
 import re
 import select
 import socket
@@ -87,10 +88,8 @@ class Stream:
 
     def close(self) -> None:
         """Both directions at once, so that a thread blocked in recv wakes up."""
-        try:
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.sock.close()
 
 
