@@ -8,7 +8,7 @@ FROM base AS packages
 RUN python -m venv /opt/tidemark
 COPY requirements.lock ./
 RUN pip install --require-hashes --only-binary=:all: -r requirements.lock
-COPY pyproject.toml ./
+COPY pyproject.toml README.m[d] ./
 COPY contracts contracts
 COPY runtime runtime
 COPY streamer streamer

@@ -154,10 +154,10 @@ def _fill_kafka(aside: Path, pin: KafkaPin, say: Say) -> None:
     say(f"Kafka {pin.version}: fetching about {pin.download_mb} MB of jars by Maven (once)")
     pom = aside / "pom.xml"
     pom.write_text(KAFKA_POM.format(scala=pin.scala, version=pin.version))
-    _run(
-        ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={aside}"],
-        "fetching Kafka's jars",
-    )
+    # Java looks a user's home up in the password file, not in $HOME: an account without one (a container's) would have no repository.
+    repository = f"-Dmaven.repo.local={Path.home()}/.m2/repository"
+    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={aside}"]
+    _run(["mvn", "-q", "-B", "-f", pom, repository, *goal], "fetching Kafka's jars")
     pom.unlink()
 
 

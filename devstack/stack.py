@@ -166,6 +166,9 @@ class Stack:
                     self._guard.start()
                 say(f"starting {', '.join(server.name for server in down)} ({self.engine}) in {self.directory}")
             try:
+                if self.engine == "docker":
+                    # One call makes the project's network; the servers' own, made at once, would each try to.
+                    self.project.run("up", "--detach", "--no-deps", *self.servers)
                 _together(lambda server: _start(server, say), down)
                 for server in self.servers.values():
                     server.wait_until_ready()
