@@ -145,8 +145,11 @@ def encode_next_seq(next_seq: int) -> bytes:
 
 
 def decode_next_seq(data: bytes) -> int:
-    body = _version_1(data, "next seq")
-    return int(body["next_seq"])
+    """Raises ValueError on any other version or form."""
+    next_seq = _version_1(data, "next seq").get("next_seq")
+    if type(next_seq) is not int:
+        raise ValueError(f"not a next seq: {data[:80]!r}")
+    return next_seq
 
 
 def shard_of(topic: str, shards: int, configured: int | None = None) -> int:

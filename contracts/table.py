@@ -118,10 +118,13 @@ class TableSchema:
     def decode(cls, data: bytes) -> "TableSchema":
         """Raises ValueError on anything that is not version 1."""
         body = orjson.loads(data)
-        if body.get("v") != 1:
-            raise ValueError(f"table schema of unknown version {body.get('v')!r}; this release reads version 1")
-        columns = tuple(_decode_column(item) for item in body["columns"])
-        return cls(TableId(body["db"], body["table"]), columns, tuple(body["key"]))
+        if not isinstance(body, dict) or body.get("v") != 1:
+            raise ValueError(f"table schema of unknown version: {data[:80]!r}; this release reads version 1")
+        try:
+            columns = tuple(_decode_column(item) for item in body["columns"])
+            return cls(TableId(body["db"], body["table"]), columns, tuple(body["key"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a table schema: {type(error).__name__} {error}") from error
 
 
 def _encode_column(column: Column) -> dict[str, Any]:

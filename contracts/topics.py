@@ -1,7 +1,7 @@
 """Table names to topic names, and the pipeline's own topics.
 
 Kafka allows `[a-zA-Z0-9._-]` and 249 characters. A table whose name needs more gets `_` for each foreign character and a
-hash of the true name behind it, so two tables never share a topic. The dot separates and is foreign inside a name.
+hash of the true name behind it, so two tables never share a topic, whatever their names. The dot separates and is foreign inside a name.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from contracts.table import TableId
 
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _PREFIX = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_HASHED = re.compile(r"-[0-9a-f]{10}$")  # what a mended name ends in; a name of its own that does is hashed too
 _NAME_MAX = 80
 
 
@@ -44,7 +45,7 @@ class Topics:
     def rows(self, table: TableId) -> str:
         """The topic of a table's row changes, `<prefix>.<db>.<table>`."""
         database, name = _plain(table.database), _plain(table.name)
-        if (database, name) != (table.database, table.name):
+        if (database, name) != (table.database, table.name) or _HASHED.search(name):
             true_name = f"{len(table.database)}:{table.database}.{table.name}".encode()
             name = f"{name}-{hashlib.sha256(true_name).hexdigest()[:10]}"
         return f"{self.prefix}.{database}.{name}"

@@ -1,0 +1,49 @@
+"""The exact bytes of every wire form. A difference here is a new version of the form, never a refreshed file: what is on Kafka and in S3
+was written with the old bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.batch import BatchKey, Manifest
+from contracts.envelope import Envelope, decode_key, encode_key
+from contracts.progress import Barrier, Position, decode_next_seq, encode_next_seq
+from contracts.table import TableSchema
+from tests.contracts import specimens
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "wire"
+
+FORMS: dict[str, bytes] = {
+    "envelope-update.json": specimens.ENVELOPE.encode(),
+    "envelope-delete.json": specimens.DELETE.encode(),
+    "message-key.json": encode_key(("größe", "id"), specimens.ROW) or b"",
+    "barrier.json": specimens.BARRIER.encode(),
+    "position.json": specimens.POSITION.encode(),
+    "next-seq.json": encode_next_seq(18),
+    "schema.json": specimens.SCHEMA.encode(),
+    "manifest.json": specimens.MANIFEST.encode(),
+    "batch-key.txt": f"{specimens.BATCH_KEY.data}\n{specimens.BATCH_KEY.manifest}".encode(),
+    "fingerprint.txt": specimens.SCHEMA.fingerprint.encode(),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_wire_form_has_the_bytes_it_always_had(name: str) -> None:
+    assert FORMS[name] == (GOLDEN / name).read_bytes()
+
+
+def test_every_golden_file_is_compared() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == set(FORMS)
+
+
+def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
+    golden = {path.name: path.read_bytes() for path in GOLDEN.iterdir()}
+    assert Envelope.decode(golden["envelope-update.json"]) == specimens.ENVELOPE
+    assert Envelope.decode(golden["envelope-delete.json"]) == specimens.DELETE
+    assert decode_key(golden["message-key.json"]) == {name: specimens.ROW[name] for name in ("größe", "id")}
+    assert Barrier.decode(golden["barrier.json"]) == specimens.BARRIER
+    assert Position.decode(golden["position.json"], specimens.POSITION.next_seqs) == specimens.POSITION
+    assert decode_next_seq(golden["next-seq.json"]) == 18
+    assert TableSchema.decode(golden["schema.json"]) == specimens.SCHEMA
+    assert Manifest.decode(golden["manifest.json"]) == specimens.MANIFEST
+    assert [BatchKey.parse(line) for line in golden["batch-key.txt"].decode().splitlines()] == [specimens.BATCH_KEY] * 2

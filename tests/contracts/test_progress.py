@@ -1,0 +1,56 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.progress import Barrier, Position, Standing, TableState, decode_next_seq, encode_next_seq, shard_of
+from tests.contracts.specimens import BARRIER, GTID_SET, POSITION
+
+COUNTS = st.integers(0, 2**63 - 1)
+STANDINGS = st.dictionaries(st.text(), st.builds(Standing, st.sampled_from(TableState), COUNTS), max_size=3)
+
+
+@given(COUNTS, COUNTS, st.booleans(), st.dictionaries(st.text(), COUNTS, max_size=3), STANDINGS)
+def test_a_barrier_survives_encoding(n: int, ts: int, partial: bool, seqs: dict[str, int], standings: dict[str, Standing]) -> None:
+    barrier = Barrier(n, GTID_SET, ts, partial, seqs, standings)
+    assert Barrier.decode(barrier.encode()) == barrier
+
+
+@given(COUNTS)
+def test_a_next_seq_survives_encoding(n: int) -> None:
+    assert decode_next_seq(encode_next_seq(n)) == n
+
+
+def test_a_position_between_transactions_has_nothing_in_progress() -> None:
+    assert Position.decode(POSITION.encode(), {}).in_progress == POSITION.in_progress
+    data = POSITION.encode().partition(b',"in_progress"')[0] + b',"in_progress":null}'
+    assert Position.decode(data, {}).in_progress is None
+
+
+@pytest.mark.parametrize("old", [b'"v":1', b'"n":12', b'"gtid_set"', b'"commit_ts_us"', b'{"v"'])
+def test_progress_of_another_version_or_form_is_refused(old: bytes) -> None:
+    for data, decode in ((BARRIER.encode(), Barrier.decode), (POSITION.encode(), lambda d: Position.decode(d, {}))):
+        with pytest.raises(ValueError, match=r"."):
+            decode(data.replace(old, b'["w":2' if old == b'{"v"' else b'"w":2'))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"v":1}', b'{"v":1,"next_seq":"7"}', b'{"v":2,"next_seq":7}'])
+def test_what_is_no_next_seq_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode_next_seq(data)
+
+
+@pytest.mark.parametrize(("topic", "shards", "shard"), [("tm.shop.orders", 4, 1), ("tm.shop.items", 4, 0), ("tm.shop.orders", 1, 0)])
+def test_a_table_stays_in_its_shard_from_release_to_release(topic: str, shards: int, shard: int) -> None:
+    assert shard_of(topic, shards) == shard
+
+
+@given(st.text(), st.integers(1, 64))
+def test_a_shard_is_one_the_pipeline_has(topic: str, shards: int) -> None:
+    assert 0 <= shard_of(topic, shards) < shards
+
+
+def test_a_configured_shard_is_taken_or_refused() -> None:
+    assert shard_of("t", 3, 2) == 2
+    for wrong in (3, -1):
+        with pytest.raises(ValueError, match="shards 0 to 2"):
+            shard_of("t", 3, wrong)
