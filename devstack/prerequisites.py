@@ -41,12 +41,13 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """One thing this host lacks: for what, the command or step that mends it, and whether `up` does that by itself."""
+    """One thing this host lacks: for what, the step that mends it, whether `up` does that by itself, and the wheel that carries it."""
 
     name: str
     wanted_for: str
     fix: str
     automatic: bool = False
+    wheel: str | None = None
 
     def __str__(self) -> str:
         by_itself = " (`up` does it by itself)" if self.automatic else ""
@@ -76,12 +77,14 @@ def missing(host: Host, servers: Collection[str]) -> list[Missing]:
             found.append(Missing("mvn", "Kafka", command, automatic=host.root and host.apt))
         if host.java is None:
             fix = f"the wheel {java.WHEEL} of requirements-servers.lock, or {sudo}apt-get install -y default-jre-headless"
-            found.append(Missing(f"Java {versions.kafka.java_min} or newer", "Kafka", fix, automatic=True))
+            found.append(Missing(f"Java {versions.kafka.java_min} or newer", "Kafka", fix, automatic=True, wheel=java.WHEEL))
     if "s3" in servers and not host.moto:
         found.append(Missing("moto's server", "S3", "make setup"))
     if "redshift" in servers and host.postgresql is None:
         fix = f"the wheel {POSTGRESQL_WHEEL} of requirements-servers.lock, or {sudo}apt-get install -y postgresql"
-        found.append(Missing(f"PostgreSQL {postgres.MAJOR_MIN} or newer", "the Redshift stand-in", fix, automatic=True))
+        found.append(
+            Missing(f"PostgreSQL {postgres.MAJOR_MIN} or newer", "the Redshift stand-in", fix, automatic=True, wheel=POSTGRESQL_WHEEL)
+        )
     return found
 
 
@@ -131,4 +134,6 @@ def provide(servers: Collection[str], say: Say) -> None:
                 raise Invalid(f"`{' '.join(command)}` failed; run it by hand:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
         lacking = missing(inspect_host(), servers)  # Debian's maven brings a Java with it
     for item in lacking:
-        install_wheel(java.WHEEL if item.name.startswith("Java") else POSTGRESQL_WHEEL, say)
+        if item.wheel is None:
+            raise Invalid(f"still missing after its installation: {item}")
+        install_wheel(item.wheel, say)
