@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +30,17 @@ def cached(root: Path, name: str, fill: Callable[[Path], None], intact: Callable
 
     It is filled aside and renamed, so an interrupted `fill` leaves nothing that a later one could take for whole. Two processes
     that want the same name wait for each other; different names fill at the same time."""
-    final, aside = root / name, root / f"{name}.partial"
+    final = root / name
     with locked(root / f"{name}.lock"):
         if final.is_dir():
             if intact(final):
                 return final
             shutil.rmtree(final)
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        for left in root.glob(f"{name}.partial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A name of its own: a downloader whose asker was killed may still be writing to the one before.
+        aside = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=root))
+        aside.chmod(0o755)
         fill(aside)
         aside.rename(final)
     return final

@@ -58,3 +58,14 @@ def test_two_that_want_the_same_thing_at_once_fill_it_once(tmp_path: Path) -> No
 def test_the_cache_lies_outside_the_repository_where_xdg_says() -> None:
     assert cache_root({"XDG_CACHE_HOME": "/elsewhere"}) == Path("/elsewhere/tidemark-devstack")
     assert cache_root({"XDG_CACHE_HOME": "not/absolute"}) == Path.home() / ".cache/tidemark-devstack"
+
+
+def test_what_an_interrupted_fill_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    def interrupted(folder: Path) -> None:
+        (folder / "jar").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(tmp_path, "kafka", interrupted)
+    cached(tmp_path, "kafka", fill)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kafka", "kafka.lock"]
