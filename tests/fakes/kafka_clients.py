@@ -1,0 +1,256 @@
+"""The services' Kafka ports over the fake broker."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.progress import Position, decode_next_seq
+from contracts.table import TableSchema
+from loader.core.plan import Record
+from loader.ports import LogBounds
+from streamer.ports import Message
+from tests.fakes.broker import Broker, Group, checked_partitions, latest_by_key
+from tests.fakes.faults import Gate
+
+
+class FakeMembership:
+    """A member of the loaders' group. `incarnation` counts the processes under this name."""
+
+    def __init__(self, broker: Broker, group: Group, gate: Gate, member: str, incarnation: int = 0) -> None:
+        self.broker = broker
+        self.group = group
+        self.gate = gate
+        self.member = member
+        self.incarnation = incarnation
+
+    def poll(self, timeout: timedelta) -> frozenset[int]:
+        return self.gate.cross("loader.poll_group", lambda: self.group.poll(self.member, self.incarnation, self.gate.time.now()), None)
+
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
+        def commit() -> None:
+            for topic, offset in next_offsets.items():
+                partition = shard if topic.endswith(".progress") else 0
+                self.group.offsets[topic, partition] = (offset, watermark)
+
+        with suppress(PipelineError):  # best effort
+            self.gate.cross("loader.mirror", commit)
+
+    def close(self) -> None:
+        """Static members do not leave: their partitions stay theirs for the session timeout."""
+
+
+@dataclass
+class _Reading:
+    offset: int
+    topic_id: str
+
+
+class FakeShardLog:
+    """A reader of one shard's partitions. How much of the log each poll shows is up to the gate's dice: partitions move apart."""
+
+    def __init__(self, broker: Broker, gate: Gate, progress: str, shard: int) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.progress = progress
+        self.shard = shard
+        self.reading: dict[str, _Reading] = {}
+        self.held: frozenset[str] = frozenset()
+
+    def _number(self, topic: str) -> int:
+        return self.shard if topic == self.progress else 0
+
+    def seek(self, next_offsets: Mapping[str, int]) -> None:
+        def seek() -> None:
+            self.reading = {topic: _Reading(offset, self.broker.topic(topic).topic_id) for topic, offset in next_offsets.items()}
+            self.held = frozenset()
+
+        self.gate.cross("loader.seek", seek, None)
+
+    def add(self, topic: str, next_offset: int) -> None:
+        self.reading[topic] = _Reading(next_offset, self.broker.topic(topic).topic_id)
+
+    def hold(self, topics: frozenset[str]) -> None:
+        self.held = topics
+
+    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+        self.gate.wait("loader.poll", self._has_news, timeout)
+        found: list[Record] = []
+        topics = [topic for topic in self.reading if topic not in self.held]
+        self.gate.rng.shuffle(topics)
+        for topic in topics:
+            reading, log = self.reading[topic], self.broker.partition(topic, self._number(topic))
+            if not log.low <= reading.offset <= log.end:
+                raise Gone(f"offset {reading.offset} of {topic} is not kept any more (oldest: {log.low})", topic=topic)
+            share = self.gate.rng.randint(0, records_max - len(found))
+            while share and reading.offset < log.stable_end:
+                entry = log.entries[reading.offset]
+                if log.delivers(reading.offset):
+                    found.append(Record(topic, self._number(topic), reading.offset, entry.key, entry.value))
+                    share -= 1
+                reading.offset += 1
+            while share and reading.offset < log.stable_end and not log.delivers(reading.offset):
+                reading.offset += 1
+        return found
+
+    def _has_news(self) -> bool:
+        return any(
+            self.broker.partition(topic, self._number(topic)).stable_end > reading.offset
+            for topic, reading in self.reading.items()
+            if topic not in self.held
+        )
+
+    def position(self, topic: str) -> int:
+        return self.reading[topic].offset
+
+    def bounds(self, topic: str) -> LogBounds:
+        def ask() -> LogBounds:
+            log = self.broker.partition(topic, self._number(topic))
+            return LogBounds(log.low, log.stable_end, log.end)
+
+        return self.gate.cross("loader.bounds", ask)
+
+    def topic_id(self, topic: str) -> str:
+        return self.gate.cross("loader.topic_id", lambda: self.broker.topic(topic).topic_id)
+
+    def close(self) -> None:
+        self.reading = {}
+
+
+class FakeSchemaBook:
+    """Table schemas by fingerprint, as the topic `schemas` holds them."""
+
+    def __init__(self, broker: Broker, gate: Gate, topic: str) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.topic = topic
+        self.known: dict[str, TableSchema] = {}
+
+    def find(self, topic: str, fingerprint: str) -> TableSchema:
+        if fingerprint not in self.known:
+            self._read()
+        if fingerprint not in self.known:
+            raise Corrupt(f"schema {fingerprint} of {topic} is not in {self.topic}", topic=topic)
+        return self.known[fingerprint]
+
+    def _read(self) -> None:
+        log = self.broker.partition(self.topic)
+        end = self.gate.cross("loader.find", lambda: log.end)
+        # A row's partition can hear of its transaction's commit before this one does.
+        if not self.gate.wait("loader.find", lambda: log.stable_end >= end, timedelta(seconds=10)):
+            raise Unavailable(f"{self.topic} could not be read up to offset {end}")
+        for _, entry in log.committed():
+            if entry.value is not None:
+                schema = TableSchema.decode(entry.value)
+                self.known[schema.fingerprint] = schema
+
+
+class FakeSink:
+    """The streamer's transactional producer. A COMMIT whose answer does not come may be on its way still."""
+
+    def __init__(self, broker: Broker, gate: Gate, transactional_id: str) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.transactional_id = transactional_id
+        self.epoch = -1
+        self._unsettled = False
+
+    def init(self) -> None:
+        # The epoch is known by the answer: a request that is acted on late fences whoever sent it, too.
+        self.epoch = self.gate.cross("streamer.init", lambda: self.broker.init(self.transactional_id))
+        self._unsettled = False
+
+    def begin(self) -> None:
+        """Nothing reaches the broker before the first record."""
+
+    def send(self, message: Message) -> None:
+        def send() -> None:
+            self.broker.send(self.transactional_id, self.epoch, message.topic, message.partition, message.key, message.value)
+
+        self.gate.cross("streamer.send", send, None)
+
+    def commit(self) -> None:
+        epoch = self.epoch
+
+        def end() -> None:
+            self.broker.end(self.transactional_id, epoch, commit=True)
+
+        def commit() -> None:
+            if self.gate.rng.random() < self.repeats:
+                self._unsettled = True  # the client had to ask twice; its first request is on the way still
+                self.gate.later(end)
+            end()
+
+        try:
+            self.gate.cross("streamer.commit", commit, OutcomeUnknown)
+        except OutcomeUnknown:
+            self._unsettled = True
+            raise
+
+    repeats = 0.0
+    """How often an EndTxn is asked twice."""
+
+    def abort(self) -> None:
+        epoch = self.epoch
+
+        def abort() -> None:
+            with suppress(Fenced):  # best effort
+                self.broker.end(self.transactional_id, epoch, commit=False)
+
+        try:
+            self.gate.cross("streamer.abort", abort, OutcomeUnknown)
+        except OutcomeUnknown:
+            self._unsettled = True
+
+    def recycle(self) -> None:
+        """The new producer knows its epoch only after `init`."""
+        self.epoch = -1
+
+    def unsettled(self) -> bool:
+        return self._unsettled
+
+    def close(self) -> None:
+        """What is open stays open until the next init."""
+
+
+class FakePositionStore:
+    """Reads `position` to the end it has at the moment."""
+
+    def __init__(self, broker: Broker, gate: Gate, topic: str) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.topic = topic
+
+    def read(self) -> Position | None:
+        log = self.broker.partition(self.topic)
+        end = log.end
+        # A marker may not have reached this partition yet; what is below it is unread until it has.
+        if not self.gate.wait("streamer.read", lambda: log.stable_end >= end, timedelta(seconds=60)):
+            raise Unavailable(f"{self.topic}: a transaction is open below offset {end}")
+        records = dict(latest_by_key(log))
+        head = records.pop(Position.KEY, None)
+        if head is None:
+            return None
+        return Position.decode(head, {key.decode(): decode_next_seq(value) for key, value in records.items() if value is not None})
+
+
+class FakeTopicAdmin:
+    def __init__(self, broker: Broker, gate: Gate, prefix: str) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.prefix = prefix
+
+    def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
+        def ensure() -> None:
+            found = self.broker.topics.get(topic)
+            if found is None:
+                self.broker.create(topic, partitions, compacted=compacted)
+            else:
+                checked_partitions(found, partitions)
+
+        self.gate.cross("streamer.ensure", ensure)
+
+    def row_topics(self) -> Sequence[str]:
+        own = {f"{self.prefix}.{name}" for name in ("progress", "position", "schemas", "signals")}
+        return [name for name in sorted(self.broker.topics) if name.startswith(f"{self.prefix}.") and name not in own]

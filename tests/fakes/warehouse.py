@@ -1,0 +1,349 @@
+"""The warehouse in memory: the loader's port over versioned rows. A commit plan is executed as its SQL is: statement by statement, each one
+an effect that can fail, with the compare-and-set on the fence first."""
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import orjson
+
+from contracts.batch import Manifest
+from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.ledger import Fence, LedgerEntry, TopicOffset
+from contracts.position import GtidSet
+from loader.core.plan import CommitPlan, Mode, QuarantinedValue, StagedLoad, TableLoad, TargetTable
+from loader.ports import ShardState
+from tests.fakes.faults import Gate
+from tests.fakes.object_store import Bucket
+from tests.fakes.versions import Conflict, Ended, Isolation, Store, Transaction
+
+T = TypeVar("T")
+
+LOCK_PATIENCE = timedelta(seconds=30)
+"""How long a new owner waits for the fence's lock before it ends the session that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """A row of a staging table. `key` is None in append mode. `deleted`: the key's last change is a delete, `values` is empty."""
+
+    key: Hashable
+    deleted: bool
+    values: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """A quarantined value and whether a later event has closed it."""
+
+    value: QuarantinedValue
+    batch_id: str
+    open: bool = True
+
+
+class Database:
+    """What all sessions share."""
+
+    def __init__(self, bucket: Bucket, isolation: Isolation = Isolation.SNAPSHOT) -> None:
+        self.bucket = bucket
+        self.store = Store(isolation)
+        self.targets: dict[str, TargetTable] = {}
+
+    def create_shard(self, shard: int) -> None:
+        """The fence row `loader` makes when the pipeline is created."""
+        t = self.store.begin()
+        self.store.insert(t, fence_table(shard), shard, Fence(shard, 0, 0, "", 0, 0, GtidSet(), False, 0))
+        self.store.commit(t)
+
+    def fence(self, shard: int) -> Fence:
+        fence: Fence = self.store.now(fence_table(shard))[0]
+        return fence
+
+    def offsets(self, shard: int) -> list[TopicOffset]:
+        return self.store.now(offsets_table(shard))
+
+    def ledger(self, shard: int) -> list[LedgerEntry]:
+        return self.store.now(ledger_table(shard))
+
+    def rows(self, target: str) -> list[tuple[tuple[str, Any], ...]]:
+        """A target table's rows, in no order."""
+        return self.store.now(target)
+
+
+def fence_table(shard: int) -> str:
+    return f"fence_{shard}"
+
+
+def offsets_table(shard: int) -> str:
+    return f"offsets_{shard}"
+
+
+def ledger_table(shard: int) -> str:
+    return f"ledger_{shard}"
+
+
+def quarantine_table(shard: int) -> str:
+    return f"quarantine_{shard}"
+
+
+def target_name(target: TargetTable) -> str:
+    return f"{target.schema}.{target.name}"
+
+
+def rows_as_json(data: bytes, target: TargetTable) -> list[StagedRow]:
+    """What `tests.simulation.encoder` writes: [[key, deleted, {column: value}], …]."""
+    return [StagedRow(key, deleted, tuple(sorted(values.items()))) for key, deleted, values in orjson.loads(data)]
+
+
+ReadRows = Callable[[bytes, TargetTable], list[StagedRow]]
+
+
+@dataclass
+class _Session:
+    transaction: Transaction | None = None
+    staged: dict[str, list[StagedRow]] = field(default_factory=dict)
+
+
+class FakeWarehouse:
+    """One session with the database. `read_rows`: the parser of what the loader put in the bucket."""
+
+    def __init__(
+        self,
+        database: Database,
+        gate: Gate,
+        read_rows: Callable[[bytes, TargetTable], list[StagedRow]] = rows_as_json,
+        service: str = "loader",
+    ) -> None:
+        self.database = database
+        self.gate = gate
+        self.read_rows = read_rows
+        self.service = service
+        self.session = _Session()
+
+    @property
+    def store(self) -> Store:
+        return self.database.store
+
+    # -- the port
+
+    def bump_epoch(self, shard: int, owner: str) -> int:
+        with self._transaction() as t:
+            if not self._await_lock(t, "bump_epoch.lock", fence_table(shard), LOCK_PATIENCE):
+                self.store.rollback(self.store.locks[fence_table(shard)])  # ends the session that holds it
+            self.store.lock(t, fence_table(shard))
+
+            def bump() -> Fence:
+                found = self.store.find(t, fence_table(shard), shard)
+                if not found:
+                    raise Refused(f"there is no fence row of shard {shard}", shard=shard)
+                number, fence = found[0]
+                bumped: Fence = replace(fence, epoch=fence.epoch + 1, owner=owner)
+                self.store.write(t, fence_table(shard), number, shard, bumped)
+                return bumped
+
+            bumped = self._execute("bump_epoch.update", bump)
+            self._commit("bump_epoch", t)
+            return bumped.epoch
+
+    def read_state(self, shard: int) -> ShardState:
+        with self._transaction() as t:
+
+            def read() -> ShardState:
+                found = self.store.find(t, fence_table(shard), shard)
+                if not found:
+                    raise Refused(f"there is no fence row of shard {shard}", shard=shard)
+                offsets: dict[str, TopicOffset] = {}
+                for _, _, row in self.store.scan(t, offsets_table(shard)):
+                    offsets[row.topic] = row
+                open_keys: dict[str, set[str]] = {}
+                for _, _, entry in self.store.scan(t, quarantine_table(shard)):
+                    if entry.open and entry.value.key is not None:
+                        open_keys.setdefault(entry.value.topic, set()).add(entry.value.key)
+                return ShardState(found[0][1], offsets, {topic: frozenset(keys) for topic, keys in open_keys.items()})
+
+            return self._execute("read_state", read)
+
+    def ensure_target(self, target: TargetTable) -> None:
+        def create() -> None:
+            self.database.targets[target_name(target)] = target
+
+        self._execute("ensure_target", create)
+
+    def stage(self, load: StagedLoad) -> None:
+        def copy() -> None:
+            self.session.staged[load.staging] = self._copied(load)
+
+        self._execute("stage", copy)
+
+    def commit(self, plan: CommitPlan) -> None:
+        shard = plan.expected.shard
+        with self._transaction() as t:
+            self._lock(t, fence_table(shard))
+            self._execute("commit.fence", lambda: self._move_fence(t, plan))
+            self._lock(t, offsets_table(shard))
+            self._execute("commit.offsets", lambda: self._move_offsets(t, plan))
+            for load in sorted(plan.loads, key=lambda load: target_name(load.target)):
+                self._apply(t, load)
+            self._execute("commit.ledger", lambda: self._record(t, plan))
+            self._commit("commit", t)
+
+    def close(self) -> None:
+        self._drop_session()
+
+    def abandon(self) -> None:
+        """The process is gone. The server notices later; a COMMIT on its way still counts."""
+        self._drop_session()
+
+    # -- statements
+
+    def _move_fence(self, t: Transaction, plan: CommitPlan) -> None:
+        expected, shard = plan.expected, plan.expected.shard
+        found = self.store.find(t, fence_table(shard), shard)
+        matching = [number for number, fence in found if self.owns(fence, expected)]
+        if len(matching) != 1:
+            raise Fenced(f"shard {shard} is not at epoch {expected.epoch}, commit {expected.commit_no} any more", shard=shard)
+        if plan.fence.commit_no != expected.commit_no + 1 or plan.fence.epoch != expected.epoch:
+            raise AssertionError(f"a commit moves commit_no by one and leaves the epoch: {expected} to {plan.fence}")
+        self.store.write(t, fence_table(shard), matching[0], shard, plan.fence)
+
+    def owns(self, fence: Fence, expected: Fence) -> bool:
+        """The condition of the compare-and-set."""
+        return fence.epoch == expected.epoch and fence.commit_no == expected.commit_no
+
+    def _move_offsets(self, t: Transaction, plan: CommitPlan) -> None:
+        table = offsets_table(plan.expected.shard)
+        for row in plan.offsets:
+            if row.topic in plan.new_topics:
+                self.store.insert(t, table, row.topic, row)
+                continue
+            self.store.lock(t, table)
+            found = self.store.find(t, table, row.topic)
+            if len(found) != 1:
+                raise Corrupt(f"{len(found)} offsets rows of {row.topic}", topic=row.topic)
+            self.store.write(t, table, found[0][0], row.topic, row)
+
+    def _apply(self, t: Transaction, load: TableLoad) -> None:
+        table = target_name(load.target)
+        merge = load.target.mode is Mode.MERGE
+        if merge and (load.truncate or load.staged):
+            self._lock(t, table)
+        if load.truncate and merge:
+            self._execute("commit.truncate", lambda: self._delete_all(t, table))
+        if load.staged is not None:
+            staged = self.session.staged.get(load.staged.staging)
+            if staged is None:
+                raise Unavailable(f"staging table {load.staged.staging} went with its session: stage again")
+            if merge:
+                self._execute("commit.delete", lambda: self._delete_keys(t, table, staged))
+            self._execute("commit.insert", lambda: self._insert(t, table, staged))
+
+    def _delete_all(self, t: Transaction, table: str) -> None:
+        for number, key, _ in self.store.scan(t, table):
+            self.store.write(t, table, number, key, None)
+
+    def _delete_keys(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
+        for row in staged:
+            for number, _ in self.store.find(t, table, row.key):
+                self.store.write(t, table, number, row.key, None)
+
+    def _insert(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
+        for row in staged:
+            if not row.deleted:
+                self.store.insert(t, table, row.key, row.values)
+
+    def _record(self, t: Transaction, plan: CommitPlan) -> None:
+        """Quarantine and ledger."""
+        shard = plan.expected.shard
+        for load in plan.loads:
+            closes, topic = set(load.closes), load.target.topic
+            emptied = load.truncate and load.target.mode is Mode.MERGE
+            if closes or emptied:
+                self.store.lock(t, quarantine_table(shard))
+                for number, key, entry in self.store.scan(t, quarantine_table(shard)):
+                    if entry.open and entry.value.topic == topic and (emptied or entry.value.key in closes):
+                        self.store.write(t, quarantine_table(shard), number, key, replace(entry, open=False))
+            for value in load.quarantine:
+                self.store.insert(t, quarantine_table(shard), topic, OpenEntry(value, load.entry.batch_id))
+            self.store.insert(t, ledger_table(shard), load.entry.batch_id, load.entry)
+
+    def _copied(self, load: StagedLoad) -> list[StagedRow]:
+        """COPY … MANIFEST of mandatory entries, row count checked."""
+        manifest = self.database.bucket.read(load.manifest_url)
+        if manifest is None:
+            raise Unavailable(f"COPY: {load.manifest_url} does not exist")
+        rows: list[StagedRow] = []
+        for entry in Manifest.decode(manifest).entries:
+            data = self.database.bucket.read(entry.url)
+            if data is None:
+                raise Unavailable(f"COPY: mandatory {entry.url} does not exist")
+            if len(data) != entry.size_bytes:
+                raise Corrupt(f"COPY: {entry.url} has {len(data)} bytes, its manifest says {entry.size_bytes}")
+            rows += self.read_rows(data, load.target)
+        if len(rows) != load.rows:
+            raise Corrupt(f"COPY of {load.manifest_url}: {len(rows)} rows, expected {load.rows}")
+        return rows
+
+    # -- the session
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        """A transaction of this session. An error rolls it back, unless the session was lost with it; a kill leaves it to the server."""
+        t = self.session.transaction = self.store.begin()
+        try:
+            yield t
+        except Conflict as error:
+            self._end(t)
+            raise Unavailable(f"rolled back: {error}") from error
+        except Ended as error:
+            self._drop_session()
+            raise Unavailable(f"the session was ended: {error}") from error
+        except PipelineError:
+            self._end(t)
+            raise
+        self._end(t)
+
+    def _end(self, t: Transaction) -> None:
+        if self.session.transaction is t:
+            self.session.transaction = None
+            self.store.rollback(t)
+
+    def _execute(self, effect: str, statement: Callable[[], T]) -> T:
+        """One statement. When its answer does not come the session is lost, and its transaction open until the server notices."""
+        try:
+            return self.gate.cross(f"{self.service}.{effect}", statement)
+        except Unavailable:
+            self._drop_session()
+            raise
+
+    def _commit(self, effect: str, t: Transaction) -> None:
+        def commit() -> None:
+            try:
+                self.store.commit(t)
+            except (Conflict, Ended) as error:
+                raise Unavailable(f"rolled back at COMMIT: {error}") from error
+
+        try:
+            self.gate.cross(f"{self.service}.{effect}", commit, OutcomeUnknown)
+        except OutcomeUnknown:
+            self._drop_session()
+            raise
+
+    def _await_lock(self, t: Transaction, effect: str, table: str, patience: timedelta) -> bool:
+        if self.store.lockable(t, table):
+            return True
+        return self.gate.wait(f"{self.service}.{effect}", lambda: self.store.lockable(t, table), patience)
+
+    def _lock(self, t: Transaction, table: str) -> None:
+        if not self._await_lock(t, "commit.lock", table, 2 * LOCK_PATIENCE):
+            self.store.rollback(t)
+            raise Unavailable(f"statement timeout: the lock on {table} is taken")
+        self.store.lock(t, table)
+
+    def _drop_session(self) -> None:
+        """The connection is gone: temp tables with it; the server rolls back what is open when it notices."""
+        t = self.session.transaction
+        self.session = _Session()
+        if t is not None and t.open:
+            self.gate.later(lambda: self.store.rollback(t))

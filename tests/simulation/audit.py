@@ -1,0 +1,232 @@
+"""What must hold after every commit, and at the end. The names are those of docs/PROTOCOL.md where it lists the invariants.
+
+Nothing here trusts the code under test: it reads the broker's log, the source's history, the bucket and the warehouse's committed rows.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from contracts.ledger import Fence, TopicOffset
+from contracts.position import Gtid
+from contracts.progress import Barrier, Position, decode_next_seq
+from contracts.table import TableId
+from contracts.topics import Topics
+from loader.core.plan import Mode
+from tests.fakes.broker import Broker, Group, latest_by_key
+from tests.fakes.object_store import Bucket, keys_below
+from tests.fakes.warehouse import Database, fence_table, ledger_table, offsets_table
+from tests.simulation.encoder import OP, SEQ
+from tests.simulation.source import History, SourceTable
+
+Canonical = tuple[tuple[str, Any], ...]
+
+
+def canonical(row: Any) -> Canonical:
+    """A row for comparison: a column that is NULL is as good as one that is not there yet."""
+    return tuple(sorted((name, value) for name, value in row.items() if value is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    name: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A committed record of a row topic."""
+
+    offset: int
+    seq: int
+    transaction: int
+    op: str
+    key: int | None
+    row: Canonical
+
+
+class Audit:
+    def __init__(
+        self, history: History, topics: Topics, broker: Broker, bucket: Bucket, prefix: str, database: Database, group: Group
+    ) -> None:
+        self.history = history
+        self.topics = topics
+        self.broker = broker
+        self.bucket = bucket
+        self.prefix = prefix
+        self.database = database
+        self.group = group
+        self.violations: list[Violation] = []
+        self._published: dict[str, list[_Published]] = {}
+        self._scanned: dict[str, int] = {}
+        self._fences: dict[int, Fence] = {}
+        self._targets = {table.table: f"{table.table.database}.{table.table.name}" for table in history.tables}
+
+    def report(self, name: str, detail: str) -> None:
+        self.violations.append(Violation(name, detail))
+
+    # -- after every commit
+
+    def after_commit(self, written: frozenset[str]) -> None:
+        """Every shard of whose tables `written` holds one besides the fence."""
+        for shard in sorted({table.shard for table in self.history.tables}):
+            tables = [table for table in self.history.tables if table.shard == shard]
+            own = {offsets_table(shard), ledger_table(shard), *(self._targets[table.table] for table in tables)}
+            if own & written or (fence_table(shard) in written and self.database.fence(shard).commit_no):
+                self.check_shard(shard, tables)
+
+    def check_shard(self, shard: int, tables: list[SourceTable]) -> None:
+        fence = self.database.fence(shard)
+        before = self._fences.get(shard)
+        if before and (fence.epoch, fence.commit_no) < (before.epoch, before.commit_no):
+            self.report("FENCE_BACK", f"shard {shard}: {before} to {fence}")
+        if before and fence.commit_ts_us < before.commit_ts_us:
+            self.report("WATERMARK_BACK", f"shard {shard}: {before.commit_ts_us} to {fence.commit_ts_us}")
+        self._fences[shard] = fence
+        rows = self.database.offsets(shard)
+        offsets = {row.topic: row for row in rows}
+        if len(offsets) != len(rows):
+            self.report("OFFSETS_TWICE", f"shard {shard}: {sorted(row.topic for row in rows)}")
+        for table in tables:
+            topic = self.topics.rows(table.table)
+            self._check_rows(table, fence, offsets.get(topic))
+            self._check_ledger(shard, topic, offsets.get(topic))
+            self._check_mirror(topic, 0, offsets[topic].next_offset if topic in offsets else 0)
+        self._check_mirror(self.topics.progress, shard, fence.progress_offset)
+
+    def _check_rows(self, table: SourceTable, fence: Fence, offset: TopicOffset | None) -> None:
+        """I1: the target holds the committed records below next_offset, each once; and the source at the fence's GTID set."""
+        topic = self.topics.rows(table.table)
+        loaded = [record for record in self.published(topic) if offset is not None and record.offset < offset.next_offset]
+        if offset is not None and offset.next_seq != len(loaded):
+            self.report("I3_SEQ", f"{topic}: next_seq {offset.next_seq}, but {len(loaded)} records are below offset {offset.next_offset}")
+        have = Counter(canonical(dict(row)) for row in self.database.rows(self._targets[table.table]))
+        want = Counter(folded(loaded, table.mode))
+        if have != want:
+            kind = "I1_TWICE" if not want - have else "I1_LOST" if not have - want else "I1_OTHER"
+            missing, extra = list((want - have).elements()), list((have - want).elements())
+            self.report(kind, f"{topic} at {fence}: missing {missing}, too many {extra}")
+        if fence.partial:
+            return
+        count = fence.gtid_set.count()
+        if fence.gtid_set != self.history.executed(count):
+            self.report("GTID_SET", f"shard {fence.shard}: {fence.gtid_set} has gaps")
+        elif table.mode is Mode.MERGE:
+            truth = Counter(canonical(row) for row in self.history.states[count][table.table].values())
+            if have != truth:
+                self.report("TORN", f"{topic} at {fence}: holds {sorted(have)}, the source held {sorted(truth)}")
+        elif sum(have.values()) != self.events(table.table, count):
+            self.report("TORN", f"{topic} at {fence}: {sum(have.values())} events of {self.events(table.table, count)}")
+
+    def _check_ledger(self, shard: int, topic: str, offset: TopicOffset | None) -> None:
+        """I2: ranges tile; every record is accounted for. I4: what the ledger names is in the bucket."""
+        entries = sorted((e for e in self.database.ledger(shard) if e.topic == topic), key=lambda e: e.offsets)
+        stops = [0, *(entry.offsets.stop for entry in entries)]
+        if [entry.offsets.start for entry in entries] != stops[:-1]:
+            self.report("I2_TILES", f"{topic}: {[str(entry.offsets) for entry in entries]}")
+        if stops[-1] != (offset.next_offset if offset else 0):
+            self.report("I2_END", f"{topic}: ledger ends at {stops[-1]}, next offset is {offset and offset.next_offset}")
+        records = sum(1 for record in self.published(topic) if record.offset < stops[-1])
+        if sum(entry.records for entry in entries) != records:
+            self.report("I2_RECORDS", f"{topic}: {records} records below {stops[-1]}, ledger says {[e.records for e in entries]}")
+        for entry in entries:
+            for key in ledger_objects(entry.manifest_key):
+                if f"{self.prefix}/{key}" not in self.bucket.objects:
+                    self.report("I4_COMMITTED_DELETED", f"{key} of batch {entry.batch_id}")
+
+    def _check_mirror(self, topic: str, partition: int, next_offset: int) -> None:
+        """I5."""
+        mirrored, _ = self.group.offsets.get((topic, partition), (0, ""))
+        if mirrored > next_offset:
+            self.report("I5_MIRROR", f"{topic}/{partition}: Kafka says {mirrored}, the warehouse {next_offset}")
+
+    # -- at the end
+
+    def at_rest(self) -> None:
+        """Everything the source did is there, in Kafka and in the warehouse; I7 and I8."""
+        for shard in sorted({table.shard for table in self.history.tables}):
+            self.check_shard(shard, [table for table in self.history.tables if table.shard == shard])
+            fence = self.database.fence(shard)
+            if fence.partial or fence.gtid_set != self.history.executed(len(self.history.transactions)):
+                self.report("UNFINISHED", f"shard {shard} rests at {fence}")
+        records = dict(latest_by_key(self.broker.partition(self.topics.position)))
+        head = records.pop(Position.KEY, None)
+        position = Position.decode(head, {}) if head else None
+        if position is None or position.gtid_set != self.history.executed(len(self.history.transactions)):
+            self.report("I7_POSITION", f"rests at {position}")
+        for table in self.history.tables:
+            topic = self.topics.rows(table.table)
+            published = self.published(topic)
+            if [record.seq for record in published] != list(range(len(published))):
+                self.report("I3_SEQ", f"{topic}: {[record.seq for record in published]}")
+            if len(published) != self.events(table.table, len(self.history.transactions)):
+                self.report("I7_ROWS", f"{topic}: {len(published)} records of {self.events(table.table, len(self.history.transactions))}")
+            held = records.get(topic.encode())
+            if (decode_next_seq(held) if held else 0) != len(published):
+                self.report("I7_POSITION", f"{topic}: next seq {held!r} behind {len(published)} records")
+
+    def after_janitor(self) -> None:
+        """I4 and its other half: the bucket holds the ledger's objects and nothing else."""
+        shards = sorted({table.shard for table in self.history.tables})
+        wanted = {key for shard in shards for entry in self.database.ledger(shard) for key in ledger_objects(entry.manifest_key)}
+        held = set(keys_below(self.bucket, self.prefix))
+        if wanted - held:
+            self.report("I4_COMMITTED_DELETED", f"{sorted(wanted - held)}")
+        if held - wanted:
+            self.report("ORPHAN_LEFT", f"{sorted(held - wanted)}")
+
+    # -- the truth
+
+    def published(self, topic: str) -> list[_Published]:
+        """Committed records of a row topic, as far as read_committed readers may see."""
+        log = self.broker.partition(topic)
+        found = self._published.setdefault(topic, [])
+        at = self._scanned.get(topic, 0)
+        for offset in range(at, log.stable_end):
+            if log.delivers(offset):
+                value = log.entries[offset].value
+                assert value is not None
+                found.append(_published(offset, orjson.loads(value)))
+        self._scanned[topic] = max(at, log.stable_end)
+        return found
+
+    def events(self, table: TableId, count: int) -> int:
+        """Row changes of a table in the first `count` transactions."""
+        return sum(1 for t in self.history.transactions[:count] for change in t.changes if change.table.table == table)
+
+    def barriers(self, shard: int) -> list[Barrier]:
+        log = self.broker.partition(self.topics.progress, shard)
+        return [Barrier.decode(entry.value) for _, entry in log.committed() if entry.value is not None]
+
+
+def ledger_objects(manifest_key: str) -> list[str]:
+    """Manifest and data object of a batch; nothing for a batch without an object."""
+    return [manifest_key, manifest_key.removesuffix(".manifest") + ".parquet"] if manifest_key else []
+
+
+def _published(offset: int, body: Any) -> _Published:
+    row = body["after"] if body["after"] is not None else body["before"]
+    source = body["source"]
+    return _Published(
+        offset, source["seq"], Gtid.parse(source["gtid"]).number, body["op"], row and row["id"], canonical(row) if row else ()
+    )
+
+
+def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
+    """What a target holds after these records."""
+    if mode is Mode.APPEND:
+        return [tuple(sorted((*record.row, (OP, record.op), (SEQ, record.seq)))) for record in records]
+    rows: dict[int | None, Canonical] = {}
+    for record in records:
+        if record.op == "t":
+            rows.clear()
+        elif record.op == "d":
+            rows.pop(record.key, None)
+        else:
+            rows[record.key] = record.row
+    return list(rows.values())

@@ -1,0 +1,36 @@
+"""What stands in for Parquet where thousands of schedules are run: the same choice of changes, as JSON. `tests/loader` has the real encoder."""
+
+from typing import Any
+
+import orjson
+
+from contracts.envelope import Op, decode_key
+from loader.core.collapse import latest
+from loader.core.plan import Change, EncodedBatch, Mode, TableBatch, TargetTable
+
+OP, SEQ = "_tidemark_op", "_tidemark_seq"
+
+
+def encode_as_json(batch: TableBatch, target: TargetTable) -> EncodedBatch:
+    """`loader.committer.Encode`. The file is what `tests.fakes.warehouse.rows_as_json` reads."""
+    records = len(batch.changes)
+    if target.mode is Mode.MERGE and batch.truncate:
+        return EncodedBatch(None, 0, records, 0, records, 0, 0)
+    if target.mode is Mode.MERGE:
+        rows = [_merged(change) for change in latest(batch.changes, batch.schema.key)]
+    else:
+        rows = [_appended(change) for change in batch.changes]
+    return EncodedBatch(orjson.dumps(rows), len(rows), records, records - len(rows), len(rows), 0, 0)
+
+
+def _merged(change: Change) -> list[Any]:
+    assert change.key is not None
+    key = decode_key(change.key)["id"]
+    after = change.envelope.after
+    return [key, after is None, dict(after or {})]
+
+
+def _appended(change: Change) -> list[Any]:
+    envelope = change.envelope
+    values = dict(envelope.after or envelope.before or {})
+    return [None, False, {**values, OP: envelope.op.value, SEQ: envelope.source.seq}]

@@ -1,0 +1,212 @@
+"""Who runs next, and what befalls it. Each actor is a greenlet and stops at every effect; one seed decides the rest.
+
+Half of the seeds pick the next actor at random; the others run the one of highest priority and lower it at a few random steps, which finds
+faults that need few but far-off switches. Source: Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs".
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from greenlet import greenlet
+
+from tests.fakes.clock import Time
+from tests.fakes.faults import Fate, Gate, Killed, happen
+
+TICK = timedelta(milliseconds=100)
+"""What one step takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often at each step the group moves a shard."""
+
+    kill: float = 0.015
+    pause: float = 0.015
+    lost: float = 0.03
+    flap: float = 0.004
+    pause_steps_max: int = 60
+
+
+QUIET = {"loader.poll_group": 0.3, "streamer.send": 0.3}
+"""Effects so frequent that stopping at each would drown the others: how often they stop."""
+
+
+class Actor(Gate):
+    """One process. `body` runs it from its start; what it returns or raises ends it."""
+
+    def __init__(self, scheduler: "Scheduler", name: str, body: Callable[["Actor"], None], *, mortal: bool = True) -> None:
+        super().__init__(scheduler.time, scheduler.rng)
+        self.scheduler = scheduler
+        self.name = name
+        self.mortal = mortal
+        self.skew = timedelta(milliseconds=scheduler.rng.randrange(-2000, 2000))
+        self.priority = scheduler.rng.random()
+        self.paused_until = 0
+        self.wake_us: int | None = None
+        self.ready: Callable[[], bool] | None = None
+        self.doing = "start"
+        self.error: BaseException | None = None
+        self.greenlet = greenlet(lambda: self._run(body), scheduler.greenlet)
+
+    def _run(self, body: Callable[["Actor"], None]) -> None:
+        try:
+            body(self)
+        except Killed:
+            pass
+        except Exception as error:  # the scheduler's owner judges it
+            self.error = error
+        self.dead = True
+
+    def runnable(self, step: int, now_us: int) -> bool:
+        if self.paused_until > step:
+            return False
+        if self.wake_us is None or now_us >= self.wake_us:
+            return True
+        return self.ready is not None and self.ready()
+
+    def _switch(self, effect: str) -> None:
+        if self.dead:
+            raise Killed(self.name)
+        self.doing = effect
+        self.scheduler.greenlet.switch()
+        if self.dead:
+            raise Killed(self.name)
+
+    def fate(self, effect: str, *, lossy: bool) -> Fate:
+        if self.dead:
+            raise Killed(self.name)
+        if effect in QUIET and self.rng.random() > QUIET[effect]:
+            return Fate.RUN
+        self._switch(effect)
+        fate = self.scheduler.decide(self, effect, lossy=lossy)
+        if fate is Fate.PAUSE:
+            self.paused_until = self.scheduler.step + self.rng.randrange(5, self.scheduler.risks.pause_steps_max)
+            self._switch(effect)
+        elif fate is Fate.KILL_BEFORE:
+            raise self.killed(effect)
+        return fate
+
+    def wait(self, effect: str, ready: Callable[[], bool], timeout: timedelta) -> bool:
+        if not ready():
+            self.ready, self.wake_us = ready, self.time.elapsed_us + timeout // timedelta(microseconds=1)
+        fate = self.fate(effect, lossy=False)
+        self.ready = self.wake_us = None
+        if fate is Fate.KILL_AFTER:
+            raise self.killed(effect)
+        return ready()
+
+    def later(self, act: Callable[[], object]) -> None:
+        self.scheduler.belated.append(act)
+
+    # -- the process's clock
+
+    def now(self) -> datetime:
+        return self.time.now() + self.skew
+
+    def sleep(self, pause: timedelta) -> None:
+        self.wait(f"{self.name.rstrip('0123456789')}.sleep", lambda: False, pause)
+
+
+class Scheduler:
+    """Runs actors until nothing is left to do."""
+
+    def __init__(self, seed: int, risks: Risks, calm_after: int, on_end: Callable[[Actor], None]) -> None:
+        """Faults end after `calm_after` steps, so that everything can come to rest. `on_end`: told of each actor that is over."""
+        self.on_end = on_end
+        self.rng = Random(seed)
+        self.risks = risks
+        self.calm_after = calm_after
+        self.time = Time()
+        self.greenlet = greenlet.getcurrent()
+        self.actors: list[Actor] = []
+        self.belated: list[Callable[[], object]] = []
+        self.step = 0
+        self.trace: list[str] | None = None
+        self.hits: Counter[tuple[str, str]] = Counter()
+        by_priority = self.rng.random() < 0.5
+        self.changes = {self.rng.randrange(1, calm_after) for _ in range(3)} if by_priority else None
+
+    @property
+    def calm(self) -> bool:
+        return self.step > self.calm_after
+
+    def add(self, actor: Actor) -> Actor:
+        self.actors.append(actor)
+        return actor
+
+    def note(self, text: str) -> None:
+        if self.trace is not None:
+            self.trace.append(f"{self.step:5d} {self.time.elapsed_us / 1e6:8.1f}s {text}")
+
+    def decide(self, actor: Actor, effect: str, *, lossy: bool) -> Fate:
+        """What becomes of an effect an actor is about to do."""
+        fate = Fate.RUN if self.calm else self._draw(actor, lossy)
+        if fate is not Fate.RUN:
+            self.hits[effect, fate.value] += 1
+        if self.trace is not None:
+            self.note(f"{actor.name:10s} {effect}{'' if fate is Fate.RUN else f'  ** {fate.value}'}")
+        return fate
+
+    def _draw(self, actor: Actor, lossy: bool) -> Fate:
+        risks, dice = self.risks, self.rng.random()
+        if dice < risks.pause:
+            return Fate.PAUSE
+        dice -= risks.pause
+        if dice < risks.kill:
+            if not actor.mortal:
+                return Fate.RUN
+            kinds = (Fate.KILL_BEFORE, Fate.KILL_AFTER, Fate.KILL_SENT) if lossy else (Fate.KILL_BEFORE, Fate.KILL_AFTER)
+            return self.rng.choice(kinds)
+        dice -= risks.kill
+        if lossy and dice < risks.lost:
+            return self.rng.choice((Fate.LOSE_REQUEST, Fate.LOSE_ANSWER, Fate.DELAY))
+        return Fate.RUN
+
+    def turn(self) -> bool:
+        """One step of somebody, or of the network. False when nobody can move and nothing is on its way."""
+        self.step += 1
+        self.time.advance(TICK)
+        if self.belated and (self.calm or self.rng.random() < 0.3):
+            happen(self.belated.pop(self.rng.randrange(len(self.belated))))
+        now_us, calm = self.time.elapsed_us, self.calm
+        if calm:
+            for actor in self.actors:
+                actor.paused_until = 0
+        ready = [actor for actor in self.actors if actor.runnable(self.step, now_us)]
+        if not ready:
+            return self._skip()
+        actor = self._pick(ready)
+        actor.greenlet.switch()
+        if actor.dead:
+            self.actors.remove(actor)
+            self.on_end(actor)
+        return True
+
+    def _pick(self, ready: list[Actor]) -> Actor:
+        if len(ready) == 1:
+            return ready[0]
+        # In the calm everybody gets a turn, or one busy actor would starve the others.
+        if self.changes is None or self.calm:
+            return ready[self.rng.randrange(len(ready))]
+        chosen = max(ready, key=lambda actor: actor.priority)
+        if self.step in self.changes or self.rng.random() < 0.02:
+            chosen.priority = self.rng.random() * min(actor.priority for actor in self.actors)
+        return chosen
+
+    def _skip(self) -> bool:
+        """Nobody can run: on to when somebody can."""
+        wakes = [actor.wake_us for actor in self.actors if actor.wake_us is not None and actor.paused_until <= self.step]
+        if wakes:
+            self.time.elapsed_us = max(self.time.elapsed_us, min(wakes))
+        return bool(wakes or self.belated or any(actor.paused_until > self.step for actor in self.actors))
+
+    def end(self) -> None:
+        """Ends every actor where it stands; nothing it does any more has an effect."""
+        for actor in self.actors:
+            actor.dead = True
+            if actor.greenlet:
+                actor.greenlet.switch()
+        self.actors.clear()

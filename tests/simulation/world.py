@@ -1,0 +1,231 @@
+"""A whole pipeline in one process: two loaders, a janitor, and what feeds them, on the fakes, in the order a seed decides."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from contracts.errors import Fenced, Unavailable
+from contracts.ledger import Fence
+from contracts.table import TableSchema
+from contracts.topics import Topics
+from loader.committer import Committer
+from loader.core.cut import CutPolicy
+from loader.core.plan import Mode, TargetTable
+from loader.core.target import TargetNaming, target_table
+from loader.service import Loader
+from tests.fakes.broker import Broker, Group
+from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSink
+from tests.fakes.object_store import Bucket, FakeBatchStore
+from tests.fakes.versions import Isolation
+from tests.fakes.warehouse import Database, FakeWarehouse
+from tests.simulation.audit import Audit, Violation
+from tests.simulation.encoder import encode_as_json
+from tests.simulation.feeder import Feeder
+from tests.simulation.schedule import Actor, Risks, Scheduler
+from tests.simulation.source import History, source_table, write_history
+
+PREFIX = "p"
+BUCKET_PREFIX = "tidemark"
+TURN = timedelta(milliseconds=500)
+SESSION_TIMEOUT = timedelta(seconds=3)
+STEPS_MAX = 6_000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What of the design is changed, for the mutants. The default is the design."""
+
+    name: str = "design"
+    warehouse: type[FakeWarehouse] = FakeWarehouse
+    loader: type[Loader] = Loader
+    risks: Risks = field(default_factory=Risks)
+    shared_nonce: bool = False
+    overwrites: bool = False
+
+
+DESIGN = Variant()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a schedule ended. `hits`: how often each effect met each fate."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    steps: int
+    hits: Counter[tuple[str, str]]
+    trace: tuple[str, ...]
+
+
+class World:
+    def __init__(self, seed: int, variant: Variant = DESIGN, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.variant = variant
+        self.scheduler = Scheduler(seed, variant.risks, calm_after=160, on_end=self._ended)
+        if trace:
+            self.scheduler.trace = []
+        rng = self.rng = self.scheduler.rng
+        self.topics = Topics(PREFIX)
+        shards = rng.choice((1, 1, 2))
+        tables = (
+            source_table("orders", 0, Mode.MERGE),
+            source_table("users", shards - 1, Mode.MERGE),
+            source_table("visits", 0, Mode.APPEND),
+        )
+        self.shards = shards
+        self.history: History = write_history(rng, tables, rng.randrange(5, 12))
+        self.modes = {self.topics.rows(table.table): table.mode for table in tables}
+        self.broker = Broker(defer=self._defer)
+        self.broker.create(self.topics.progress, shards)
+        self.broker.create(self.topics.position, compacted=True)
+        self.broker.create(self.topics.schemas, compacted=True)
+        for topic in self.modes:
+            self.broker.create(topic)
+        self.group = Group(shards, SESSION_TIMEOUT)
+        self.bucket = Bucket(self.scheduler.time)
+        self.database = Database(self.bucket, rng.choice(list(Isolation)))
+        for shard in range(shards):
+            self.database.create_shard(shard)
+        self.audit = Audit(self.history, self.topics, self.broker, self.bucket, BUCKET_PREFIX, self.database, self.group)
+        self.database.store.on_commit = self.audit.after_commit
+        self.policy = CutPolicy(
+            rows_max=rng.choice((3, 8)),
+            size_bytes_max=1 << 20,
+            age_max=timedelta(seconds=1),
+            memory_bytes_max=rng.choice((12_000, 1 << 20)),
+        )
+        self.sessions: dict[str, FakeWarehouse] = {}
+        self.lives: Counter[str] = Counter()
+        self.fed = False
+        self._targets: dict[tuple[str, str], TargetTable] = {}
+        for name in ("loader1", "loader2"):
+            self._start(name, self._load)
+        self._start("streamer1", self._feed)
+
+    # -- processes
+
+    def _start(self, name: str, body: Callable[[Actor], None], delay: timedelta = timedelta()) -> None:
+        self.lives[name] += 1
+
+        def live(actor: Actor) -> None:
+            if delay:
+                actor.sleep(delay)
+            body(actor)
+
+        self.scheduler.add(Actor(self.scheduler, name, live))
+
+    def _load(self, actor: Actor) -> None:
+        warehouse = self.sessions[actor.name] = self.variant.warehouse(self.database, actor)
+        store = FakeBatchStore(self.bucket, actor, BUCKET_PREFIX)
+        store.overwrites = self.variant.overwrites
+        committer = Committer(
+            store=store,
+            warehouse=warehouse,
+            schemas=FakeSchemaBook(self.broker, actor, self.topics.schemas),
+            targets=self._target,
+            encode=encode_as_json,
+            clock=actor,
+            nonce=self._nonce,
+            jitter=self.rng.random,
+        )
+        loader = self.variant.loader(
+            owner=actor.name,
+            topics=self.topics,
+            policy=self.policy,
+            membership=FakeMembership(self.broker, self.group, actor, actor.name, self.lives[actor.name]),
+            open_log=partial(FakeShardLog, self.broker, actor, self.topics.progress),
+            warehouse=warehouse,
+            committer=committer,
+            clock=actor,
+            jitter=self.rng.random,
+        )
+        while True:
+            loader.step(TURN)
+
+    def _feed(self, actor: Actor) -> None:
+        sink = FakeSink(self.broker, actor, f"tidemark-{PREFIX}")
+        sink.repeats = 0.0 if self.scheduler.calm else 0.05
+        store = FakePositionStore(self.broker, actor, self.topics.position)
+        Feeder(self.history, self.topics, sink, store, self.rng).run()
+        self.fed = True
+
+    def _ended(self, actor: Actor) -> None:
+        """A process is gone: its connections break, and somebody starts it again."""
+        if actor.error is not None and not isinstance(actor.error, (Fenced, Unavailable)):
+            self.audit.report("HALT", f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
+        if session := self.sessions.pop(actor.name, None):
+            session.abandon()
+        if self.scheduler.trace is not None:
+            self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")
+        kind = actor.name.rstrip("0123456789")
+        body = {"loader": self._load, "streamer": self._feed}.get(kind)
+        if body is not None and not (kind == "streamer" and self.fed):
+            self._start(actor.name, body, timedelta(milliseconds=self.rng.randrange(0, 5_000)))
+
+    def _nonce(self) -> str:
+        return "00000000" if self.variant.shared_nonce else f"{self.rng.getrandbits(32):08x}"
+
+    def _target(self, topic: str, schema: TableSchema) -> TargetTable:
+        known = self._targets.get((topic, schema.fingerprint))
+        if known is None:
+            known = self._targets[topic, schema.fingerprint] = target_table(topic, schema, TargetNaming(), self.modes[topic])
+        return known
+
+    def _defer(self, write: Callable[[], None]) -> None:
+        if self.scheduler.calm or self.rng.random() < 0.5:
+            write()
+        else:
+            self.scheduler.belated.append(write)
+
+    # -- the run
+
+    def run(self) -> Outcome:
+        scheduler, audit = self.scheduler, self.audit
+        while scheduler.step < STEPS_MAX and not audit.violations:
+            if not scheduler.calm and self.rng.random() < self.variant.risks.flap:
+                scheduler.note("the group moves its shards")
+                self.group.flap()
+            if not scheduler.turn() or (scheduler.calm and self.at_rest()):
+                break
+        if not audit.violations:
+            if self.at_rest():
+                scheduler.end()
+                audit.at_rest()
+            else:
+                audit.report("STUCK", f"after {scheduler.step} steps: {[self.database.fence(shard) for shard in range(self.shards)]}")
+        scheduler.end()
+        return Outcome(self.seed, tuple(audit.violations), scheduler.step, scheduler.hits, tuple(scheduler.trace or ()))
+
+    def at_rest(self) -> bool:
+        """All is published and loaded, and nothing on its way."""
+        if not self.fed or self.scheduler.belated:
+            return False
+        return all(self._loaded(self.database.fence(shard)) for shard in range(self.shards))
+
+    def _loaded(self, fence: Fence) -> bool:
+        log = self.broker.partition(self.topics.progress, fence.shard)
+        last = next((offset for offset in range(log.end - 1, -1, -1) if log.delivers(offset)), -1)
+        return fence.progress_offset == last + 1
+
+
+def run(seed: int, variant: Variant = DESIGN, *, trace: bool = False) -> Outcome:
+    """One schedule. The same seed and variant, the same trace."""
+    with silent():
+        return World(seed, variant, trace=trace).run()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Logs go nowhere: a schedule's story is its trace."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
