@@ -293,6 +293,18 @@ class ShardLoader:
         raise error
 
 
+def end_of_progress(log: ShardLog, topic: str, next_offset: int) -> int:
+    """The offset behind the last barrier Kafka holds now, `next_offset` when it holds none from there on. Moves the reader."""
+    bounds = log.bounds(topic)
+    log.seek({topic: max(next_offset, bounds.low)})
+    end = next_offset
+    while log.position(topic) < bounds.stable_end:
+        for record in log.poll(RECORDS_MAX, timedelta(milliseconds=200)):
+            if record.offset < bounds.stable_end:
+                end = record.offset + 1
+    return end
+
+
 class Loader:
     """Every shard the group gives this process. `step` does one turn, so whoever drives it decides when to stop: anywhere is safe."""
 
@@ -308,8 +320,10 @@ class Loader:
         committer: Committer,
         clock: Clock,
         jitter: Callable[[], float],
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1)."""
+        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1).
+        `stopping`: whether this process shall end; a long commit is then abandoned at its next effect."""
         self._owner = owner
         self._topics = topics
         self._policy = policy
@@ -319,6 +333,7 @@ class Loader:
         self._committer = committer
         self._clock = clock
         self._jitter = jitter
+        self._stopping = stopping
         self._log = structlog.get_logger()
         self._shards: dict[int, ShardLoader] = {}
 
@@ -363,5 +378,7 @@ class Loader:
 
     def _keep(self, shard: int) -> None:
         """Stays in the group during a long commit. What else the group says is heard in the next step."""
+        if self._stopping():
+            raise Fenced(f"shard {shard} is given up: this loader stops")
         if shard not in self._membership.poll(timedelta(0)):
             raise Fenced(f"shard {shard} was given to another loader")

@@ -1,0 +1,303 @@
+"""`loader`: the command line, and the only place that wires settings to real clients."""
+
+import argparse
+import os
+import random
+import secrets
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from contracts.errors import Invalid, PipelineError
+from contracts.ledger import Guard, cluster_id
+from contracts.table import TableSchema
+from loader.committer import Committer, Targets
+from loader.core.cut import CutPolicy
+from loader.core.encode import encode
+from loader.core.plan import Mode, TargetTable
+from loader.core.status import status_lines, status_text
+from loader.core.target import TargetNames, TargetNaming, target_table
+from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
+from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
+from loader.edges.s3 import S3BatchStore
+from loader.service import Loader, end_of_progress
+from runtime import command
+from runtime.command import ExitCode
+from runtime.connect import kafka, redshift, s3
+from runtime.lifecycle import Stop, crash_points, run
+from runtime.metrics import Health, serve
+from runtime.settings import Settings
+
+EXAMPLES = """
+loader                          load until told to stop
+loader sync -t shop.orders      load until the table holds what MySQL's barriers hold now, then exit
+loader check                    every setting, grant and endpoint; each fault with its fix
+loader status                   how far each shard and table is
+"""
+USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "batch", "logs", "metrics"])
+POLL = timedelta(milliseconds=200)
+SYNC_AGE = timedelta(seconds=1)
+SYNC_LOOK_EVERY = timedelta(seconds=1)
+ENDPOINT_TIMEOUT_SECONDS = 10.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    verbs = {None: _run, "sync": _sync, "check": _check, "status": _status}
+    return run(lambda stop: verbs[arguments.verb](arguments, stop))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command.parser("loader", "Loads row changes from Kafka into the warehouse, exactly once.", EXAMPLES)
+    parser.add_argument(
+        "--instance",
+        metavar="NAME",
+        default=socket.gethostname(),
+        help="this loader's lasting name in its group (default: the host's name)",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="sync | check | status")
+    sync = command.verb(verbs, "sync", "load until a table has reached what Kafka holds now, then exit", "loader sync -t shop.orders")
+    sync.add_argument("-t", "--table", type=command.table, required=True, metavar="DB.TABLE")
+    check = command.verb(verbs, "check", "try every setting, grant and endpoint; exit 4 when one has a fault", "loader check")
+    status = command.verb(verbs, "status", "how far each shard and table is", "loader status\nloader status --json")
+    for shows in (check, status):
+        command.json_flag(shows)
+    return parser
+
+
+def _run(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES)
+    # One effect of a commit, a COPY at most, lies between two beats.
+    health = Health(patience_seconds=settings.redshift.statement_timeout_seconds + 120)
+    with serve(settings.metrics.listen, health), _loader(settings, stop, instance=arguments.instance) as (loader, _):
+        while not stop.requested():
+            loader.step(POLL)
+            health.beat()
+            health.ready = True
+    return ExitCode.DONE
+
+
+def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    if not settings.tables.selection.captures(arguments.table):
+        raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
+    shard, clock = settings.shard(arguments.table), SystemClock(stop)
+    with _loader(settings, stop, instance=None, age_max=SYNC_AGE) as (loader, warehouse):
+        fence = warehouse.read_state(shard).fence
+        reader = _reader(settings, shard)
+        try:
+            goal = end_of_progress(reader, settings.topics.progress, fence.progress_offset)
+        finally:
+            reader.close()
+        looked_at, began_at = clock.now(), fence.progress_offset
+        while fence.progress_offset < goal:
+            if stop.requested():
+                return ExitCode.FAILED
+            loader.step(POLL)
+            if clock.now() - looked_at >= SYNC_LOOK_EVERY:
+                fence, looked_at = warehouse.read_state(shard).fence, clock.now()
+                _progress(f"{fence.progress_offset - began_at} of {goal - began_at} barriers")
+    _progress("")
+    watermark = datetime.fromtimestamp(fence.commit_ts_us / 1_000_000, UTC)
+    print(f"{arguments.table} is loaded up to {watermark.isoformat()}, GTID set {fence.gtid_set}")
+    return ExitCode.DONE
+
+
+def _check(arguments: argparse.Namespace, _: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    faults = 0
+    for name, attempt in (("kafka", _check_kafka), ("s3", _check_s3), ("redshift", _check_redshift)):
+        fault: str | None = None
+        try:
+            said = attempt(settings)
+        except PipelineError as error:
+            faults, fault, said = faults + 1, error.message, ""
+        if arguments.json:
+            print(orjson.dumps({"check": name, "ok": fault is None, "message": fault or said}).decode())
+        else:
+            print(f"{name}: {'FAULT: ' + fault if fault else 'ok, ' + said}")
+    return ExitCode.FOUND if faults else ExitCode.DONE
+
+
+def _check_kafka(settings: Settings) -> str:
+    topic = settings.topics.progress
+    try:
+        found = AdminClient(kafka.client_config(settings.kafka)).list_topics(topic, timeout=ENDPOINT_TIMEOUT_SECONDS).topics[topic]
+    except KafkaException as error:
+        raise Invalid(
+            f"{settings.kafka.bootstrap_servers}: {error.args[0].str()}; mend kafka.bootstrap_servers or its TLS and SASL"
+        ) from error
+    if found.error is not None:
+        raise Invalid(f"topic {topic}: {found.error.str()}; start the streamer, which makes it, or allow this user to read it")
+    if len(found.partitions) != settings.state_shards:
+        raise Invalid(f"topic {topic} has {len(found.partitions)} partitions; set state_shards to that, it is fixed for a pipeline's life")
+    return f"{topic} has a partition for each of {settings.state_shards} shards"
+
+
+def _check_s3(settings: Settings) -> str:
+    bucket = settings.s3.bucket
+    try:
+        s3.client(settings.s3).head_bucket(Bucket=bucket)
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status == 403:
+            # The loader needs s3:PutObject below the prefix and nothing else, so it may well not be allowed to look.
+            return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
+        raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
+    except BotoCoreError as error:
+        raise Invalid(f"bucket {bucket}: {error}; mend s3.endpoint_url, s3.region or the credentials") from error
+    return f"bucket {bucket} is there"
+
+
+def _check_redshift(settings: Settings) -> str:
+    warehouse = _warehouse(settings)
+    try:
+        warehouse.check_staging()
+        held = warehouse.guard()
+        if held is None:
+            return f"reachable; schema {settings.redshift.schema_} is made at the loader's first start"
+        warehouse.prepare(_guard(settings))
+        return f"schema {settings.redshift.schema_} holds this pipeline's ledger"
+    finally:
+        warehouse.close()
+
+
+def _status(arguments: argparse.Namespace, _: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    warehouse = _warehouse(settings)
+    try:
+        if warehouse.guard() is None:
+            raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
+        fences = [warehouse.read_state(shard).fence for shard in range(settings.state_shards)]
+        behind: dict[int, int] = {}
+        for fence in fences:
+            reader = _reader(settings, fence.shard)
+            behind[fence.shard] = max(0, reader.bounds(settings.topics.progress).stable_end - fence.progress_offset)
+            reader.close()
+        lines = list(status_lines(fences, behind, warehouse.watermarks()))
+    finally:
+        warehouse.close()
+    print("\n".join(orjson.dumps(line).decode() for line in lines) if arguments.json else status_text(lines))
+    return ExitCode.DONE
+
+
+@contextmanager
+def _loader(
+    settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None
+) -> Iterator[tuple[Loader, RedshiftWarehouse]]:
+    """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
+    config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
+    warehouse = _warehouse(settings)
+    warehouse.prepare(_guard(settings))
+    schemas = SchemaReader(
+        config, group=settings.group_id, topic=settings.topics.schemas, message_bytes_max=settings.kafka.message_bytes_max
+    )
+    guarded = crash_points(warehouse, "loader")
+    committer = Committer(
+        store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
+        warehouse=guarded,
+        schemas=schemas,
+        targets=targets(settings),
+        encode=encode,
+        clock=clock,
+        nonce=lambda: secrets.token_hex(4),
+        jitter=jitter,
+        halt_on_bad_row=settings.on_bad_row == "halt",
+    )
+    loader = Loader(
+        owner=instance or f"{socket.gethostname()} sync",
+        topics=settings.topics,
+        policy=CutPolicy(
+            rows_max=settings.batch.rows,
+            size_bytes_max=settings.batch.bytes,
+            age_max=age_max or timedelta(seconds=settings.batch.seconds),
+            # Half for what is read, half for its way through Arrow to Parquet; every shard may be ours.
+            memory_bytes_max=settings.memory_bytes_max // (2 * settings.state_shards),
+        ),
+        membership=crash_points(
+            GroupMembership(config, group=settings.group_id, progress=settings.topics.progress, instance=instance), "loader"
+        ),
+        open_log=lambda shard: _reader(settings, shard),
+        warehouse=guarded,
+        committer=committer,
+        clock=clock,
+        jitter=jitter,
+        stopping=stop.requested,
+    )
+    try:
+        yield loader, warehouse
+    finally:
+        loader.close()
+        schemas.close()
+
+
+def targets(settings: Settings) -> Targets:
+    """Where each table's rows go. Says aloud, once a table, when it has no key and so gets every change as a row."""
+    naming = TargetNaming(settings.target.schema_, settings.target.table)
+    names, said = TargetNames(), set[str]()
+
+    def resolve(topic: str, schema: TableSchema) -> TargetTable:
+        override = settings.tables.override.get(str(schema.table))
+        target = target_table(topic, schema, naming, Mode(override.mode) if override and override.mode else None)
+        names.claim(target)
+        if not schema.key and topic not in said:
+            said.add(topic)
+            structlog.get_logger().warning("table.keyless", table=str(schema.table), mode=target.mode.value)
+        return target
+
+    return resolve
+
+
+def _warehouse(settings: Settings) -> RedshiftWarehouse:
+    section = settings.redshift
+    return RedshiftWarehouse(
+        lambda: redshift.connect(section, autocommit=True),
+        WarehouseOptions(
+            schema=section.schema_,
+            iam_role=section.iam_role,
+            lock_patience=timedelta(seconds=section.lock_patience_seconds),
+            statement_timeout=timedelta(seconds=section.statement_timeout_seconds),
+            grant_select_to=settings.target.grant_select_to,
+        ),
+    )
+
+
+def _guard(settings: Settings) -> Guard:
+    cluster = cluster_id(settings.redshift.host, settings.redshift.port, settings.redshift.database)
+    return Guard(settings.pipeline, settings.s3.bucket, settings.s3.prefix, cluster, settings.state_shards)
+
+
+def _reader(settings: Settings, shard: int) -> PartitionReader:
+    return PartitionReader(
+        kafka.client_config(settings.kafka),
+        group=settings.group_id,
+        progress=settings.topics.progress,
+        shard=shard,
+        message_bytes_max=settings.kafka.message_bytes_max,
+    )
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+class SystemClock:
+    """Sleeps no longer than until this process is asked to stop."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, pause: timedelta) -> None:
+        self._stop.wait(pause.total_seconds())
