@@ -57,7 +57,8 @@ class TableMap:
 
     @cached_property
     def schema(self) -> TableSchema:
-        """With the primary key as key. Raises as `columns` does."""
+        """With the primary key as key; a table without one has its first unique key whose columns are all NOT NULL, which the server
+        takes for it. Raises as `columns` does."""
         columns, key = self._read
         return TableSchema(self.table, tuple(stored.column for stored in columns), key)
 
