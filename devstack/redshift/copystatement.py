@@ -36,7 +36,8 @@ def copy(reader: Reader) -> Copy:
             signed = True
         elif word == "FORMAT":
             reader.accept("AS")
-            reader.expect("PARQUET")
+            if not reader.accept("PARQUET"):
+                raise not_implemented(f"COPY of format {reader.peek().text}")
             parquet = True
         elif word == "PARQUET":
             parquet = True
