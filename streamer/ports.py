@@ -1,5 +1,10 @@
 """What the streamer needs from the world. Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and
-the method's name is the name of its crash point (`streamer.<method>`)."""
+the method's name is the name of its crash point (`streamer.<method>`).
+
+Since these ports were first drawn: `Message` lives in `core.route` (the core builds messages) and is re-exported here; `SourceServer` got
+`tables` and `grants`, which preflight asks; `unique_keys` gives usable keys only; `recycle` does no `init`: the
+caller does, as after a start; `Tally` is what an observer of the service is told.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +14,7 @@ from typing import Protocol
 from contracts.position import GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
+from streamer.core.route import Message as Message
 
 
 class Clock(Protocol):
@@ -20,7 +26,11 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """The source server, from one query: who it is, what it has executed and purged, its clock."""
+    """The source server, from one query: who it is, what it has executed and purged, its clock.
+
+    `now_us` was read before `executed`. `variables`: the global ones preflight looks at, by lower-case name, values as SHOW VARIABLES
+    spells them (`ON`, `ROW`, `FULL`, …).
+    """
 
     uuid: str
     executed: GtidSet
@@ -30,16 +40,23 @@ class ServerStatus:
 
 
 class SourceServer(Protocol):
-    """The control connection."""
+    """The control connection. A lost one is made anew by the next call; the turn it held is then lost too."""
 
     def take_turn(self, name: str) -> bool:
-        """GET_LOCK without waiting: True when this streamer leads. A standby asks again."""
+        """GET_LOCK without waiting: True when this streamer leads. A standby asks again. Raises Unavailable."""
 
     def status(self) -> ServerStatus:
         """Raises Unavailable."""
 
+    def tables(self) -> Sequence[TableId]:
+        """Every base table this account may see, system schemas left out. Raises Unavailable."""
+
+    def grants(self) -> Sequence[str]:
+        """SHOW GRANTS of this account, one statement each. Raises Unavailable."""
+
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
-        """The table's unique keys without prefix parts, in definition order, as the server has them now."""
+        """The keys that can name a row: primary key first, then unique keys in definition order, each with every column NOT NULL and no
+        prefix or expression parts, as the server has them now. Empty, too, when the table is not there. Raises Unavailable."""
 
     def close(self) -> None: ...
 
@@ -55,7 +72,8 @@ class BinlogSource(Protocol):
     """The dump connection."""
 
     def start(self, executed: GtidSet) -> None:
-        """Streams every transaction not in `executed`. Raises Gone when some of them are purged, Unavailable."""
+        """Streams every transaction not in `executed`; what an earlier start streams ends. Raises Gone when some of them are purged
+        (or `next` does), Unavailable."""
 
     def next(self, timeout: timedelta) -> RawEvent | None:
         """The next event; None when the server sent nothing within `timeout`. Raises Unavailable when the connection is lost: start again
@@ -64,39 +82,32 @@ class BinlogSource(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A record to be produced. Rows go to partition 0 of their topic, barriers to their shard's partition of `progress`."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    partition: int = 0
-
-
 class EnvelopeSink(Protocol):
     """The transactional producer. One transaction at a time: begin, send…, commit or abort."""
 
     def init(self) -> None:
         """Completes or aborts what a predecessor left open, and fences it. Raises Unavailable, Fenced."""
 
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Raises Fenced, Unavailable."""
 
     def send(self, message: Message) -> None:
         """Queues; waits while the queue is full, never drops. Raises Fenced, Unavailable, Corrupt (too large a message)."""
 
     def commit(self) -> None:
-        """Rows, barrier and position become visible together. Raises Fenced; Unavailable when it was aborted for certain; OutcomeUnknown when it may
-        or may not be committed: `recycle`, then read the position again."""
+        """Rows, barrier and position become visible together. Raises Fenced; Unavailable when it was aborted for certain; OutcomeUnknown
+        when it may or may not be committed: `recycle`, then read the position again."""
 
     def abort(self) -> None:
-        """Best effort: whoever calls this recycles next."""
+        """Best effort, never raises: whoever calls this recycles next."""
 
     def recycle(self) -> None:
-        """Closes this producer and makes a new one with a new producer epoch, so that no late EndTxn of the old one can touch what follows."""
+        """Closes this producer and makes a new one, so that no late EndTxn of the old one can touch what follows: the new one's `init`,
+        which the caller does next, gets a new producer epoch."""
 
     def unsettled(self) -> bool:
-        """True when an EndTxn since the last init was retried or timed out, or the coordinator's connection changed: recycle before the next transaction."""
+        """True when an EndTxn since the last init was retried or timed out, or the coordinator's connection changed: recycle before the
+        next transaction."""
 
     def close(self) -> None: ...
 
@@ -105,13 +116,27 @@ class PositionStore(Protocol):
     """Reads the topic `position`; it is written only by transactions of the sink."""
 
     def read(self) -> Position | None:
-        """The committed position, read to the end the topic has now; None when it holds none. Call after `init`."""
+        """The committed position, read to the end the topic has now; None when it holds none. Call after `init`. Raises Unavailable,
+        Corrupt."""
 
 
 class TopicAdmin(Protocol):
     def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
-        """Creates the topic with the pipeline's retention, replication and message size, or checks the one that is there: Refused when its partition
-        count differs. Raises Unavailable."""
+        """Creates the topic with the pipeline's retention, replication and message size, or checks the one that is there: Refused when its
+        partition count differs. Raises Unavailable."""
 
     def row_topics(self) -> Sequence[str]:
-        """The pipeline's row topics that hold or held records; row topics without a position mean halt."""
+        """The pipeline's row topics that hold or held records; row topics without a position mean halt. Raises Unavailable."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was committed since it was last told. `newest_commit_us`: the newest commit time on Kafka, the server's clock while it is idle.
+    `behind`: transactions the server had executed and Kafka had not, when last asked."""
+
+    rows: int = 0
+    size_bytes: int = 0
+    source_transactions: int = 0
+    kafka_transactions: int = 0
+    newest_commit_us: int = 0
+    behind: int = 0

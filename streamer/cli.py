@@ -1,0 +1,204 @@
+"""The command line, and the only place that wires settings to real clients."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+
+from contracts.errors import PipelineError
+from contracts.position import GtidSet
+from contracts.table import TableId
+from runtime import command
+from runtime.command import ExitCode
+from runtime.lifecycle import Stop, crash_points, run
+from runtime.metrics import Health, serve
+from runtime.settings import Settings
+from streamer.core.preflight import Fault, check_continuity
+from streamer.core.progress import ClosePolicy
+from streamer.core.route import Choices, TableChoice
+from streamer.edges import metrics
+from streamer.edges.kafka import KafkaPositions, KafkaSink, KafkaTopics
+from streamer.edges.mysql import MysqlBinlog, MysqlServer
+from streamer.service import Ports, Streamer, Tuning, source_faults
+
+EXAMPLES = """
+streamer                         run: from the stored position, or from the server's oldest binlog
+streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
+streamer status --json           how far the stream is
+"""
+USES = {"mysql", "kafka"}
+TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
+
+log = structlog.get_logger()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {None: _run, "check": _check, "status": _status}
+    return run(lambda stop: verbs[arguments.verb](arguments, stop))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command.parser("streamer", "Writes every row change of the captured MySQL tables to Kafka, once and in order.", EXAMPLES)
+    verbs = parser.add_subparsers(dest="verb", metavar="check | status")
+    command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
+    status = command.verb(
+        verbs, "status", "show the position and how far it is behind the server", "streamer status\nstreamer status --json"
+    )
+    command.json_flag(status)
+    return parser
+
+
+class SystemClock:
+    """The machine's clock; a pause ends early when the process is asked to stop."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, pause: timedelta) -> None:
+        self._stop.wait(pause.total_seconds())
+
+
+def choices(settings: Settings) -> Choices:
+    """What is captured, and what the settings choose for single tables."""
+    tables = {
+        TableId.parse(name): TableChoice(override.key, override.shard, override.mode == "merge")
+        for name, override in settings.tables.override.items()
+    }
+    captures = settings.tables.selection.captures
+    return Choices(settings.topics, settings.state_shards, captures, settings.tables.include, tables)
+
+
+def _run(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES)
+    server_id = settings.server_id("streamer")
+    topics = settings.topics
+    ports = Ports(
+        clock=SystemClock(stop),
+        server=crash_points(MysqlServer(settings.mysql), "streamer"),
+        binlog=crash_points(MysqlBinlog(settings.mysql, server_id, f"tidemark-{topics.prefix}"), "streamer"),
+        sink=crash_points(KafkaSink(settings.kafka, topics, settings.memory_bytes_max // 2), "streamer"),
+        positions=crash_points(KafkaPositions(settings.kafka, topics), "streamer"),
+        topics=crash_points(KafkaTopics(settings.kafka, topics), "streamer"),
+    )
+    timeout = timedelta(seconds=settings.kafka.transaction_timeout_seconds)
+    tuning = Tuning(
+        close=ClosePolicy(split_rows=settings.batch.rows, split_age=timeout / TRANSACTION_SHARE),
+        message_bytes_max=settings.kafka.message_bytes_max,
+    )
+    health = Health()
+    streamer = Streamer(ports, choices(settings), server_id, tuning, metrics.observe)
+    with serve(settings.metrics.listen, health):
+        try:
+            while not stop.requested():
+                streamer.step()
+                health.beat()
+                health.ready = streamer.streaming
+        finally:
+            streamer.close()
+    log.info("process.stopped")
+    return ExitCode.DONE
+
+
+def _check(arguments: argparse.Namespace, _stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
+    faults = 0
+    for what, look in (
+        ("settings", lambda: iter(())),
+        ("MySQL", lambda: _mysql_faults(settings)),
+        ("Kafka", lambda: _kafka_faults(settings)),
+    ):
+        found = list(_caught(what, look))
+        for fault in found:
+            print(f"fault  {what}: {fault.what}\n       fix: {fault.fix}")
+        if not found:
+            print(f"ok     {what}")
+        faults += len(found)
+    return ExitCode.USAGE if faults else ExitCode.DONE
+
+
+def _caught(what: str, look: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
+    """The faults found, the last of them what kept us from looking further."""
+    try:
+        yield from look()
+    except PipelineError as error:
+        yield Fault(error.message, f"mend this, then run `streamer check` again to see the rest of {what}")
+
+
+def _mysql_faults(settings: Settings) -> Iterator[Fault]:
+    server = MysqlServer(settings.mysql)
+    try:
+        status = server.status()
+        yield from source_faults(choices(settings), settings.server_id("streamer"), status, server)
+        position = KafkaPositions(settings.kafka, settings.topics).peek()
+        if position is not None:
+            check_continuity(position.gtid_set, status.executed, status.purged)
+        elif status.purged:
+            yield Fault(
+                f"the server has purged binlogs ({status.purged}), and this pipeline has no position yet",
+                "stream a server whose binlogs are whole: this release cannot read existing rows by a snapshot",
+            )
+    finally:
+        server.close()
+
+
+def _kafka_faults(settings: Settings) -> Iterator[Fault]:
+    admin = KafkaTopics(settings.kafka, settings.topics)
+    brokers = admin.brokers()
+    if brokers < settings.kafka.replication_factor:
+        yield Fault(
+            f"kafka.replication_factor is {settings.kafka.replication_factor}, and the cluster has {brokers} broker(s)",
+            f"set kafka.replication_factor: {brokers}, or add brokers",
+        )
+    wanted = {settings.topics.progress: settings.state_shards, settings.topics.position: 1, settings.topics.schemas: 1}
+    for topic in admin.row_topics():
+        wanted[topic] = 1
+    for topic, partitions in wanted.items():
+        if (found := admin.partitions(topic)) not in (None, partitions):
+            yield Fault(f"topic {topic} has {found} partitions and must have {partitions}", "start a new pipeline under another name")
+
+
+def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
+    position = KafkaPositions(settings.kafka, settings.topics).peek()
+    server = MysqlServer(settings.mysql)
+    try:
+        source = server.status()
+    finally:
+        server.close()
+    ours = position.gtid_set if position else GtidSet()
+    behind = source.executed.minus(ours)
+    body: dict[str, Any] = {
+        "pipeline": settings.pipeline,
+        "started": position is not None,
+        "behind_transactions": behind.count(),
+        "missing_at_source": str(ours.minus(source.executed)),
+        "source_server_uuid": source.uuid,
+    }
+    if position is not None:
+        body |= {
+            "gtid_set": str(ours),
+            "binlog": str(position.binlog),
+            "kafka_transactions": position.n,
+            "complete_up_to": datetime.fromtimestamp(position.commit_ts_us / 1e6, UTC).isoformat(),
+            "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
+            "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
+            "rows": dict(sorted(position.next_seqs.items())),
+        }
+    if arguments.json:
+        print(orjson.dumps(body).decode())
+        return ExitCode.DONE
+    for name, value in body.items():
+        if isinstance(value, dict):
+            for topic, rows in value.items():
+                print(f"{topic:<40} {rows} records")
+        else:
+            print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
+    return ExitCode.DONE

@@ -1,0 +1,163 @@
+"""What the source server must be before a row is read: each fault with the SQL that mends it."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.errors import Gone
+from contracts.position import GtidSet
+from contracts.table import TableId
+
+_GRANT = re.compile(
+    r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)+`) TO (?P<whom>.+?)(?: WITH .*)?\Z"
+)
+_REVOKE = re.compile(r"REVOKE (?P<what>.+?) ON (?P<database>`(?:[^`]|``)+`)\.\* FROM ")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and what mends it."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
+_GTID_STEPS = (
+    "SET PERSIST enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; SET GLOBAL gtid_mode = ON_PERMISSIVE; "
+    "then, once SHOW STATUS LIKE 'Ongoing_anonymous_transaction_count' shows 0: SET PERSIST gtid_mode = ON"
+)
+_WANTED = {
+    "log_bin": ("ON", "start the server with log_bin = binlog in the [mysqld] section of my.cnf (needs a restart, no SQL can do it)"),
+    "binlog_format": ("ROW", "SET PERSIST binlog_format = ROW"),
+    "binlog_row_image": ("FULL", "SET PERSIST binlog_row_image = FULL"),
+    "binlog_row_metadata": ("FULL", "SET PERSIST binlog_row_metadata = FULL"),
+    "gtid_mode": ("ON", _GTID_STEPS),
+}
+
+
+def server_faults(variables: Mapping[str, str], our_server_id: int) -> Iterator[Fault]:
+    """Settings under which the binlog does not hold what we need. A variable the server does not have counts as its old behaviour."""
+    for name, (wanted, fix) in _WANTED.items():
+        found = variables.get(name, "")
+        if found.upper() != wanted:
+            yield Fault(f"{name} is {found or 'not known to this server'} and must be {wanted}", fix)
+    if variables.get("server_id") == str(our_server_id):
+        yield Fault(f"the server's own server_id is {our_server_id}, the one this streamer would use", "choose another mysql.server_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What an account may do, from SHOW GRANTS with its active roles."""
+
+    account: str
+    everywhere: frozenset[str]
+    by_database: tuple[tuple[str, frozenset[str]], ...]  # LIKE pattern of databases
+    by_table: Mapping[TableId, frozenset[str]]
+    revoked: tuple[tuple[str, frozenset[str]], ...]  # partial revokes, by database
+
+    @classmethod
+    def parse(cls, lines: Sequence[str]) -> "Grants":
+        """Lines of another form (roles, proxies, column grants) give nothing."""
+        account, everywhere = "this account", set[str]()
+        by_database: list[tuple[str, frozenset[str]]] = []
+        by_table: dict[TableId, frozenset[str]] = {}
+        revoked: list[tuple[str, frozenset[str]]] = []
+        for line in lines:
+            if match := _GRANT.match(line):
+                what, account = _privileges(match["what"]), match["whom"]
+                if match["database"] == "*":
+                    everywhere |= what
+                elif match["table"] == "*":
+                    by_database.append((_unquoted(match["database"]), what))
+                else:
+                    table = TableId(_unquoted(match["database"]), _unquoted(match["table"]))
+                    by_table[table] = by_table.get(table, frozenset()) | what
+            elif match := _REVOKE.match(line):
+                revoked.append((_unquoted(match["database"]), _privileges(match["what"])))
+        return cls(account, frozenset(everywhere), tuple(by_database), by_table, tuple(revoked))
+
+    def globally(self, privilege: str) -> bool:
+        return privilege in self.everywhere or "ALL PRIVILEGES" in self.everywhere
+
+    def may_select_database(self, database: str) -> bool:
+        if self.globally("SELECT") and not any(name == database and "SELECT" in what for name, what in self.revoked):
+            return True
+        return any(_like(pattern, database) and what & {"SELECT", "ALL PRIVILEGES"} for pattern, what in self.by_database)
+
+    def may_select(self, table: TableId) -> bool:
+        return self.may_select_database(table.database) or bool(self.by_table.get(table, frozenset()) & {"SELECT", "ALL PRIVILEGES"})
+
+
+def grant_faults(grants: Grants, captured: Collection[TableId], databases: Collection[str]) -> Iterator[Fault]:
+    """Missing rights. `captured`: the tables we know of; `databases`: those that patterns name, whose tables this account may not even
+    see."""
+    for privilege in ("REPLICATION SLAVE", "REPLICATION CLIENT"):
+        if not grants.globally(privilege):
+            yield Fault(f"{grants.account} lacks {privilege}", f"GRANT {privilege} ON *.* TO {grants.account}")
+    for table in sorted(captured):
+        if not grants.may_select(table):
+            yield Fault(
+                f"{grants.account} may not SELECT from {table}",
+                f"GRANT SELECT ON {_quoted(table.database)}.{_quoted(table.name)} TO {grants.account}",
+            )
+    for database in sorted(databases):
+        if not grants.may_select_database(database) and not any(table.database == database for table in captured):
+            yield Fault(
+                f"{grants.account} may not SELECT from any table of {database}",
+                f"GRANT SELECT ON {_quoted(database)}.* TO {grants.account}",
+            )
+
+
+def keyless_faults(tables: Collection[TableId]) -> Iterator[Fault]:
+    """Tables that are to be merged and have no key to merge by."""
+    for table in sorted(tables):
+        yield Fault(
+            f"table {table} has mode merge and no primary key nor unique key of NOT NULL columns",
+            f"ALTER TABLE {_quoted(table.database)}.{_quoted(table.name)} ADD PRIMARY KEY (…), or name its key columns in tables.override, "
+            "or set mode: append",
+        )
+
+
+def literal_databases(patterns: Collection[str]) -> frozenset[str]:
+    """The databases that `db.table` patterns name without a wildcard."""
+    return frozenset(database for database, _, _ in (pattern.partition(".") for pattern in patterns) if "*" not in database)
+
+
+def check_continuity(ours: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
+    """Raises Gone unless the server holds everything that is on Kafka and still has everything that isn't, whoever it is: after a failover
+    to a server that lags it would stream on without a word."""
+    if phantom := ours.minus(executed):
+        raise Gone(
+            f"the server never executed transactions that are on Kafka already: {phantom}. It is behind or has lost them (a failover?); "
+            "point the streamer at a server that has them, or, if they are lost for good, read the tables anew under a new pipeline name",
+            missing=str(phantom),
+        )
+    if lost := purged.minus(ours):
+        raise Gone(
+            f"the server has purged binlogs that are not on Kafka yet: {lost}. Point the streamer at a server that still has them, or "
+            "read the tables anew under a new pipeline name; then raise binlog_expire_logs_seconds",
+            missing=str(lost),
+        )
+
+
+def _privileges(text: str) -> frozenset[str]:
+    # A column grant, SELECT (`a`, `b`), is no grant on the table; splitting leaves pieces that match nothing.
+    return frozenset(part.strip().upper() for part in text.split(","))
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace("``", "`")
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _like(pattern: str, name: str) -> bool:
+    """Source: MySQL manual, "GRANT Statement": `_` and `%` are wildcards in the database of a grant, a backslash takes that away."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    regex = "".join(".*" if part == "%" else "." if part == "_" else re.escape(part[-1]) for part in parts)
+    return re.fullmatch(regex, name, re.DOTALL) is not None

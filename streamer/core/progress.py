@@ -1,0 +1,222 @@
+"""Rows handed to the producer → the barriers and position records that end a Kafka transaction.
+
+Seqs, GTID set, commit times and the transaction in progress move here and nowhere else; what isn't committed is thrown away with the
+object, and the next one starts from the position Kafka holds.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from contracts.errors import Corrupt, Refused
+from contracts.position import BinlogPosition, Gtid, GtidSet
+from contracts.progress import Barrier, InProgress, Position, encode_next_seq
+from contracts.topics import Topics
+from streamer.core.route import Message
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTimes:
+    """What commit times promise. Servers' clocks step back, so the promise stays behind the newest time seen by the greatest step seen,
+    and it never falls. All in microseconds since the epoch."""
+
+    promised_us: int = 0
+    newest_us: int = 0
+    backstep_us: int = 0
+
+    def seen(self, commit_us: int) -> "CommitTimes":
+        """After a transaction committed at `commit_us`, or the server's clock said so with nothing new executed since."""
+        backstep = max(self.backstep_us, self.newest_us - commit_us)
+        newest = max(self.newest_us, commit_us)
+        return CommitTimes(max(self.promised_us, newest - backstep), newest, backstep)
+
+
+def idle_time(clock_us: int, executed_then: GtidSet, executed_now: GtidSet, ours: GtidSet) -> int | None:
+    """The commit time up to which everything is on Kafka when the source is idle: the server's clock at an earlier look, if what it had
+    executed then is what it has executed now, and all of it is ours; else None. One look would not do: a transaction gets its commit time
+    a little before it counts as executed."""
+    return clock_us if executed_then == executed_now == ours else None
+
+
+class SplitTransaction:
+    """The captured rows of one source transaction, counted and hashed, so that it can be split over several Kafka transactions and taken
+    up again. `before`: what the position says is out of it already."""
+
+    def __init__(self, gtid: Gtid, before: InProgress | None = None) -> None:
+        self.gtid = gtid
+        self.rows = 0
+        self._before = before
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    @property
+    def next_is_out(self) -> bool:
+        """Whether the next row is on Kafka already: take it, and hand it on no more."""
+        return self._before is not None and self.rows < self._before.rows_done
+
+    def take(self, row: bytes) -> None:
+        """The next row, as bytes without anything that differs from run to run. Raises Corrupt when the rows up to where the transaction
+        was split are not those that are out."""
+        self._hash.update(len(row).to_bytes(8, "big"))
+        self._hash.update(row)
+        self.rows += 1
+        held = self._before
+        if held is not None and self.rows == held.rows_done and self._hash.hexdigest() != held.rows_hash:
+            raise Corrupt(
+                f"transaction {self.gtid}: its first {held.rows_done} captured rows are on Kafka, but what the server sends now are "
+                "other rows or in another order (another server, or other captured tables?); go back to the server and settings it was "
+                "begun with",
+                gtid=str(self.gtid),
+                rows_done=held.rows_done,
+            )
+
+    def finish(self) -> None:
+        """Its last row was taken. Raises Corrupt when it has fewer rows than are out."""
+        if self._before is not None and self.rows < self._before.rows_done:
+            raise Corrupt(
+                f"transaction {self.gtid}: {self._before.rows_done} of its rows are on Kafka, but the server now sends only {self.rows}",
+                gtid=str(self.gtid),
+            )
+
+    def so_far(self) -> InProgress:
+        return InProgress(self.gtid, self.rows, self._hash.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ends a Kafka transaction, and the position it brings the pipeline to."""
+
+    messages: tuple[Message, ...]
+    position: Position
+    barriers: frozenset[int]
+
+
+class OpenTransaction:
+    """A Kafka transaction being filled on top of a committed position. `end` gives its last records; the next one is made from the position
+    in them once Kafka has committed."""
+
+    def __init__(self, position: Position, topics: Topics) -> None:
+        self._start = position
+        self._topics = topics
+        self._gtids = position.gtid_set
+        self._times = CommitTimes(position.commit_ts_us, position.newest_commit_us, position.backstep_us)
+        self._binlog = position.binlog
+        self._in_progress = position.in_progress
+        self._next_seqs: dict[str, int] = {}  # of topics touched
+        self._shards: dict[str, int] = {}
+        self.rows = 0
+
+    @property
+    def gtid_set(self) -> GtidSet:
+        """Wholly on Kafka once this is committed."""
+        return self._gtids
+
+    @property
+    def in_progress(self) -> InProgress | None:
+        return self._in_progress
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is anything to commit but time."""
+        return self.rows > 0 or self._gtids != self._start.gtid_set
+
+    def touched(self, topic: str) -> bool:
+        return topic in self._next_seqs
+
+    def next_seq(self, topic: str, shard: int) -> int:
+        """The seq of the topic's next envelope, which is thereby in this transaction."""
+        seq = self._next_seqs.get(topic)
+        if seq is None:
+            seq = self._start.next_seqs.get(topic, 0)
+            self._shards[topic] = shard
+        self._next_seqs[topic] = seq + 1
+        self.rows += 1
+        return seq
+
+    def source_committed(self, gtid: Gtid, commit_us: int, binlog: BinlogPosition) -> None:
+        """Every captured row of `gtid` has been handed on."""
+        self._gtids = self._gtids.with_gtid(gtid)
+        self._times = self._times.seen(commit_us)
+        self._binlog = binlog
+        if self._in_progress is not None and self._in_progress.gtid == gtid:
+            self._in_progress = None
+
+    def source_split(self, done: InProgress) -> None:
+        """This Kafka transaction ends inside a source transaction. Raises Refused when another one is split already: a position holds
+        one."""
+        if self._in_progress is not None and self._in_progress.gtid != done.gtid:
+            raise Refused(
+                f"transaction {done.gtid} is to be split while {self._in_progress.gtid} is not finished: the server reorders transactions; "
+                "set replica_preserve_commit_order = ON there, or raise batch.rows"
+            )
+        self._in_progress = done
+
+    def idle_until(self, clock_us: int) -> None:
+        """Nothing was committed at the source up to `clock_us` that isn't here."""
+        self._times = self._times.seen(clock_us)
+
+    def end(self, due: Collection[int] = ()) -> Ending:
+        """Barriers for the shards touched and those `due`, then the position. Partial while a source transaction is split."""
+        next_seqs = {**self._start.next_seqs, **self._next_seqs}
+        position = replace(
+            self._start,
+            n=self._start.n + 1,
+            gtid_set=self._gtids,
+            commit_ts_us=self._times.promised_us,
+            newest_commit_us=self._times.newest_us,
+            backstep_us=self._times.backstep_us,
+            binlog=self._binlog,
+            in_progress=self._in_progress,
+            next_seqs=next_seqs,
+        )
+        shards = frozenset({*self._shards.values(), *due})
+        return Ending((*self._barriers(position, shards), *self._position(position)), position, shards)
+
+    def _barriers(self, position: Position, shards: Collection[int]) -> Iterator[Message]:
+        for shard in sorted(shards):
+            barrier = Barrier(
+                n=position.n,
+                gtid_set=position.gtid_set,
+                commit_ts_us=position.commit_ts_us,
+                partial=position.in_progress is not None,
+                next_seqs={topic: seq for topic, seq in self._next_seqs.items() if self._shards[topic] == shard},
+            )
+            yield Message(self._topics.progress, None, barrier.encode(), partition=shard)
+
+    def _position(self, position: Position) -> Iterator[Message]:
+        for topic, seq in self._next_seqs.items():
+            yield Message(self._topics.position, topic.encode(), encode_next_seq(seq))
+        yield Message(self._topics.position, Position.KEY, position.encode())
+
+
+class CloseReason(StrEnum):
+    CAUGHT_UP = "caught up"
+    ROWS = "rows"
+    AGE = "age"
+    SPLIT = "split"
+    SCHEMA = "schema"
+    TRUNCATE = "truncate"
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePolicy:
+    """`rows_max`, `age_max`: at which a Kafka transaction closes at the next source commit. `split_rows`, `split_age`: at which it closes
+    inside a source transaction; the age must stay well below Kafka's transaction timeout."""
+
+    rows_max: int = 10_000
+    age_max: timedelta = timedelta(milliseconds=200)
+    split_rows: int = 250_000
+    split_age: timedelta = timedelta(seconds=20)
+
+
+def reason_to_close(rows: int, age: timedelta, *, at_commit: bool, caught_up: bool, policy: ClosePolicy) -> CloseReason | None:
+    """Why an open Kafka transaction of `rows` rows closes now, or None to go on. `at_commit`: no source transaction is under way;
+    `caught_up`: the binlog has nothing more to give at this moment."""
+    if not at_commit:
+        return CloseReason.SPLIT if rows >= policy.split_rows or (rows and age >= policy.split_age) else None
+    if rows >= policy.rows_max:
+        return CloseReason.ROWS
+    if age >= policy.age_max:
+        return CloseReason.AGE
+    return CloseReason.CAUGHT_UP if caught_up else None

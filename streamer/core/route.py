@@ -1,0 +1,82 @@
+"""Where a table's changes go: topic, shard, and the columns that are its key."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from contracts.progress import shard_of
+from contracts.table import TableId, TableSchema
+from contracts.topics import Topics
+from streamer.core.schemas import with_key
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to be produced. Rows go to partition 0 of their topic, barriers to their shard's partition of `progress`."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    partition: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TableChoice:
+    """What the settings say of one table. `must_merge`: mode merge was asked for, which needs a key."""
+
+    key: tuple[str, ...] | None = None
+    shard: int | None = None
+    must_merge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Which tables are captured, and what is chosen for some of them. `patterns`: the `db.table` patterns that `captures` comes from."""
+
+    topics: Topics
+    shards: int
+    captures: Callable[[TableId], bool]
+    patterns: tuple[str, ...] = ()
+    tables: Mapping[TableId, TableChoice] = field(default_factory=dict)
+
+    def of(self, table: TableId) -> TableChoice:
+        return self.tables.get(table, TableChoice())
+
+    def topic(self, table: TableId) -> str:
+        return self.topics.rows(table)
+
+    def shard(self, table: TableId) -> int:
+        return shard_of(self.topic(table), self.shards, self.of(table).shard)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A table's topic and shard, and its schema under the key that names its rows on Kafka."""
+
+    topic: str
+    shard: int
+    schema: TableSchema
+
+
+def route(schema: TableSchema, choices: Choices, unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]]) -> Route:
+    """The route of a table as one row event saw it (`schema`, its primary key as key).
+
+    Key: the configured columns, else the primary key, else the first of the server's `unique_keys` (asked only then) whose columns this
+    schema has and none of them nullable, else none. Raises Invalid for configured columns the table has not.
+    """
+    table = schema.table
+    configured = choices.of(table).key
+    if configured is not None:
+        schema = with_key(schema, configured)
+    elif not schema.key:
+        schema = with_key(schema, next((key for key in unique_keys(table) if _names_rows(key, schema)), ()))
+    return Route(choices.topic(table), choices.shard(table), schema)
+
+
+def _names_rows(key: Sequence[str], schema: TableSchema) -> bool:
+    columns = [schema.by_name.get(name) for name in key]
+    return bool(columns) and all(column is not None and not column.nullable for column in columns)
+
+
+def schema_message(topics: Topics, way: Route) -> Message:
+    """The record that tells readers what a fingerprint stands for."""
+    return Message(topics.schemas, f"{way.topic}/{way.schema.fingerprint}".encode(), way.schema.encode())

@@ -1,0 +1,1 @@
+"""The real clients behind the streamer's ports."""

@@ -1,0 +1,30 @@
+"""What the streamer shows Prometheus."""
+
+import time
+
+from prometheus_client import Counter, Gauge
+
+from runtime.metrics import REGISTRY
+from streamer.ports import Tally
+
+_ROWS = Counter("tidemark_streamer_rows_total", "Row changes committed to Kafka", registry=REGISTRY)
+_BYTES = Counter("tidemark_streamer_bytes_total", "Bytes of records committed to Kafka, uncompressed", registry=REGISTRY)
+_SOURCE = Counter("tidemark_streamer_source_transactions_total", "MySQL transactions passed, captured or not", registry=REGISTRY)
+_KAFKA = Counter("tidemark_streamer_kafka_transactions_total", "Kafka transactions committed", registry=REGISTRY)
+_LAG = Gauge(
+    "tidemark_streamer_lag_seconds", "Age of the newest commit time on Kafka; the server's clock counts while it is idle", registry=REGISTRY
+)
+_BEHIND = Gauge(
+    "tidemark_streamer_behind_transactions", "Transactions executed at the source and not on Kafka, when last asked", registry=REGISTRY
+)
+
+
+def observe(tally: Tally) -> None:
+    """Counts what a Kafka transaction brought."""
+    _ROWS.inc(tally.rows)
+    _BYTES.inc(tally.size_bytes)
+    _SOURCE.inc(tally.source_transactions)
+    _KAFKA.inc(tally.kafka_transactions)
+    _BEHIND.set(tally.behind)
+    if tally.newest_commit_us:
+        _LAG.set(max(0.0, time.time() - tally.newest_commit_us / 1e6))
