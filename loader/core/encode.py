@@ -125,7 +125,7 @@ class _Rows:
             arrays = self._stripped(arrays, late)
         schema = pa.schema([(c.name, ColumnType.parse(c.sql_type).arrow) for c in staging_columns(self.target)])
         table = pa.table([*arrays, *self._added()], schema=schema)
-        return table.take([i for i in range(table.num_rows) if i not in self.absent]) if self.absent else table
+        return table.filter(pa.array([i not in self.absent for i in range(table.num_rows)], pa.bool_())) if self.absent else table
 
     def _array(self, column: TargetColumn) -> pa.Array:
         kind, source = ColumnType.parse(column.sql_type), self.batch.schema.by_name.get(column.source)

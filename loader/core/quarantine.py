@@ -21,11 +21,12 @@ def quarantined_change(batch: TableBatch, change: Change, reason: str) -> Quaran
 
 
 def row_key(key: bytes | None) -> str | None:
-    """A message key as quarantine keeps it: no NUL, at most 65535 bytes, the same for the same key and another for another."""
+    """A message key as quarantine keeps it, the same for the same key and another for another: its text, or its beginning and a hash
+    where a VARCHAR could not hold it."""
     if key is None:
         return None
-    text = key.decode(errors="backslashreplace")
-    if len(text.encode()) <= VARCHAR_BYTES_MAX and "\x00" not in text:
+    text = key.decode(errors="replace")
+    if len(key) <= VARCHAR_BYTES_MAX and text.encode() == key and "\x00" not in text:
         return text
     return f"{_cut(text, 1024).replace(chr(0), '')}… sha256:{sha256_hex(key)}"
 

@@ -1,0 +1,173 @@
+import re
+from dataclasses import replace
+
+import pytest
+import sqlfluff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import Invalid
+from contracts.sql import quote
+from contracts.table import Column, Kind, TableId, TableSchema
+from loader.core.plan import Mode
+from loader.core.target import TargetNames, TargetNaming, create_statements, held_name, staging_columns, staging_statement, target_table
+from tests.loader.core.rowmaker import ORDERS, TOPIC, target_of
+from tests.loader.core.typecases import CASES
+
+KEYLESS = replace(ORDERS, key=())
+
+
+def schema_of(*columns: str, table: TableId = ORDERS.table) -> TableSchema:
+    return TableSchema(table, tuple(Column(name, Kind.INT) for name in columns))
+
+
+def test_a_table_with_a_key_is_merged_and_one_without_appended() -> None:
+    assert target_of(ORDERS).mode is Mode.MERGE
+    assert target_of(ORDERS).key == ("id",)
+    assert target_of(KEYLESS).mode is Mode.APPEND
+    assert target_of(KEYLESS).key == ()
+    assert target_of(ORDERS, Mode.APPEND).mode is Mode.APPEND
+
+
+def test_to_merge_a_table_without_a_key_is_refused_by_its_name() -> None:
+    with pytest.raises(Invalid, match=r"shop\.orders has no key"):
+        target_of(KEYLESS, Mode.MERGE)
+
+
+def test_only_key_columns_are_not_null_and_only_when_rows_are_merged() -> None:
+    assert [column.nullable for column in target_of(ORDERS).columns] == [False, True, True]
+    assert [column.nullable for column in target_of(ORDERS, Mode.APPEND).columns] == [True, True, True]
+
+
+def test_names_follow_their_templates() -> None:
+    naming = TargetNaming("raw_{db}", "{db}__{table}")
+    target = target_table(TOPIC, replace(ORDERS, table=TableId("Shop", "Orders")), naming, None)
+    assert (target.schema, target.name) == ("raw_shop", "shop__orders")
+
+
+def test_a_table_named_like_a_placeholder_is_no_placeholder() -> None:
+    naming = TargetNaming("x", "{db}.{table}")
+    assert naming.name(TableId("{table}", "{db}")) == "{table}.{db}"
+
+
+@pytest.mark.parametrize("template", ["", "{schema}", "{db", "db}", "{}", "{db.name}", "{table!r}", "{{db}}"])
+def test_a_template_with_anything_but_db_and_table_is_refused(template: str) -> None:
+    for templates in ((template, "{table}"), ("{db}", template)):
+        with pytest.raises(Invalid, match="target name template"):
+            TargetNaming(*templates)
+
+
+NAMES = st.text(min_size=1, max_size=200)
+
+
+@given(NAMES)
+def test_every_mysql_name_becomes_one_redshift_holds_and_always_the_same(name: str) -> None:
+    held = held_name(name)
+    assert quote(held) == '"' + held.replace('"', '""') + '"'
+    assert not held.startswith("#")
+    assert held_name(name) == held
+
+
+@given(NAMES, NAMES)
+def test_names_become_one_only_by_their_case(a: str, b: str) -> None:
+    lower = ["".join(c.lower() if c.isascii() else c for c in name) for name in (a, b)]
+    assert (held_name(a) == held_name(b)) <= (lower[0] == lower[1])
+
+
+def test_a_name_that_is_cut_keeps_its_beginning_and_gets_a_hash() -> None:
+    long = "名" * 64
+    assert re.fullmatch("名{39}_[0-9a-f]{8}", held_name(long + "a"))
+    assert held_name(long + "a") != held_name(long + "b")
+    assert len(held_name(long).encode()) <= 127
+    assert held_name("x" * 127) == "x" * 127
+
+
+def test_two_tables_of_one_target_are_refused_and_both_named() -> None:
+    names = TargetNames()
+    names.claim(target_of(ORDERS))
+    names.claim(target_of(replace(ORDERS, columns=ORDERS.columns[:1])))
+    names.claim(target_of(replace(ORDERS, table=TableId("shop2", "orders"))))
+    with pytest.raises(Invalid, match=r"shop\.orders and shop\.Orders would both load into shop\.orders"):
+        names.claim(target_of(replace(ORDERS, table=TableId("shop", "Orders"))))
+
+
+def test_two_columns_of_one_name_are_refused_and_both_named() -> None:
+    with pytest.raises(Invalid, match="column 'ID' and column 'Id' would both be 'id'"):
+        target_of(schema_of("Id", "x", "ID"))
+    assert [c.name for c in target_of(schema_of("É", "é")).columns] == ["É", "é"]
+
+
+@pytest.mark.parametrize(("mode", "name"), [(Mode.MERGE, "_tidemark_deleted"), (Mode.APPEND, "_Tidemark_Seq")])
+def test_a_column_named_like_one_of_ours_is_refused(mode: Mode, name: str) -> None:
+    with pytest.raises(Invalid, match="Tidemark's own"):
+        target_of(TableSchema(ORDERS.table, (Column("id", Kind.INT), Column(name, Kind.INT)), ("id",)), mode)
+
+
+@pytest.mark.parametrize("name", ["ctid", "XMIN", "oid", "insertxid"])
+def test_a_column_named_like_redshifts_own_gets_a_hash(name: str) -> None:
+    (column,) = target_of(schema_of(name)).columns
+    assert column.source == name
+    assert column.name.startswith(f"{name.lower()}_")
+
+
+def test_more_columns_than_redshift_takes_are_refused() -> None:
+    names = [f"c{i}" for i in range(1597)]
+    with pytest.raises(Invalid, match="1597 columns"):
+        target_of(schema_of(*names))
+    assert len(staging_columns(target_of(schema_of(*names[:-1])))) == 1600
+
+
+def test_a_merged_tables_statements() -> None:
+    target = target_of(ORDERS)
+    assert create_statements(target, []) == [
+        'CREATE SCHEMA IF NOT EXISTS "shop"',
+        'CREATE TABLE IF NOT EXISTS "shop"."orders" ("id" INTEGER NOT NULL, "name" VARCHAR(8), "total" DECIMAL(5,2), PRIMARY KEY ("id"))'
+        " DISTSTYLE AUTO SORTKEY AUTO",
+    ]
+    assert staging_statement(target, "stage_1") == (
+        'CREATE TEMP TABLE "stage_1" ("id" INTEGER NOT NULL, "name" VARCHAR(8), "total" DECIMAL(5,2), "_tidemark_deleted" BOOLEAN)'
+    )
+
+
+def test_an_appended_tables_statements() -> None:
+    columns = (
+        '("id" INTEGER, "name" VARCHAR(8), "total" DECIMAL(5,2), "_tidemark_op" VARCHAR(1), "_tidemark_seq" BIGINT,'
+        ' "_tidemark_commit_ts" TIMESTAMP, "_tidemark_gtid" VARCHAR(128))'
+    )
+    target = target_of(ORDERS, Mode.APPEND)
+    assert create_statements(target, [])[1] == f'CREATE TABLE IF NOT EXISTS "shop"."orders" {columns} DISTSTYLE AUTO SORTKEY AUTO'
+    assert staging_statement(target, "stage_1") == f'CREATE TEMP TABLE "stage_1" {columns}'
+
+
+def test_a_key_of_bytes_is_not_null_but_no_primary_key() -> None:
+    schema = TableSchema(ORDERS.table, (Column("id", Kind.BINARY, nullable=False, length=16),), ("id",))
+    assert create_statements(target_of(schema), [])[1] == (
+        'CREATE TABLE IF NOT EXISTS "shop"."orders" ("id" VARBYTE(16) NOT NULL) DISTSTYLE AUTO SORTKEY AUTO'
+    )
+
+
+def test_grants_name_users_groups_and_roles() -> None:
+    grants = create_statements(target_of(ORDERS), ["analyst", "group BI people", "ROLE IAMR:Reader", "public"])[2:]
+    assert [g.partition(" TO ")[2] for g in grants[::2]] == ['"analyst"', 'GROUP "BI people"', 'ROLE "IAMR:Reader"', "PUBLIC"]
+    assert grants[:2] == ['GRANT USAGE ON SCHEMA "shop" TO "analyst"', 'GRANT SELECT ON TABLE "shop"."orders" TO "analyst"']
+
+
+@pytest.mark.parametrize("grantee", ["", " ", "a\x00", 'x" ; drop'])
+def test_a_grantee_is_quoted_or_refused(grantee: str) -> None:
+    try:
+        statements = create_statements(target_of(ORDERS), [grantee])
+    except Invalid:
+        return
+    assert statements[2].endswith(' TO "x"" ; drop"')
+
+
+HOSTILE = 'we"ird`; drop table x; -- 名'
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_statements_are_redshifts_for_every_type_and_a_hostile_name(mode: Mode) -> None:
+    columns = (Column(HOSTILE, Kind.INT), *(replace(case.column, name=f'"{i}') for i, case in enumerate(CASES)))
+    target = target_of(TableSchema(TableId(HOSTILE, HOSTILE), columns, (HOSTILE,)), mode)
+    for statement in (*create_statements(target, ["group x"]), staging_statement(target, "stage_1")):
+        parsed = sqlfluff.parse(statement, dialect="redshift")
+        assert str(parsed).count("'statement'") == 1
