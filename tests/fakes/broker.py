@@ -14,7 +14,8 @@ from contracts.errors import Fenced, Gone, Refused
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One offset of a partition. `transaction`: whose data it is, None outside of transactions. `marker`: a control record, for no reader."""
+    """One offset of a partition. `transaction`: whose data it is, None outside of transactions. `marker`: a control record, not for
+    readers."""
 
     key: bytes | None
     value: bytes | None
@@ -103,6 +104,8 @@ class Group:
 
     def assignment(self, member: str) -> frozenset[int]:
         names = sorted(self.members)
+        if member not in self.members:
+            return frozenset()
         return frozenset(p for p in range(self.partitions) if names[(p + self.turn) % len(names)] == member)
 
     def flap(self) -> None:

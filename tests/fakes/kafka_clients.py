@@ -26,6 +26,8 @@ class FakeMembership:
         self.incarnation = incarnation
 
     def poll(self, timeout: timedelta) -> frozenset[int]:
+        if timeout:
+            self.gate.wait("loader.poll_group", lambda: bool(self.group.assignment(self.member)), timeout)
         return self.gate.cross("loader.poll_group", lambda: self.group.poll(self.member, self.incarnation, self.gate.time.now()), None)
 
     def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:

@@ -196,6 +196,19 @@ class FakeWarehouse:
         """The process is gone. The server notices later; a COMMIT on its way still counts."""
         self._drop_session()
 
+    def write(self, effect: str, table: str, change: Callable[[Any], Any]) -> None:
+        """UPDATE of a whole table in a transaction of its own: `change` gives each row's new value, None where it stays."""
+        with self._transaction() as t:
+            self._lock(t, table)
+
+            def update() -> None:
+                for number, key, row in self.store.scan(t, table):
+                    if (changed := change(row)) is not None:
+                        self.store.write(t, table, number, key, changed)
+
+            self._execute(f"{effect}.update", update)
+            self._commit(effect, t)
+
     # -- statements
 
     def _move_fence(self, t: Transaction, plan: CommitPlan) -> None:

@@ -1,10 +1,10 @@
-"""What stands in for Parquet where thousands of schedules are run: the same choice of changes, as JSON. `tests/loader` has the real encoder."""
+"""What stands in for Parquet where thousands of schedules are run: the same choice of changes, as JSON."""
 
 from typing import Any
 
 import orjson
 
-from contracts.envelope import Op, decode_key
+from contracts.envelope import decode_key
 from loader.core.collapse import latest
 from loader.core.plan import Change, EncodedBatch, Mode, TableBatch, TargetTable
 

@@ -1,7 +1,8 @@
 """Who runs next, and what befalls it. Each actor is a greenlet and stops at every effect; one seed decides the rest.
 
-Half of the seeds pick the next actor at random; the others run the one of highest priority and lower it at a few random steps, which finds
-faults that need few but far-off switches. Source: Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs".
+Half of the seeds pick the next actor at random; the others run the one of highest priority and lower it at a few random steps, which
+finds faults that need few but far-off switches. Source: Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding
+Bugs".
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ TICK = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often at each step the group moves a shard."""
+    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often a step moves the group's shards."""
 
     kill: float = 0.015
     pause: float = 0.015

@@ -10,18 +10,23 @@ from functools import partial
 
 import structlog
 
-from contracts.errors import Fenced, Unavailable
-from contracts.ledger import Fence
+from contracts.errors import Fenced, OutcomeUnknown, Refused, Unavailable
+from contracts.ledger import Fence, Guard
 from contracts.table import TableSchema
 from contracts.topics import Topics
+from janitor.core.classify import State
+from janitor.core.selection import Choice
+from janitor.service import Janitor, Plan
 from loader.committer import Committer
 from loader.core.cut import CutPolicy
 from loader.core.plan import Mode, TargetTable
 from loader.core.target import TargetNaming, target_table
 from loader.service import Loader
 from tests.fakes.broker import Broker, Group
+from tests.fakes.faults import Gate
 from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSink
-from tests.fakes.object_store import Bucket, FakeBatchStore
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.object_store import Bucket, FakeBatchStore, FakeJanitorBucket
 from tests.fakes.versions import Isolation
 from tests.fakes.warehouse import Database, FakeWarehouse
 from tests.simulation.audit import Audit, Violation
@@ -44,6 +49,8 @@ class Variant:
     name: str = "design"
     warehouse: type[FakeWarehouse] = FakeWarehouse
     loader: type[Loader] = Loader
+    janitor: type[Janitor] = Janitor
+    ledger: type[FakeLedger] = FakeLedger
     risks: Risks = field(default_factory=Risks)
     shared_nonce: bool = False
     overwrites: bool = False
@@ -100,13 +107,17 @@ class World:
             age_max=timedelta(seconds=1),
             memory_bytes_max=rng.choice((12_000, 1 << 20)),
         )
+        self.guard = Guard(PREFIX, self.bucket.name, BUCKET_PREFIX, "cluster", shards)
         self.sessions: dict[str, FakeWarehouse] = {}
+        self.ledgers: dict[str, FakeLedger] = {}
         self.lives: Counter[str] = Counter()
         self.fed = False
         self._targets: dict[tuple[str, str], TargetTable] = {}
         for name in ("loader1", "loader2"):
             self._start(name, self._load)
         self._start("streamer1", self._feed)
+        for name in ("janitor1", "janitor2"):
+            self._start(name, self._clean)
 
     # -- processes
 
@@ -155,17 +166,29 @@ class World:
         Feeder(self.history, self.topics, sink, store, self.rng).run()
         self.fed = True
 
+    def _clean(self, actor: Actor) -> None:
+        ledger = self.ledgers[actor.name] = self.variant.ledger(self.database, actor, self.guard)
+        janitor = self.variant.janitor(FakeJanitorBucket(self.bucket, actor, BUCKET_PREFIX), ledger, self.guard)
+        while not self.scheduler.calm:
+            actor.sleep(timedelta(milliseconds=self.rng.randrange(0, 6_000)))
+            try:
+                delete_orphans(janitor, fence=self.rng.random() < 0.2)
+            except (Refused, Unavailable, OutcomeUnknown) as error:
+                self.scheduler.note(f"{actor.name:10s} gave up: {error.message}")
+
     def _ended(self, actor: Actor) -> None:
         """A process is gone: its connections break, and somebody starts it again."""
         if actor.error is not None and not isinstance(actor.error, (Fenced, Unavailable)):
             self.audit.report("HALT", f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
         if session := self.sessions.pop(actor.name, None):
             session.abandon()
+        if ledger := self.ledgers.pop(actor.name, None):
+            ledger.abandon()
         if self.scheduler.trace is not None:
             self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")
         kind = actor.name.rstrip("0123456789")
-        body = {"loader": self._load, "streamer": self._feed}.get(kind)
-        if body is not None and not (kind == "streamer" and self.fed):
+        body = {"loader": self._load, "streamer": self._feed, "janitor": self._clean}[kind]
+        if not (kind == "streamer" and self.fed) and not (kind == "janitor" and self.scheduler.calm):
             self._start(actor.name, body, timedelta(milliseconds=self.rng.randrange(0, 5_000)))
 
     def _nonce(self) -> str:
@@ -195,12 +218,22 @@ class World:
                 break
         if not audit.violations:
             if self.at_rest():
-                scheduler.end()
-                audit.at_rest()
+                self._end()
             else:
                 audit.report("STUCK", f"after {scheduler.step} steps: {[self.database.fence(shard) for shard in range(self.shards)]}")
         scheduler.end()
         return Outcome(self.seed, tuple(audit.violations), scheduler.step, scheduler.hits, tuple(scheduler.trace or ()))
+
+    def _end(self) -> None:
+        """The writers stop; two passes of the janitor later only what was committed is left."""
+        self.scheduler.end()
+        self.audit.at_rest()
+        gate = Gate(self.scheduler.time, self.rng)
+        ledger = self.variant.ledger(self.database, gate, self.guard)
+        janitor = self.variant.janitor(FakeJanitorBucket(self.bucket, gate, BUCKET_PREFIX), ledger, self.guard)
+        for _ in range(2):
+            delete_orphans(janitor, fence=True)
+        self.audit.after_janitor()
 
     def at_rest(self) -> bool:
         """All is published and loaded, and nothing on its way."""
@@ -212,6 +245,19 @@ class World:
         log = self.broker.partition(self.topics.progress, fence.shard)
         last = next((offset for offset in range(log.end - 1, -1, -1) if log.delivers(offset)), -1)
         return fence.progress_offset == last + 1
+
+
+def delete_orphans(janitor: Janitor, *, fence: bool) -> None:
+    """`janitor orphans --all-tables --all`, with `--fence` or without."""
+    topics = janitor.topics()
+    if fence:
+        janitor.fence(topics)
+    plan = Plan()
+    for topic in topics:
+        survey = janitor.survey(topic)
+        plan.add(survey, survey.chosen(Choice(frozenset({State.ORPHAN}))))
+    for _ in janitor.delete(plan):
+        pass
 
 
 def run(seed: int, variant: Variant = DESIGN, *, trace: bool = False) -> Outcome:
