@@ -112,6 +112,7 @@ def guard(name: str) -> None:
     """Waits for SIGTERM, then removes the project `name`."""
     # Blocked, not handled: a signal that comes before the wait is kept for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print(f"guarding {name}", flush=True)
     signal.sigwait({signal.SIGTERM})
     Project(name, ()).remove()
 

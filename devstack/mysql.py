@@ -101,6 +101,11 @@ class MysqlServer(Server):
         self._root = self._root or mysql_root()
         return self._root
 
+    @property
+    def ca_file(self) -> Path:
+        """The authority of the server's own certificate, made at its first start. The certificate names no host: verify-ca at most."""
+        return self.directory / "data" / "ca.pem"
+
     def connect(self, database: str | None = None, autocommit: bool = True, **options: Any) -> "Connection[Any]":
         """A pymysql connection as root; `options` go to pymysql as they are (user, password, cursorclass …)."""
         chosen: dict[str, Any] = {"host": self.host, "port": self.port, "user": self.user, "password": self.password, "charset": "utf8mb4"}

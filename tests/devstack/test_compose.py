@@ -1,18 +1,22 @@
 """When Docker is chosen, what it is told, and that docker-compose.yml fits."""
 
+import json
 import re
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from contracts.errors import Invalid
-from devstack.compose import COMPOSE_FILE, choose_engine, project_for
+from contracts.errors import Invalid, Unavailable
+from devstack.compose import COMPOSE_FILE, ComposeService, choose_engine, docker_answers, project_for
 from devstack.kafka import properties
 from devstack.mysql import configuration
-from devstack.stack import SERVERS
-from devstack.versions import Versions
+from devstack.process import Process
+from devstack.stack import SERVERS, Stack
+from devstack.versions import HERE, Versions
 
 
 @pytest.fixture(name="compose", scope="module")
@@ -98,3 +102,70 @@ def test_the_pipeline_waits_for_every_server_and_starts_only_on_request(compose:
             SERVERS, "service_healthy"
         )
         assert service["read_only"] is True
+
+
+@pytest.fixture(name="docker")
+def docker_that_writes_down_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `docker` on PATH that does nothing but note its arguments, a line a call; a service counts as running while a file is there."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$TIDEMARK_MYSQL_PORT $*" >> {notes}\ncase "$*" in *fail*) echo "no such service" >&2; exit 14;; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return notes
+
+
+def told(notes: Path) -> list[str]:
+    return [re.sub(r"compose --project-name \S+ --file \S+ ", "", line) for line in notes.read_text().splitlines()]
+
+
+def test_an_engine_counts_only_when_info_and_compose_both_succeed(docker: Path) -> None:
+    assert docker_answers()
+    assert told(docker) == [" info", " compose version"]
+    program = docker.parent / "bin" / "docker"
+    program.write_text('#!/bin/sh\n[ "$1" = info ]\n')
+    assert not docker_answers()
+    program.unlink()
+    assert not docker_answers()
+
+
+def test_a_service_is_started_stopped_and_killed_alone(docker: Path) -> None:
+    service = ComposeService(project_for(Path("/s"), {"mysql": 21000}), "mysql")
+    service.start()
+    service.kill9()
+    service.stop()
+    assert not service.alive(), "`ps` printed no container"
+    assert told(docker) == [
+        "21000 up --detach --no-deps mysql",
+        "21000 kill --signal SIGKILL mysql",
+        "21000 stop --timeout 20 mysql",
+        "21000 ps --status running --quiet mysql",
+    ]
+
+
+def test_what_compose_says_when_it_fails_is_passed_on(docker: Path) -> None:
+    with pytest.raises(Unavailable, match=r"stop --timeout 20 fail ended with 14(.|\n)*no such service"):
+        ComposeService(project_for(Path("/s"), {}), "fail").stop()
+    assert told(docker) == [" stop --timeout 20 fail"]
+
+
+def test_the_guard_removes_the_project_when_it_is_stopped(docker: Path, tmp_path: Path) -> None:
+    guard = Process("guard", tmp_path, lambda: [sys.executable, "-m", "devstack.compose", "tidemark-abc"], cwd=HERE.parent)
+    guard.start()
+    deadline = time.monotonic() + 20
+    while "guarding tidemark-abc" not in guard.log_tail() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    guard.stop()
+    assert told(docker) == [" --profile * down --volumes --timeout 5"]
+
+
+def test_a_stack_on_docker_takes_its_servers_from_compose_services(tmp_path: Path) -> None:
+    state = {"version": 1, "engine": "docker", "ports": {"mysql": 21000, "s3": 21001}, "mysql_settings": {}}
+    (tmp_path / "stack.json").write_text(json.dumps(state))
+    stack = Stack.attach(tmp_path)
+    assert all(isinstance(server.runner, ComposeService) for server in stack.servers.values())
+    assert (stack.mysql.port, stack.s3.endpoint_url) == (21000, "http://127.0.0.1:21001")

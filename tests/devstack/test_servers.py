@@ -9,8 +9,9 @@ from contracts.errors import Invalid
 from devstack.cli import main
 from devstack.java import major_version
 from devstack.mysql import SOCKET_PATH_BYTES_MAX, configuration, fixed_at_birth, socket_path
-from devstack.stack import Stack
+from devstack.stack import SERVERS, Stack
 from devstack.warehouse import open_to_others
+from runtime import settings
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,12 @@ def test_a_misspelt_flag_exits_2_before_anything_starts(flags: list[str], tmp_pa
         main(["up", "--dir", str(tmp_path / "s"), *flags])
     assert stopped.value.code == 2
     assert not (tmp_path / "s").exists()
+
+
+def test_the_variables_of_env_are_settings_of_the_services(tmp_path: Path) -> None:
+    stack = Stack.plan(tmp_path / "stack", SERVERS)
+    file = tmp_path / "tidemark.yaml"
+    file.write_text("pipeline: shop\nmysql: {user: u, password: p}\ns3: {bucket: lake}\ntables: {include: ['shop.*']}\n")
+    loaded = settings.load(str(file), stack.environment())
+    assert (loaded.mysql.port, loaded.kafka.bootstrap_servers) == (stack.mysql.port, stack.kafka.bootstrap_servers)
+    assert (loaded.s3.endpoint_url, loaded.redshift.ssl_ca) == (stack.s3.endpoint_url, str(stack.redshift.ca_file))

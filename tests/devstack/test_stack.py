@@ -48,7 +48,12 @@ def test_every_server_answers_keeps_its_data_over_a_kill_and_leaves_no_process(t
             cursor.execute("CREATE TABLE shop.t (id INT PRIMARY KEY)")
             cursor.execute("INSERT INTO shop.t VALUES (1), (2)")
         stack.mysql.create_capture_user("capture", "secret")
-        with stack.mysql.connect(user="capture", password="secret", ssl={"ca": None}) as connection, connection.cursor() as cursor:
+        with (
+            stack.mysql.connect(
+                user="capture", password="secret", ssl={"ca": str(stack.mysql.ca_file), "check_hostname": False}
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute("SHOW BINARY LOG STATUS")
             assert cursor.fetchone() is not None
             cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
