@@ -1,0 +1,247 @@
+"""`janitor`: shows and removes what interrupted loads left in the bucket, and what is long since loaded."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+
+from contracts.ledger import Guard, cluster_id
+from contracts.table import TableId
+from janitor.core.classify import State, Verdict
+from janitor.core.report import Tally, json_lines, lines
+from janitor.core.selection import Choice
+from janitor.edges.redshift import RedshiftLedger
+from janitor.edges.s3 import S3Bucket
+from janitor.service import Janitor, Plan
+from runtime import command
+from runtime.command import ExitCode
+from runtime.connect import redshift, s3
+from runtime.durations import format_duration
+from runtime.lifecycle import Stop, crash_points, run
+from runtime.settings import Settings
+
+USES = ("s3", "redshift")
+SWEEP = """
+janitor                                            one sweep of every table, for a cron job
+janitor --dry-run                                  what a sweep would remove
+janitor orphans -t shop.orders                     show what interrupted loads left, with the proof
+janitor orphans -t shop.orders --older-than 1h     remove it
+janitor list -t shop.orders | grep 20250814_15     objects of the sessions of one hour
+janitor clean -t shop.orders --older-than 7d       remove objects of committed batches too
+"""
+ORPHANS = """
+janitor orphans -t shop.orders                     show, delete nothing; exit 4 when there are any
+janitor orphans --all-tables --older-than 1h       remove those stored longer ago than an hour
+janitor orphans -t shop.orders --all --fence       even the newest attempt: the running loader has to start over
+"""
+LIST = """
+janitor list -t shop.orders | grep 20250814_15
+janitor list -t shop.orders --state in-flight
+janitor list --all-tables --state foreign --json
+"""
+CLEAN = """
+janitor clean -t shop.orders --older-than 7d --dry-run
+janitor clean -t shop.orders --pattern '*20250814_15*'
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.verb == "orphans" and args.fence and not args.all and args.older_than is None:
+        parser.error("orphans: --fence makes the running loader start over; it goes with --all or --older-than")
+    if args.verb == "clean" and args.older_than is None and args.pattern is None:
+        parser.error("clean: say what: --older-than 7d, --pattern '*20250814_15*' or both")
+    return run(lambda stop: _run(args, stop))
+
+
+def _run(args: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(args, "janitor", os.environ, uses=USES, shows=args.verb is not None)
+    with _janitor(settings, stop) as janitor:
+        match args.verb:
+            case "orphans":
+                return _remove(
+                    args, stop, janitor, settings, frozenset({State.ORPHAN}), shows=not (args.all or args.older_than is not None)
+                )
+            case "clean":
+                return _remove(args, stop, janitor, settings, frozenset({State.ORPHAN, State.COMMITTED}), shows=False)
+            case "list":
+                return _list(args, janitor, settings)
+            case _:
+                return _sweep(args, janitor, settings)
+
+
+def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Settings, states: frozenset[State], *, shows: bool) -> int:
+    """Shows what the flags choose, or deletes it."""
+    topics = _topics(args, janitor, settings)
+    showing = shows or args.dry_run
+    fence = args.verb == "orphans" and args.fence
+    if fence and not showing:
+        shards = janitor.fence(topics)
+        _say(f"fenced shard {', '.join(map(str, shards))}: no attempt made before can be committed any more")
+    choice = Choice(states, args.older_than, getattr(args, "pattern", None))
+    plan = Plan()
+    for topic in topics:
+        survey = janitor.survey(topic, as_if_fenced=fence and showing)
+        plan.add(survey, survey.chosen(choice))
+    if showing:
+        _print(plan.verdicts, args.json)
+        _say(
+            f"{Tally.of(plan.verdicts)}; nothing was deleted"
+            + ("" if not shows or not plan.chosen else "; --older-than 1h or --all deletes")
+        )
+        return ExitCode.FOUND if plan.chosen else ExitCode.DONE
+    if not args.yes:
+        plan.refuse_unasked(args.max_delete)
+    deleted = []
+    for verdict in janitor.delete(plan):
+        _print([verdict], args.json, deleted=True)
+        deleted.append(verdict)
+    _say(f"deleted {Tally.of(deleted)}")
+    if left := len(plan.chosen) - len(deleted):
+        _say(
+            f"left {left} of {len(plan.chosen)}: "
+            + ("asked to stop" if stop.requested() else "another object has taken the name of one of theirs")
+        )
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+def _list(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:
+    listed: list[Verdict] = []
+    for topic in _topics(args, janitor, settings):
+        listed += _print(_matching(args, janitor.survey(topic).verdicts), args.json)
+    if args.all_tables:
+        listed += _print(_matching(args, janitor.strays()), args.json)
+    _say(str(Tally.of(listed)))
+    return ExitCode.DONE
+
+
+def _matching(args: argparse.Namespace, verdicts: Iterable[Verdict]) -> list[Verdict]:
+    return [
+        verdict
+        for verdict in verdicts
+        if (args.state is None or verdict.state.value == args.state)
+        and (args.session is None or (verdict.key is not None and f"{verdict.key.session:%Y%m%d_%H%M%S}".startswith(args.session)))
+    ]
+
+
+def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:
+    keep = timedelta(seconds=settings.s3.keep_committed_seconds) or None
+    swept = janitor.sweep(keep, confirmed=args.yes, delete_max=args.max_delete, dry_run=args.dry_run)
+    orphans, expired = Tally.of(swept.orphans), Tally.of(swept.expired)
+    if args.dry_run:
+        _print([*swept.orphans, *swept.expired], args.json)
+    structlog.get_logger().info(
+        "sweep.planned" if args.dry_run else "sweep.done" if swept.finished else "sweep.stopped",
+        tables=swept.tables,
+        orphans=orphans.attempts,
+        orphans_size_bytes=orphans.size_bytes,
+        expired=expired.attempts,
+        expired_size_bytes=expired.size_bytes,
+        keep_committed=format_duration(keep) if keep else "for ever",
+        uploads_aborted=swept.uploads,
+        objects_in_flight=swept.counts[State.IN_FLIGHT],
+        objects_foreign=swept.counts[State.FOREIGN],
+    )
+    if args.dry_run:
+        return ExitCode.FOUND if swept.orphans or swept.expired else ExitCode.DONE
+    return ExitCode.DONE if swept.finished else ExitCode.FAILED
+
+
+def _topics(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> list[str]:
+    if args.all_tables:
+        return janitor.topics()
+    tables: list[TableId] = args.table
+    topics = {settings.topics.rows(table): table for table in tables}
+    for topic, table in topics.items():
+        janitor.refuse_unknown(topic, str(table))
+    return list(topics)
+
+
+def _print(verdicts: Sequence[Verdict], as_json: bool, *, deleted: bool = False) -> Sequence[Verdict]:
+    form: Callable[..., Iterator[str]] = json_lines if as_json else lines
+    for verdict in verdicts:
+        for line in form(verdict, deleted=deleted):
+            print(line, flush=deleted)  # what was deleted is told even by a process that dies next
+    return verdicts
+
+
+def _say(text: str) -> None:
+    """To the person; stdout holds the objects alone."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def _janitor(settings: Settings, stop: Stop) -> Iterator[Janitor]:
+    to = settings.redshift
+    guard = Guard(
+        settings.pipeline, settings.s3.bucket, settings.s3.prefix, cluster_id(to.host, to.port, to.database), settings.state_shards
+    )
+    bucket = S3Bucket(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
+    ledger = RedshiftLedger(lambda: redshift.connect(to), to.schema_)
+    try:
+        yield Janitor(crash_points(bucket, "janitor"), crash_points(ledger, "janitor"), guard, stop.requested)
+    finally:
+        ledger.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    out = command.parser("janitor", "Shows and removes what interrupted loads left in the bucket, and what is long since loaded.", SWEEP)
+    _deleting(out)
+    command.json_flag(out)
+    verbs = out.add_subparsers(dest="verb", metavar="orphans | list | clean", title="verbs (none: one sweep of every table)")
+    orphans = command.verb(verbs, "orphans", "show or remove what interrupted loads left in the bucket", ORPHANS)
+    _which(orphans)
+    how = orphans.add_mutually_exclusive_group()
+    how.add_argument("--older-than", type=command.duration, metavar="AGE", help="delete what was stored longer ago than this: 1h")
+    how.add_argument("--all", action="store_true", help="delete whatever its age")
+    orphans.add_argument("--fence", action="store_true", help="first bump the epoch, so that the newest attempt is provable too")
+    listing = command.verb(verbs, "list", "list objects with their state and its proof", LIST)
+    _which(listing)
+    listing.add_argument("--state", choices=[state.value for state in State])
+    listing.add_argument("--session", metavar="STAMP", type=_stamp, help="sessions that began then: 20250814, 20250814_15, 20250814_150312")
+    clean = command.verb(verbs, "clean", "remove objects, of committed batches too", CLEAN)
+    _which(clean)
+    clean.add_argument("--older-than", type=command.duration, metavar="AGE", help="what was stored longer ago than this: 7d")
+    clean.add_argument("--pattern", metavar="GLOB", help="what has such a name: '*20250814_15*'")
+    for verb in (orphans, clean):
+        _deleting(verb, default=argparse.SUPPRESS)
+    for verb in (orphans, listing, clean):
+        verb.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object a line instead of text")
+    return out
+
+
+def _which(out: argparse.ArgumentParser) -> None:
+    which = out.add_mutually_exclusive_group(required=True)
+    which.add_argument("-t", "--table", type=command.table, action="append", metavar="DB.TABLE", help="this table; may be repeated")
+    which.add_argument("--all-tables", action="store_true", help="every table of the pipeline")
+
+
+def _deleting(out: argparse.ArgumentParser, default: object = None) -> None:
+    # A verb's absent flag must not overwrite the one given before the verb.
+    off = default if default is argparse.SUPPRESS else False
+    out.add_argument("--dry-run", action="store_true", default=off, help="show what would be deleted, delete nothing")
+    out.add_argument(
+        "--max-delete", type=_count, metavar="N", default=default, help="refuse to delete more objects (default: 1000, or 20 %%)"
+    )
+    out.add_argument("--yes", action="store_true", default=off, help="delete however many, and while the ledger is empty")
+
+
+def _stamp(text: str) -> str:
+    if not re.fullmatch(r"\d{1,8}|\d{8}_\d{0,6}", text):
+        raise argparse.ArgumentTypeError(
+            f"not the beginning of a session's stamp: {text!r}; write 20250814, 20250814_15 or 20250814_150312"
+        )
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"not a number of objects: {text!r}")
+    return int(text)

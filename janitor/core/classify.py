@@ -1,0 +1,83 @@
+"""Keys, ledger and fence → committed, in flight, orphan or foreign, each with its proof.
+
+An attempt that the ledger doesn't hold is dead when its epoch is below the fence's, or when it starts below its partition's next offset:
+the commit's compare-and-set on (epoch, commit_no) refuses the former for ever, and next offsets move only together with commit_no, so an
+attempt prepared before a move can't pass either. True only of a list taken before the snapshot: what was committed in between is in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from contracts.batch import BatchKey
+from janitor.core.snapshot import BatchId, LedgerBatch, StoredObject, TopicSnapshot
+
+
+class State(StrEnum):
+    """COMMITTED: in the ledger. ORPHAN: can never be. IN_FLIGHT: not in the ledger, without proof that it can't be. FOREIGN: not ours."""
+
+    COMMITTED = "committed"
+    ORPHAN = "orphan"
+    IN_FLIGHT = "in-flight"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One attempt, or one foreign object (then `key` is None). `objects`: its data, its manifest or both, in key order."""
+
+    state: State
+    proof: str
+    objects: tuple[StoredObject, ...]
+    key: BatchKey | None = None
+    batch: LedgerBatch | None = None
+
+    @property
+    def stored_at(self) -> datetime:
+        """When S3 stored the younger of its objects."""
+        return max(stored.stored_at for stored in self.objects)
+
+
+def classify(objects: Iterable[StoredObject], snapshot: TopicSnapshot) -> list[Verdict]:
+    """Verdicts in key order. `objects`: everything listed below the snapshot's topic, before the snapshot was taken."""
+    attempts: dict[str, tuple[BatchKey, list[StoredObject]]] = {}
+    verdicts = []
+    for stored in objects:
+        key = BatchKey.parse(stored.key)
+        if key is None or key.topic != snapshot.topic:
+            verdicts.append(Verdict(State.FOREIGN, "not the key of a batch of this topic", (stored,)))
+        else:
+            attempts.setdefault(key.stem, (key, []))[1].append(stored)
+    superseded = snapshot.superseded
+    for key, stored_objects in attempts.values():
+        state, proof = judge(key, snapshot, superseded)
+        found = tuple(sorted(stored_objects, key=lambda stored: stored.key))
+        verdicts.append(Verdict(state, proof, found, key, snapshot.batches.get(BatchId.of(key))))
+    return sorted(verdicts, key=lambda verdict: verdict.objects[0].key)
+
+
+def judge(key: BatchKey, snapshot: TopicSnapshot, superseded: bool) -> tuple[State, str]:
+    """The state of an attempt of the snapshot's topic, and why. `superseded`: as `TopicSnapshot.superseded`."""
+    batch = snapshot.batches.get(BatchId.of(key))
+    if batch is not None:
+        return State.COMMITTED, f"in the ledger of shard {batch.shard} since {batch.committed_at:%Y-%m-%d %H:%M:%S}"
+    lowest, highest = snapshot.epochs_of_owner
+    if key.epoch < lowest:
+        return State.ORPHAN, f"epoch {key.epoch} is below the fence's {lowest}"
+    if key.epoch > highest:
+        return State.IN_FLIGHT, f"epoch {key.epoch} was never granted by a fence at {highest}: was the warehouse restored from a copy?"
+    offset = snapshot.offsets.get(key.partition)
+    if offset is None:
+        return State.IN_FLIGHT, f"epoch {key.epoch} is the fence's, and nothing of the partition is loaded yet"
+    if superseded:
+        return State.IN_FLIGHT, f"epoch {key.epoch} is the fence's, and the topic was made again: its offsets prove nothing"
+    if key.offsets.start < offset.next_offset:
+        return State.ORPHAN, f"starts at {key.offsets.start}, below the next offset {offset.next_offset}"
+    return State.IN_FLIGHT, f"epoch {key.epoch} is the fence's and start {key.offsets.start} not below the next offset {offset.next_offset}"
+
+
+def missing(verdicts: Iterable[Verdict], snapshot: TopicSnapshot) -> Sequence[LedgerBatch]:
+    """Batches of the ledger that nothing in the list belongs to, and of which no deletion is recorded."""
+    listed = {BatchId.of(verdict.key) for verdict in verdicts if verdict.key is not None}
+    return [batch for id, batch in snapshot.batches.items() if id not in listed and batch.object_deleted_at is None]

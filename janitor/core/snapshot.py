@@ -1,0 +1,94 @@
+"""What the janitor looks at: objects as S3 lists them, and one topic's ledger, offsets and fences as one warehouse snapshot holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.batch import BatchKey
+from contracts.errors import Refused
+from contracts.ledger import Guard
+from contracts.offsets import OffsetRange
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a list. `key` is below the bucket's prefix; `etag` as S3 writes it, quotes included; `stored_at` by S3's clock."""
+
+    key: str
+    etag: str
+    size_bytes: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BatchId:
+    """What tells one attempt of a topic from every other: all that its key says to machines."""
+
+    partition: int
+    offsets: OffsetRange
+    epoch: int
+    nonce: str
+
+    @classmethod
+    def of(cls, key: BatchKey) -> "BatchId":
+        return cls(key.partition, key.offsets, key.epoch, key.nonce)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerBatch:
+    """A committed batch of the topic. `shard`: whose ledger holds it."""
+
+    id: BatchId
+    shard: int
+    topic_id: str
+    committed_at: datetime
+    object_deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOffset:
+    """How far a partition is loaded, in which incarnation of its topic, by which shard."""
+
+    shard: int
+    topic_id: str
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSnapshot:
+    """Guard, fences, offsets and ledger of one moment. `guard`: None when its row is absent. `epochs`: the fence's epoch by shard.
+    `ledger_empty`: no shard has committed anything, or all of it was removed."""
+
+    topic: str
+    guard: Guard | None
+    epochs: Mapping[int, int]
+    offsets: Mapping[int, PartitionOffset]
+    batches: Mapping[BatchId, LedgerBatch]
+    ledger_empty: bool
+
+    @property
+    def epochs_of_owner(self) -> tuple[int, int]:
+        """The lowest and the highest epoch the topic's owner may have: twice the same, but for a topic no shard has loaded yet. Whose that
+        is nobody here can tell; what is below the lowest of all shards is dead whoever owns it."""
+        owners = {offset.shard for offset in self.offsets.values()}
+        epochs = [self.epochs[shard] for shard in owners or self.epochs]
+        return min(epochs), max(epochs)
+
+    @property
+    def superseded(self) -> bool:
+        """True while the ledger's newest batch is of another incarnation of the topic than the offsets: then offsets prove nothing."""
+        newest = max(self.batches.values(), key=lambda batch: (batch.id.epoch, batch.id.offsets), default=None)
+        return newest is not None and any(offset.topic_id != newest.topic_id for offset in self.offsets.values())
+
+
+def refuse_unprovable(snapshot: TopicSnapshot, ours: Guard) -> None:
+    """Raises Refused unless this ledger is the one our bucket's batches are committed to, and whole."""
+    held = snapshot.guard
+    if held is None:
+        raise Refused("the ledger's guard row (pipeline) is absent: no loader has made it, so nothing is proven and nothing was deleted")
+    if held != ours:
+        differing = [name for name in Guard.__slots__ if getattr(held, name) != getattr(ours, name)]
+        told = ", ".join(f"{name} {getattr(held, name)!r} there, {getattr(ours, name)!r} in the settings" for name in differing)
+        raise Refused(f"the ledger is of another pipeline ({told}); nothing is proven and nothing was deleted")
+    if absent := sorted(set(range(held.shards)) - set(snapshot.epochs)):
+        raise Refused(f"the fence row of shard {absent[0]} is absent; without it nothing is proven, and nothing was deleted", shards=absent)

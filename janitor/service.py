@@ -1,0 +1,195 @@
+"""Survey, choose, delete. The order is the proof: first the list, then the snapshot; and nothing goes before all of it was counted."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from contracts.errors import Invalid, Refused, Unavailable
+from contracts.ledger import Guard
+from janitor.core.classify import State, Verdict, classify, missing
+from janitor.core.selection import Choice, too_many
+from janitor.core.snapshot import LedgerBatch, TopicSnapshot, refuse_unprovable
+from janitor.ports import Bucket, Ledger
+
+ORPHAN_AGE = timedelta(hours=1)
+"""What the sweep leaves alone although it is proven dead: a COPY that read it may still be running, and need not fail for it."""
+
+UPLOAD_AGE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One topic's objects and what they are. `at`: the bucket's clock."""
+
+    topic: str
+    at: datetime
+    verdicts: Sequence[Verdict]
+    snapshot: TopicSnapshot
+
+    def chosen(self, choice: Choice) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if choice.takes(verdict, self.at)]
+
+    @property
+    def objects(self) -> int:
+        return sum(len(verdict.objects) for verdict in self.verdicts)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be deleted, of how many objects there are."""
+
+    at: datetime | None = None
+    listed: int = 0
+    chosen: list[tuple[str, Verdict]] = field(default_factory=list)
+    ledger_empty: bool = False
+
+    def add(self, survey: Survey, verdicts: Iterable[Verdict]) -> None:
+        self.at = self.at or survey.at
+        self.listed += survey.objects
+        self.chosen += [(survey.topic, verdict) for verdict in verdicts]
+        self.ledger_empty = self.ledger_empty or survey.snapshot.ledger_empty
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for _, verdict in self.chosen]
+
+    def refuse_unasked(self, delete_max: int | None) -> None:
+        """Raises Refused for what only a person may confirm."""
+        if self.chosen and self.ledger_empty:
+            raise Refused(
+                "the ledger is empty; if no batch was ever committed that is right, else it was emptied or restored: --yes says it is right"
+            )
+        if reason := too_many(sum(len(verdict.objects) for verdict in self.verdicts), self.listed, delete_max):
+            raise Refused(f"{reason}; nothing was deleted. Look at them with --dry-run, then add --yes")
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep did and left."""
+
+    tables: int = 0
+    orphans: list[Verdict] = field(default_factory=list)
+    expired: list[Verdict] = field(default_factory=list)
+    uploads: int = 0
+    counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    finished: bool = True
+
+
+class Janitor:
+    """Raises Refused whenever the ledger can't be asked or isn't ours: then nothing is proven."""
+
+    def __init__(self, bucket: Bucket, ledger: Ledger, guard: Guard, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._bucket = bucket
+        self._ledger = ledger
+        self._guard = guard
+        self._stopping = stopping
+
+    def topics(self) -> list[str]:
+        """Every topic of the pipeline that has objects or a place in the ledger."""
+        stored = {folder for folder in self._bucket.top().folders if folder.startswith(f"{self._guard.pipeline}.")}
+        return sorted(stored | set(self._known()))
+
+    def strays(self) -> list[Verdict]:
+        """What lies beside the topics' folders; folders of other pipelines are not looked into."""
+        return [Verdict(State.FOREIGN, "not below a topic of this pipeline", (stored,)) for stored in self._bucket.top().objects]
+
+    def refuse_unknown(self, topic: str, table: str) -> None:
+        """Raises Invalid for a table of which nothing is stored or loaded, if any other is: most likely its name is misspelt."""
+        known = self._known()
+        if known and topic not in known and not self._bucket.list(topic).objects:
+            near = difflib.get_close_matches(table, known.values(), n=1)
+            there = ", ".join(sorted(known.values())[:10])
+            raise Invalid(f"nothing of {table} is stored or loaded; {f'did you mean {near[0]}?' if near else f'there are {there}'}")
+
+    def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
+        """`as_if_fenced`: judges as it would be after `fence`, for those who only look."""
+        listing = self._bucket.list(topic)
+        snapshot = self._snapshot(topic)
+        if as_if_fenced:
+            snapshot = replace(snapshot, epochs={shard: epoch + 1 for shard, epoch in snapshot.epochs.items()})
+        return Survey(topic, listing.at, classify(listing.objects, snapshot), snapshot)
+
+    def fence(self, topics: Sequence[str]) -> list[int]:
+        """Bumps the epoch of every shard that owns one of the topics (of all shards for a topic nobody has loaded yet), so that even the
+        newest attempt becomes provable; a running loader takes its shard over again. Returns the shards."""
+        shards: set[int] = set()
+        for topic in topics:
+            snapshot = self._snapshot(topic)
+            shards |= {offset.shard for offset in snapshot.offsets.values()} or set(snapshot.epochs)
+        for shard in sorted(shards):
+            self._ledger.bump_epoch(shard)
+        return sorted(shards)
+
+    def delete(self, plan: Plan) -> Iterator[Verdict]:
+        """Deletes what was chosen, and yields each attempt of which nothing is left. What was put in an object's place meanwhile stays.
+        Ends early when asked to stop."""
+        gone: dict[str, list[LedgerBatch]] = {}
+        try:
+            for topic, verdict in plan.chosen:
+                if self._stopping():
+                    return
+                if all(self._bucket.delete(stored) for stored in verdict.objects):
+                    if verdict.batch is not None:
+                        gone.setdefault(topic, []).append(verdict.batch)
+                    yield verdict
+        finally:
+            for topic, batches in gone.items():
+                assert plan.at is not None
+                self._ledger.mark_deleted(topic, batches, plan.at)
+
+    def sweep(self, keep_committed: timedelta | None, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
+        """Orphans older than an hour, committed batches older than `keep_committed` (None: kept for ever), unfinished uploads. The cap is
+        for orphans: how many batches expire is the settings' doing. While the ledger is empty orphans wait for a person."""
+        swept = Swept()
+        orphans, expired = Plan(), Plan()
+        for topic in self.topics():
+            if self._stopping():
+                swept.finished = False
+                return swept
+            survey = self.survey(topic)
+            swept.tables += 1
+            for verdict in survey.verdicts:
+                swept.counts[verdict.state] += len(verdict.objects)
+            if confirmed or not survey.snapshot.ledger_empty:
+                orphans.add(survey, survey.chosen(Choice(frozenset({State.ORPHAN}), older_than=ORPHAN_AGE)))
+            if keep_committed is not None:
+                expired.add(survey, survey.chosen(Choice(frozenset({State.COMMITTED}), older_than=keep_committed)))
+                if not dry_run:
+                    self._record_missing(survey, keep_committed)
+        swept.counts[State.FOREIGN] += len(self.strays())
+        if dry_run:
+            swept.orphans, swept.expired = orphans.verdicts, expired.verdicts
+            return swept
+        if not confirmed:
+            orphans.refuse_unasked(delete_max)
+        swept.orphans = list(self.delete(orphans))
+        swept.expired = list(self.delete(expired))
+        swept.finished = not self._stopping()
+        if swept.finished:
+            swept.uploads = sum(self._bucket.abort_uploads(topic, UPLOAD_AGE) for topic in self.topics())
+        return swept
+
+    def _record_missing(self, survey: Survey, keep_committed: timedelta) -> None:
+        # A janitor died between the last delete and the record of it. Young batches are left out: they may be newer than the list.
+        lost = [batch for batch in missing(survey.verdicts, survey.snapshot) if survey.at - batch.committed_at > keep_committed]
+        if lost:
+            self._ledger.mark_deleted(survey.topic, lost, survey.at)
+
+    def _known(self) -> dict[str, str]:
+        try:
+            return dict(self._ledger.topics())
+        except Unavailable as error:
+            raise _unproven(error) from error
+
+    def _snapshot(self, topic: str) -> TopicSnapshot:
+        try:
+            snapshot = self._ledger.snapshot(topic)
+        except Unavailable as error:
+            raise _unproven(error) from error
+        refuse_unprovable(snapshot, self._guard)
+        return snapshot
+
+
+def _unproven(error: Unavailable) -> Refused:
+    return Refused(f"the warehouse can't be asked, so nothing is proven and nothing was deleted: {error.message}", **error.fields)
