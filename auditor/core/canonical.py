@@ -38,6 +38,11 @@ def mysql_expression(column: Column, quoted: str) -> str:
             return quoted
 
 
+def warehouse_expression(column: Column, quoted: str) -> str:
+    """The SELECT expression that brings the warehouse's value over. The driver takes a VARBYTE for text, so bytes come as hex."""
+    return f"TO_HEX({quoted})" if column.kind in _BYTES else quoted
+
+
 def from_mysql(column: Column) -> Callable[[Any], Canonical]:
     """Canonical text of what `mysql_expression` returned."""
     kind = column.kind
@@ -53,12 +58,12 @@ def from_mysql(column: Column) -> Callable[[Any], Canonical]:
 
 
 def from_warehouse(column: Column) -> Callable[[Any], Canonical]:
-    """Canonical text of what the warehouse's driver returned for the column the loader made of this one."""
+    """Canonical text of what `warehouse_expression` returned for the column the loader made of this one."""
     kind = column.kind
     if kind in _INTEGERS:
         return lambda value: None if value is None else str(int(value))
     if kind in _BYTES:
-        return lambda value: None if value is None else _hex(value)
+        return lambda value: None if value is None else str(value).lower()
     if kind is Kind.VECTOR:
         return lambda value: None if value is None else b"".join(struct.pack("<f", x) for x in orjson.loads(value)).hex()
     if kind is Kind.TIME:
@@ -116,7 +121,3 @@ def _temporal_value(value: Any) -> Canonical:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
-
-
-def _hex(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes | bytearray) else str(value).lower()

@@ -6,7 +6,7 @@ from typing import Any
 from redshift_connector.core import Connection
 from redshift_connector.error import InterfaceError
 
-from auditor.core.canonical import from_warehouse
+from auditor.core.canonical import from_warehouse, warehouse_expression
 from auditor.core.diff import CanonicalRow
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
@@ -36,7 +36,7 @@ class RedshiftWarehouse:
         return Loaded(GtidSet.parse(rows[0][0]), bool(rows[0][1]))
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
-        select = ", ".join(quote(column.name) for column in schema.columns)
+        select = ", ".join(warehouse_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
         for row in self._query(f"SELECT {select} FROM {target.name}"):
             yield [form(value) for form, value in zip(convert, row, strict=True)]

@@ -10,6 +10,7 @@ from contracts.errors import Gone
 from contracts.ledger import Fence, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
+from contracts.sql import qualified
 from loader.core.cut import Cut, Start
 from loader.core.plan import CommitPlan, TableLoad
 
@@ -68,7 +69,7 @@ class Tenure:
                     state=state,
                     state_since_us=state_since_us,
                     source_table=str(load.target.source.table),
-                    target_table=f"{load.target.schema}.{load.target.name}",
+                    target_table=qualified(load.target.schema, load.target.name),
                 )
             )
         for topic, held in self.offsets.items():
