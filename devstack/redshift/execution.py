@@ -58,6 +58,7 @@ class Execution:
             raise SqlError(f"{plan.verb.upper()} cannot run inside a transaction block", "25001")
         if plan.block is Block.INSIDE and not in_block:
             raise SqlError(f"{plan.tag} can only be used in transaction blocks", "25P01")
+        self._shared.catalog.keep_long_names()  # ahead of this transaction's snapshot, if it has none yet
         self.lock(plan.locks)
         count = 0
         if not (plan.unless_exists and self._exists(plan.unless_exists.sql)):
@@ -65,7 +66,6 @@ class Execution:
                 result = self._upstream.query(step)
                 if number == plan.count_of_step:
                     count = result.count
-            self._shared.catalog.keep_long_names()
         if plan.commits:
             self._upstream.query("COMMIT")
         return count

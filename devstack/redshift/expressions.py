@@ -112,9 +112,10 @@ def parenthesised(reader: Reader) -> str:
 
 
 def column(reader: Reader) -> str:
-    parts = [reader.name()]
+    # After a dot any word is a name, and so is `oid`, which catalog tables have.
+    parts = [reader.label() if reader.sees("OID") else reader.name()]
     while reader.accept("."):
-        parts.append(reader.name())
+        parts.append(reader.label())
     if len(parts) > 3:
         raise not_implemented("SUPER navigation")
     if parts[-1] in SYSTEM_COLUMNS:

@@ -100,9 +100,7 @@ def select_item(reader: Reader) -> str:
         while reader.accept("."):
             if reader.accept("*"):
                 return ".".join(quoted(q) for q in qualifier) + ".*"
-            if not reader.sees_name():
-                break
-            qualifier.append(reader.name())
+            qualifier.append(reader.label())
     reader.at = mark
     value = expressions.expression(reader)
     if reader.accept("AS"):

@@ -103,7 +103,7 @@ class Reader:
         first = self.name()
         if not self.accept("."):
             return Relation(None, first)
-        second = self.name()
+        second = self.label()
         if self.sees("."):
             raise not_implemented("a name of three parts (cross-database access)")
         return Relation(first, second)

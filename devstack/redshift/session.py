@@ -107,6 +107,9 @@ class Session:
             try:
                 self._handle(message, batch)
             except SqlError as e:
+                if message.kind == b"P":
+                    prepared = self._statements[split_text(message.body, 1)[0][0]]
+                    self._note(batch, prepared.plan.verb, prepared.sql, time.monotonic(), failure=e)
                 self._fail(batch, e)
                 break
         self._finish(batch)

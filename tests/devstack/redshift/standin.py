@@ -67,16 +67,12 @@ class StandIn:
         self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
 
+    def options(self) -> dict[str, Any]:
+        """How the driver connects."""
+        return {"host": "localhost", "port": self.port, "user": "awsuser", "password": PASSWORD, "database": "dev", "ssl": False}
+
     def connect(self, **options: Any) -> Any:
-        chosen: dict[str, Any] = {
-            "host": "localhost",
-            "port": self.port,
-            "user": "awsuser",
-            "password": PASSWORD,
-            "database": "dev",
-            "ssl": False,
-        }
-        return redshift_connector.connect(**{**chosen, **options})
+        return redshift_connector.connect(**{**self.options(), **options})
 
     def journal(self) -> list[Entry]:
         return list(read_journal(self.journal_path))
