@@ -4,16 +4,19 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 UV := 0.13.9
+SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long demo lock clean
+.PHONY: help setup up down status check test test-long sim conformance demo lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup      the virtual environment in $(VENV), every package pinned by hash"
 	@echo "make up         MySQL, Kafka, S3 and the Redshift stand-in on this machine; make status, make down"
-	@echo "make demo       the whole pipeline at work"
+	@echo "make demo       the whole pipeline at work, with a crash in the middle; KEEP=1 leaves it running"
 	@echo "make check      ruff, mypy, import rules"
-	@echo "make test       the tests; make test-long adds kills, seeds and drills"
+	@echo "make test       the tests; make test-long runs kills, seeds and drills"
+	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
+	@echo "make conformance  the stand-in's statements, against a real cluster when TIDEMARK_CONFORMANCE_HOST names one"
 	@echo "make lock       remakes the lock files from pyproject.toml"
 
 setup: $(READY)
@@ -44,15 +47,23 @@ check: setup
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	@if [ -f kernel/Cargo.toml ] && command -v cargo >/dev/null; then \
+		cargo fmt --manifest-path kernel/Cargo.toml --check && cargo clippy --manifest-path kernel/Cargo.toml -- -D warnings; fi
 
 test: setup
 	$(RUN) -m pytest -m "not long"
 
 test-long: setup
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m long
+
+sim: setup
+	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+conformance: setup
+	$(RUN) -m pytest tests/conformance
 
 demo: setup
-	$(RUN) -m demo
+	$(RUN) -m demo $(if $(KEEP),--keep)
 
 # One resolution for every supported Python and platform. The order matters: what ships constrains what tests.
 COMPILE = $(RUN) -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header --quiet
