@@ -100,6 +100,16 @@ def test_gtids_with_and_without_tag_and_none() -> None:
     assert anonymous.immediate_commit_us > tagged.immediate_commit_us
 
 
+def test_a_transaction_from_another_server_keeps_when_it_was_first_committed() -> None:
+    body = body_of(golden("gtid"))
+    immediate = int.from_bytes(body[42:49], "little")
+    replicated = body[:42] + (immediate | 1 << 55).to_bytes(7, "little") + (immediate - 5).to_bytes(7, "little") + body[49:]
+    (located,) = begun().feed(with_body(golden("gtid"), replicated))
+    assert isinstance(located.event, GtidEvent)
+    assert (located.event.immediate_commit_us, located.event.original_commit_us) == (immediate, immediate - 5)
+    assert located.event.transaction_length == 185
+
+
 def test_statements_and_ends_of_transactions() -> None:
     begin, ddl, load = read("query_begin"), read("query_ddl"), read("execute_load_query")
     assert isinstance(begin, Query)
