@@ -90,9 +90,8 @@ class _Rows:
             )
         if envelope.source.oversize or image is None or (not delete and image.keys() != self._names):
             self.unformed[index] = self._misfit(change, envelope.after)
+            # Without a key its key columns are NULL, and it will be found absent by that.
             image, delete = key_image(change, self.batch.schema.key), True
-            if image is None:
-                self.absent.add(index)
         self.images.append(_NO_VALUES if image is None else image)
         self.deleted.append(delete)
 
