@@ -281,7 +281,10 @@ class OpenBatch:
 
     def cut(self, reason: CutReason, now: datetime) -> Cut:
         """Closes the batch at the last barrier possible, a whole one if there is any. Raises Corrupt when rows that can't share a part
-        aren't parted by a barrier."""
+        aren't parted by a barrier; ValueError when no barrier is reached."""
+        self._reach()
+        if not self._reached:
+            raise ValueError("a cut needs a barrier")
         allowed = self._allowed()
         if not allowed:
             named = self._marks[0].barrier

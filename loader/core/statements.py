@@ -142,7 +142,7 @@ def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator
         "row_key",
         "column_name",
         "reason",
-        "raw",
+        "raw_value",
         "raw_size_bytes",
         "batch_id",
         "quarantined_at",

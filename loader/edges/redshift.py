@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -233,7 +234,7 @@ class RedshiftWarehouse:
         fingerprint = target.source.fingerprint
         if self._ensured.get(target.topic) == fingerprint:
             return
-        versions, named = qualified(self._options.schema, "schema_version"), f"{target.schema}.{target.name}"
+        versions, named = qualified(self._options.schema, "schema_version"), qualified(target.schema, target.name)
         latest = self._session.run(
             f"SELECT version, fingerprint FROM {versions} WHERE topic = %s AND target_table = %s ORDER BY version DESC LIMIT 1",
             (target.topic, named),
@@ -288,7 +289,7 @@ class RedshiftWarehouse:
         """What the view says of every table, by name."""
         columns = ", ".join(field.name for field in fields(Watermark))
         rows = self._session.run(f"SELECT {columns} FROM {qualified(self._options.schema, 'watermarks')} ORDER BY source_table")
-        return [Watermark(*map(_aware, row)) for row in rows]
+        return [Watermark(*map(_plain, row)) for row in rows]
 
     def check_staging(self) -> None:
         """Raises what `stage` would if this user may not make temp tables."""
@@ -414,8 +415,11 @@ def _refuse_other(held: Guard, ours: Guard, schema: str) -> None:
         )
 
 
-def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+def _plain(value: Any) -> Any:
+    """A catalog's or an aggregate's value: times are UTC, sums come as DECIMAL."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)
+    return int(value) if isinstance(value, Decimal) else value
 
 
 def _fence(row: Sequence[Any]) -> Fence:

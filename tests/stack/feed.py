@@ -67,10 +67,18 @@ class Feed:
         self._admin = self.stack.kafka.admin()
         self._create(NewTopic(self.topics.progress, self.shards, 1))
         self._create(NewTopic(self.topics.schemas, 1, 1, config={"cleanup.policy": "compact"}))
-        self._producer = Producer(
-            {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "transactional.id": f"feed-{self.name}", "linger.ms": 0}
+        self._producer: Producer | None = Producer(
+            {
+                "bootstrap.servers": self.stack.kafka.bootstrap_servers,
+                "transactional.id": f"feed-{self.name}",
+                "linger.ms": 0,
+                "log_level": 0,
+            }
         )
         self._producer.init_transactions()
+
+    def close(self) -> None:
+        self._producer = None
 
     def _create(self, topic: NewTopic) -> None:
         self._admin.create_topics([topic])[topic.topic].result()
@@ -113,15 +121,17 @@ class Feed:
             mine = {topic: seq for topic, seq in touched.items() if shard_of(topic, self.shards) == shard}
             barriers[shard] = Barrier(self.n, gtids, commit_ts_us, partial, mine, self.standings)
             messages.append((self.topics.progress, shard, None, barriers[shard].encode()))
-        self._producer.begin_transaction()
+        producer = self._producer
+        assert producer is not None
+        producer.begin_transaction()
         for topic, partition, key, value in messages:
-            self._producer.produce(topic, value, key, partition)
+            producer.produce(topic, value, key, partition)
         if abort:
-            self._producer.flush()
-            self._producer.abort_transaction()
+            producer.flush()
+            producer.abort_transaction()
             self.n -= 1
             return barriers[0]
-        self._producer.commit_transaction()
+        producer.commit_transaction()
         self.gtids, self.seqs = gtids, seqs
         return barriers[0]
 

@@ -1,14 +1,21 @@
 """The loader on real Kafka, S3 and the warehouse stand-in, fed by hand: what only real clients, real locks and `kill -9` show."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from redshift_connector.error import Error
 
+from contracts.progress import shard_of
 from contracts.table import Column, Kind
 from devstack.pipeline import Pipeline, Service, wait_until
 from devstack.redshift.faults import FaultRules
@@ -52,6 +59,24 @@ class Scene:
         cursor.execute(sql)
         return list(cursor.fetchall())
 
+    def execute(self, sql: str) -> None:
+        self.warehouse.cursor().execute(sql)
+
+    @property
+    def faults(self) -> FaultRules:
+        return FaultRules(self.stack.redshift.faults_path)
+
+    def command(self, *arguments: str, variables: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """A loader command run to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "loader", *arguments],
+            env={**os.environ, "TIDEMARK_CONFIG": str(self.pipeline.config_path), **(variables or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def fence(self) -> Any:
         (row,) = self.query(f"SELECT epoch, commit_no, barrier_no, gtid_set, partial, progress_offset FROM {self.schema}.fence")
         return row
@@ -68,7 +93,7 @@ class Scene:
         except TimeoutError as error:
             raise AssertionError("\n".join(service.tail(30) for service in self.pipeline.services)) from error
 
-    def orders(self) -> dict[int, str]:
+    def orders(self) -> dict[int, str | None]:
         rows = self.query(f"SELECT id, note FROM {self.pipeline.name}.orders")
         assert len({row[0] for row in rows}) == len(rows), f"a key is there twice: {sorted(rows)}"
         return dict(rows)
@@ -107,6 +132,7 @@ def staged(stack: Stack, directory: Path, test: str, **settings: Any) -> Iterato
         FaultRules(stack.redshift.faults_path).clear()
         made.pipeline.stop()
         made.warehouse.close()
+        made.feed.close()
 
 
 def test_rows_deletes_and_key_changes_arrive_once_with_the_watermark(scene: Scene) -> None:
@@ -124,3 +150,246 @@ def test_rows_deletes_and_key_changes_arrive_once_with_the_watermark(scene: Scen
     ]
     assert scene.fence()[3] == str(scene.feed.gtids)
     scene.assert_ledger_tiles()
+
+
+def test_a_truncate_empties_the_table_and_rows_after_it_stay(scene: Scene) -> None:
+    scene.feed.transaction(*(put(ORDERS, id=i, note="old") for i in range(5)))
+    scene.feed.transaction(truncated(ORDERS))
+    scene.feed.transaction(put(ORDERS, id=7, note="new"))
+    scene.loader()
+    scene.reaches(3)
+    assert scene.orders() == {7: "new"}
+    scene.assert_ledger_tiles()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "loader.bump_epoch.after:1",
+        "loader.read_state.after:1",
+        "loader.ensure_target.after:1",
+        "loader.put.before:1",
+        "loader.put.after:1",
+        "loader.put.after:2",
+        "loader.stage.before:1",
+        "loader.stage.after:1",
+        "loader.commit.before:1",
+        "loader.commit.merged:1",
+        "loader.commit.after:1",
+        "loader.mirror.before:1",
+    ],
+)
+def test_a_kill_around_any_effect_neither_loses_nor_repeats_rows(scene: Scene, point: str) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"), put(EVENTS, id=1, what="once"))
+    scene.feed.transaction(put(ORDERS, id=2, note="b"), drop(ORDERS, id=1, note="a"), put(EVENTS, id=2, what="once"))
+    assert scene.loader(crash=point).wait(60) == -signal.SIGKILL
+    scene.feed.transaction(put(ORDERS, id=3, note="c"))
+    scene.loader()
+    scene.reaches(3)
+    assert scene.orders() == {2: "b", 3: "c"}
+    assert scene.query(f"SELECT id, what FROM {scene.pipeline.name}.events ORDER BY id") == [[1, "once"], [2, "once"]]
+    scene.assert_ledger_tiles()
+
+
+@pytest.mark.parametrize("moment", ["drop_before", "drop_after"])
+def test_a_lost_answer_to_commit_is_settled_by_the_next_epoch(scene: Scene, moment: Any) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    scene.faults.add(moment, kind="commit")
+    scene.feed.transaction(put(ORDERS, id=2, note="b"), put(EVENTS, id=1, what="once"))
+    scene.reaches(2)
+    wait_until(lambda: scene.fence()[0] == 2, 60, "no epoch was taken after the lost answer")
+    scene.feed.transaction(put(ORDERS, id=3, note="c"))
+    scene.reaches(3)
+    assert [event["error"] for event in scene.events("shard.restarted")] == ["OutcomeUnknown"]
+    assert scene.orders() == {1: "a", 2: "b", 3: "c"}
+    assert scene.query(f"SELECT id FROM {scene.pipeline.name}.events") == [[1]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_serialization_failure_is_retried_with_the_same_objects(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    scene.faults.add("error_1023", statement="SET commit_no", times=2)
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    scene.reaches(2)
+    assert [event["attempt"] for event in scene.events("commit.retried")] == [1, 2]
+    assert scene.events("shard.restarted") == []
+    assert scene.fence()[0] == 1
+    assert scene.orders() == {1: "a", 2: "b"}
+    scene.assert_ledger_tiles()
+
+
+def test_a_connection_lost_before_commit_is_retried_on_a_new_one(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    scene.faults.add("drop_before", statement="INSERT INTO .*ledger")
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    scene.reaches(2)
+    assert scene.orders() == {1: "a", 2: "b"}
+    assert scene.fence()[0] == 1
+    scene.assert_ledger_tiles()
+
+
+def test_a_value_too_long_loads_as_null_and_is_kept_until_its_key_is_good_again(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="x" * 200), put(ORDERS, id=2, note="fits"))
+    scene.loader()
+    scene.reaches(1)
+    assert scene.orders() == {1: None, 2: "fits"}
+    entries = f"SELECT row_key, column_name, raw_size_bytes, closed_at IS NULL FROM {scene.schema}.quarantine"
+    assert scene.query(entries) == [['{"id":1}', "note", 202, True]]
+    scene.feed.transaction(put(ORDERS, id=1, note="short"))
+    scene.reaches(2)
+    assert scene.orders() == {1: "short", 2: "fits"}
+    assert scene.query(entries) == [['{"id":1}', "note", 202, False]]
+    scene.assert_ledger_tiles()
+
+
+def test_quarantine_entries_left_open_by_another_session_are_closed_too(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="x" * 200))
+    first = scene.loader()
+    scene.reaches(1)
+    assert first.stop() == 0
+    scene.loader()
+    scene.feed.transaction(put(ORDERS, id=1, note="short"))
+    scene.reaches(2)
+    assert scene.query(f"SELECT count(*) FROM {scene.schema}.quarantine WHERE closed_at IS NULL") == [[0]]
+
+
+def test_on_bad_row_halt_stops_before_anything_is_loaded(stack: Stack, tmp_path: Path) -> None:
+    with staged(stack, tmp_path, "halt", on_bad_row="halt") as scene:
+        scene.feed.transaction(put(ORDERS, id=1, note="x" * 200))
+        loader = scene.loader()
+        assert loader.wait(60) == 1
+        assert "on_bad_row says halt" in loader.tail()
+        assert scene.orders() == {}
+        assert scene.fence()[1] == 0
+
+
+def test_barriers_without_rows_move_the_watermark(scene: Scene) -> None:
+    scene.loader()
+    for _ in range(3):
+        scene.feed.transaction()
+    scene.reaches(3)
+    assert scene.fence()[3] == str(scene.feed.gtids)
+    assert scene.query(f"SELECT count(*) FROM {scene.schema}.ledger") == [[0]]
+
+
+def test_the_standby_takes_over_from_a_killed_loader(scene: Scene) -> None:
+    first = scene.loader("--instance", "first")
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.reaches(1)
+    scene.loader("--instance", "second")
+    first.kill9()
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    scene.reaches(2)
+    assert scene.orders() == {1: "a", 2: "b"}
+    assert scene.query(f"SELECT owner FROM {scene.schema}.fence") == [["second"]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_loader_frozen_in_its_copy_is_fenced_when_it_wakes(scene: Scene) -> None:
+    first = scene.loader("--instance", "first")
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.reaches(1)
+    scene.faults.add("delay", kind="copy", seconds=3)
+    scene.feed.transaction(put(ORDERS, id=2, note="b"), put(EVENTS, id=1, what="once"))
+    wait_until(lambda: scene.query(f"SELECT 1 FROM {scene.schema}.schema_version WHERE target_table LIKE '%events'"), 60, "no COPY began")
+    time.sleep(0.5)
+    os.kill(first.process.pid, signal.SIGSTOP)
+    scene.loader("--instance", "second")
+    scene.reaches(2)
+    os.kill(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: [e for e in scene.events("shard.restarted") if e["error"] == "Fenced"], 60, "the frozen loader was not fenced")
+    scene.feed.transaction(put(ORDERS, id=3, note="c"))
+    scene.reaches(3)
+    assert scene.orders() == {1: "a", 2: "b", 3: "c"}
+    assert scene.query(f"SELECT id FROM {scene.pipeline.name}.events") == [[1]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_session_that_holds_the_fence_too_long_is_ended(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    first = scene.loader()
+    scene.reaches(1)
+    assert first.stop() == 0
+    hung = scene.stack.redshift.connect(ssl=False)
+    hung.cursor().execute(f"UPDATE {scene.schema}.fence_0 SET owner = 'hung'")
+    scene.loader()
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    scene.reaches(2)
+    assert scene.orders() == {1: "a", 2: "b"}
+    assert len(scene.events("session.ended")) == 1
+    with pytest.raises(Error):
+        hung.commit()
+
+
+def test_a_column_more_halts_and_names_the_alter_that_mends_it(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    loader = scene.loader()
+    scene.reaches(1)
+    wider = table("shop", "orders", *ORDERS.columns[1:], Column("paid", Kind.INT))
+    scene.feed.transaction(put(wider, id=2, note="b", paid=5))
+    assert loader.wait(60) == 2
+    alter = f'ALTER TABLE "{scene.pipeline.name}"."orders" ADD COLUMN "paid" INTEGER'
+    assert alter in loader.tail().replace("\\", "")
+    scene.execute(alter)
+    scene.loader()
+    scene.reaches(2)
+    assert scene.query(f"SELECT id, note, paid FROM {scene.pipeline.name}.orders ORDER BY id") == [[1, "a", None], [2, "b", 5]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_ledger_of_another_prefix_or_shard_count_is_refused(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    scene.pipeline.stop()
+    for variable, value, code, says in (
+        ("TIDEMARK__S3__PREFIX", "elsewhere", 3, "holds the ledger of prefix"),
+        ("TIDEMARK__STATE_SHARDS", "2", 2, "Set state_shards: 1"),
+    ):
+        done = scene.command(variables={variable: value})
+        assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+
+
+def test_sync_returns_when_the_table_holds_what_kafka_holds(scene: Scene) -> None:
+    for i in range(20):
+        scene.feed.transaction(put(ORDERS, id=i, note="n"))
+    done = scene.command("sync", "-t", "shop.orders")
+    assert done.returncode == 0, done.stderr
+    assert str(scene.feed.gtids) in done.stdout
+    assert len(scene.orders()) == 20
+
+
+def test_status_and_check_show_a_pipeline_at_work(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    status = scene.command("status", "--json")
+    shard, orders = map(orjson.loads, status.stdout.splitlines())
+    assert (shard["shard"], shard["epoch"], shard["gtid_set"]) == (0, 1, str(scene.feed.gtids))
+    assert (orders["source_table"], orders["state"], orders["rows_applied"], orders["quarantined"]) == ("shop.orders", "ok", 1, 0)
+    check = scene.command("check")
+    assert check.returncode == 0, check.stdout
+    broken = scene.command("check", "--json", variables={"TIDEMARK__S3__BUCKET": "not-there"})
+    assert broken.returncode == 4
+    assert {item["check"] for item in map(orjson.loads, broken.stdout.splitlines()) if not item["ok"]} == {"s3", "redshift"}
+
+
+def test_two_shards_are_cut_and_fenced_apart(stack: Stack, tmp_path: Path) -> None:
+    with staged(stack, tmp_path, "shards", state_shards=2) as scene:
+        many = [table("shop", f"t{i}", Column("v", Kind.INT)) for i in range(40)]
+        tables = [[one for one in many if shard_of(scene.feed.topics.rows(one.table), 2) == shard][0] for shard in (0, 1)]
+        scene.loader("--instance", "first")
+        scene.loader("--instance", "second")
+        for n in range(10):
+            scene.feed.transaction(*(put(one, id=n, v=n) for one in tables))
+        scene.reaches(10)
+        wait_until(lambda: scene.query(f"SELECT min(barrier_no) FROM {scene.schema}.fence") == [[10]], 60, "shard 1 is behind")
+        for one in tables:
+            assert scene.query(f"SELECT count(*) FROM {scene.pipeline.name}.{one.table.name}") == [[10]]
+        scene.assert_ledger_tiles()
