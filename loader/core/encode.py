@@ -88,7 +88,8 @@ class _Rows:
             raise ValueError(
                 f"table {self.batch.schema.table}: a TRUNCATE is a batch of its own, here it is among {len(self.changes)} changes"
             )
-        if envelope.source.oversize or image is None or (not delete and image.keys() != self._names):
+        # A delete needs its key and nothing else, so it can't be too large.
+        if image is None or (not delete and (envelope.source.oversize or image.keys() != self._names)):
             self.unformed[index] = self._misfit(change, envelope.after)
             # Without a key its key columns are NULL, and it will be found absent by that.
             image, delete = key_image(change, self.batch.schema.key), True

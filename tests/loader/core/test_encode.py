@@ -86,6 +86,13 @@ def test_a_row_too_large_for_a_message_is_deleted_and_named() -> None:
     assert "9000000 bytes" in entry.reason
 
 
+def test_the_delete_of_a_row_too_large_for_a_message_is_a_delete_like_any_other() -> None:
+    encoded = merged(change(0, Op.DELETE, None, key=b'{"id":1}', oversize=9_000_000))
+    assert [(r["id"], r["_tidemark_deleted"]) for r in staged(encoded)] == [(1, True)]
+    assert counts(encoded) == (1, 0, 1, 0, 0)
+    assert counts(merged(change(0, Op.DELETE, None, oversize=9_000_000))) == (1, 0, 0, 1, 0)
+
+
 def test_a_key_that_does_not_fit_quarantines_its_change_and_stages_nothing() -> None:
     encoded = merged(upsert(0, row(2**40)), delete(1, row(2**41)), upsert(2, row(1)))
     assert [r["id"] for r in staged(encoded)] == [1]
