@@ -383,7 +383,7 @@ def test_status_and_check_show_a_pipeline_at_work(scene: Scene) -> None:
 def test_two_shards_are_cut_and_fenced_apart(stack: Stack, tmp_path: Path) -> None:
     with staged(stack, tmp_path, "shards", state_shards=2) as scene:
         many = [table("shop", f"t{i}", Column("v", Kind.INT)) for i in range(40)]
-        tables = [[one for one in many if shard_of(scene.feed.topics.rows(one.table), 2) == shard][0] for shard in (0, 1)]
+        tables = [next(one for one in many if shard_of(scene.feed.topics.rows(one.table), 2) == shard) for shard in (0, 1)]
         scene.loader("--instance", "first")
         scene.loader("--instance", "second")
         for n in range(10):

@@ -1,0 +1,227 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.ledger import TopicOffset
+from contracts.progress import TableState
+from contracts.topics import Topics
+from loader.committer import Committer
+from loader.core.cut import CutPolicy
+from loader.core.plan import Record
+from loader.core.target import TargetNaming, target_table
+from loader.ports import ShardState
+from loader.service import Loader, end_of_progress
+from tests.loader.actors import Book, Group, Journal, Log, Shelf, Store, Time, encode_all
+from tests.loader.core.reading import NEVER, ORDERS, PROGRESS, barrier, row
+
+AT_ONCE = replace(NEVER, age_max=timedelta(0))
+TURN = timedelta(milliseconds=100)
+ASSIGN = ["bump", "read", "seek"]
+
+
+class Bench:
+    """A loader, its group, and the log of shard 0."""
+
+    def __init__(self, records: Sequence[Record] = (), *, policy: CutPolicy = AT_ONCE, stopping: bool = False) -> None:
+        self.journal, self.clock = Journal(), Time()
+        self.shelf, self.group = Shelf(self.journal), Group(self.journal, 0)
+        by_topic: dict[str, list[Record]] = {PROGRESS: [], ORDERS: []}
+        for record in records:
+            by_topic[record.topic].append(record)
+        self.log = Log(self.journal, by_topic)
+        nonces = iter(f"{n:08x}" for n in range(100))
+        self.committer = Committer(
+            store=Store(self.journal),
+            warehouse=self.shelf,
+            schemas=Book(),
+            targets=lambda topic, schema: target_table(topic, schema, TargetNaming(), None),
+            encode=encode_all,
+            clock=self.clock,
+            nonce=lambda: next(nonces),
+            jitter=lambda: 0.0,
+        )
+        self.loader = Loader(
+            owner="me",
+            topics=Topics("tm"),
+            policy=policy,
+            membership=self.group,
+            open_log=lambda shard: self.log,
+            warehouse=self.shelf,
+            committer=self.committer,
+            clock=self.clock,
+            jitter=lambda: 0.0,
+            stopping=lambda: stopping,
+        )
+
+    def turns(self, count: int) -> list[str]:
+        """The effects of so many turns."""
+        before = len(self.journal.effects)
+        for _ in range(count):
+            self.loader.step(TURN)
+        return self.journal.effects[before:]
+
+
+def loaded(next_offset: int, *, topic_id: str = "id-1") -> TopicOffset:
+    return TopicOffset(ORDERS, 0, topic_id, next_offset, next_offset, TableState.OK, 0, "shop.orders", '"shop"."orders"')
+
+
+def test_a_shard_is_assigned_sought_read_committed_and_mirrored() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)])
+    write = ["ensure", "put parquet", "put manifest", "stage tidemark_staged_00000000", "commit", "mirror"]
+    # The first poll reads the barrier and so learns of the topic, the second reads its rows.
+    assert bench.turns(3) == [*ASSIGN, "poll", f"add {ORDERS}", "poll", *write]
+    assert bench.group.mirrored == [(0, {PROGRESS: 1, ORDERS: 1}, "1970-01-01T00:00:00.001000+00:00")]
+    assert (bench.shelf.state.fence.commit_no, bench.shelf.state.offsets[ORDERS].next_seq) == (1, 1)
+
+
+def test_reading_goes_on_from_what_the_warehouse_says_not_from_what_was_read() -> None:
+    bench = Bench([row(0), barrier(0, orders=1), row(1), barrier(1, orders=2)])
+    bench.shelf.state = ShardState(replace(bench.shelf.fence, progress_offset=1, barrier_no=1), {ORDERS: loaded(1)})
+    bench.turns(2)
+    assert [(p.expected.commit_no, p.offsets[0].next_offset) for p in bench.shelf.plans] == [(0, 2)]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Fenced("newer")])
+def test_after_any_doubt_the_shard_is_taken_again_before_anything_else(error: PipelineError) -> None:
+    bench = Bench([barrier(0)])
+    bench.journal.fail("commit", error)
+    assert bench.turns(2) == [*ASSIGN, "poll", "commit"]
+    assert bench.turns(1) == []
+    bench.clock.sleep(timedelta(seconds=1))
+    assert bench.turns(2) == [*ASSIGN, "poll", "commit", "mirror"]
+
+
+def test_an_epoch_granted_to_somebody_else_meanwhile_means_assign_again() -> None:
+    bench = Bench()
+    real = bench.shelf.read_state
+
+    def read_state(shard: int) -> ShardState:
+        bench.shelf.bump_epoch(0, "somebody else")
+        return real(shard)
+
+    bench.shelf.read_state = read_state  # type: ignore[method-assign]  # one answer is changed
+    assert bench.turns(1) == ["bump", "bump", "read"]
+    assert bench.loader.shards[0].tenure is None
+
+
+def test_a_shard_taken_away_is_abandoned_with_what_was_read() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)], policy=NEVER)
+    bench.turns(3)
+    bench.group.shards = frozenset()
+    assert bench.turns(1) == []
+    assert bench.log.closed
+    assert bench.loader.shards == {}
+
+
+def test_a_shard_taken_away_during_its_commit_is_not_committed() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)])
+    put = bench.committer._store.put
+
+    def put_and_lose(key: str, data: bytes) -> None:
+        put(key, data)
+        bench.group.shards = frozenset()
+
+    bench.committer._store.put = put_and_lose  # type: ignore[method-assign]  # the group changes its mind at this moment
+    assert "commit" not in bench.turns(4)
+
+
+def test_a_loader_told_to_stop_abandons_a_commit_at_its_next_effect() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)], stopping=True)
+    assert bench.turns(3)[-1] == "put manifest"
+    bench.loader.close()
+    assert bench.journal.effects[-2:] == ["leave", "close warehouse"]
+    assert bench.shelf.plans == []
+
+
+def test_the_owner_halts_when_rows_are_gone() -> None:
+    bench = Bench([row(5), barrier(0, orders=6)])
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    bench.log.low[ORDERS] = 5
+    with pytest.raises(Gone, match="seq 2 to 4 expired"):
+        bench.turns(2)
+
+
+def test_a_zombie_never_halts_for_rows_its_successor_has_loaded() -> None:
+    bench = Bench([row(5), barrier(0, orders=6)])
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    bench.log.low[ORDERS] = 5
+    bench.turns(1)
+    bench.shelf.bump_epoch(0, "successor")
+    with capture_logs() as logs:
+        bench.turns(1)
+    assert [entry["error"] for entry in logs if entry["event"] == "shard.restarted"] == ["Fenced"]
+
+
+def test_rows_a_barrier_names_and_nobody_can_read_any_more_are_a_loss() -> None:
+    bench = Bench([barrier(0, orders=3)])
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    bench.log.low[ORDERS] = 3
+    bench.turns(2)
+    bench.clock.sleep(timedelta(seconds=5))
+    with pytest.raises(Gone, match="up to seq 2, but the topic ends at offset 3 without them"):
+        bench.turns(1)
+
+
+def test_rows_still_on_their_way_are_waited_for() -> None:
+    bench = Bench([row(2), barrier(0, orders=3)])
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    bench.log.hold(frozenset({ORDERS}))
+    bench.turns(2)
+    bench.clock.sleep(timedelta(seconds=5))
+    bench.turns(1)
+    bench.log.hold(frozenset())
+    assert "commit" in bench.turns(1)
+
+
+def test_an_offset_lost_under_the_reader_is_judged_by_the_rule_of_seek() -> None:
+    bench = Bench([barrier(0)], policy=NEVER)
+    bench.journal.fail("poll", Gone("out of range"))
+    assert bench.turns(3) == [*ASSIGN, "poll", "seek", "poll"]
+    bench.journal.fail("poll", Gone("out of range"))
+    bench.shelf.state = ShardState(bench.shelf.state.fence, {})
+    bench.log.low[PROGRESS] = 1
+    with pytest.raises(Gone, match="barriers 0 to 0"):
+        bench.turns(1)
+
+
+def test_bytes_that_break_the_contract_halt_the_owner() -> None:
+    bench = Bench([Record(PROGRESS, 0, 0, None, b"{}")])
+    with pytest.raises(Corrupt):
+        bench.turns(2)
+
+
+def test_two_loaders_throwing_each_other_out_are_told_of() -> None:
+    bench = Bench()
+    bench.journal.fail("read", *[Unavailable("away")] * 9)
+    with capture_logs() as logs:
+        for _ in range(4):
+            bench.turns(1)
+            bench.clock.sleep(timedelta(seconds=10))
+    assert [entry["epoch_bumps"] for entry in logs if entry["event"] == "shard.contested"] == [4]
+
+
+def test_waits_grow_until_a_commit_succeeds() -> None:
+    bench = Bench()
+    bench.journal.fail("bump", *[Unavailable("away")] * 3)
+    with capture_logs() as logs:
+        for _ in range(3):
+            bench.turns(1)
+            bench.clock.sleep(timedelta(seconds=30))
+    assert [entry["pause_ms"] for entry in logs if entry["event"] == "shard.restarted"] == [250, 500, 1000]
+
+
+def test_a_full_memory_holds_the_topics_that_are_ahead() -> None:
+    bench = Bench([row(0), barrier(0, orders=2)], policy=replace(NEVER, memory_bytes_max=1))
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(0)})
+    bench.turns(2)
+    assert bench.log.held == {PROGRESS}
+
+
+def test_the_end_of_progress_is_behind_the_last_barrier_there_is() -> None:
+    bench = Bench([barrier(0), barrier(4)])
+    assert end_of_progress(bench.log, PROGRESS, 0) == 5
+    assert end_of_progress(bench.log, PROGRESS, 5) == 5
