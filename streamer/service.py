@@ -19,7 +19,7 @@ from contracts.progress import Position
 from contracts.table import TableId
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.preflight import Fault, Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
-from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SplitTransaction, idle_time, reason_to_close
+from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SplitTransaction, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
 from streamer.core.rows import RowChange, RowDecoder
 from streamer.core.schemas import TableMap
@@ -137,7 +137,10 @@ class Streamer:
         ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
         ports.binlog.start(position.gtid_set)
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        return Session(ports, self._choices, self._tuning, position, self._observe)
+        session = Session(ports, self._choices, self._tuning, position, self._observe)
+        if position.n == 0:
+            session.establish()
+        return session
 
     def _first_position(self, status: ServerStatus) -> Position:
         if held := self._ports.topics.row_topics():
@@ -209,6 +212,11 @@ class Session:
         self._tally = Tally()
         self._summary = Tally()
 
+    def establish(self) -> None:
+        """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost."""
+        now = self._ports.clock.now()
+        self._commit(self._due(now), now)
+
     def step(self) -> None:
         """Takes one event, or waits for one; commits what is due. Raises whatever ends this session."""
         pending = self._open.rows > 0
@@ -223,12 +231,14 @@ class Session:
                 for taken in self._transactions.feed(located):
                     self._take(taken)
         now = self._ports.clock.now()
-        if self._open.rows:
-            at_commit = self._transactions.under_way is None
-            age = now - self._opened_at
-            if reason := reason_to_close(self._open.rows, age, at_commit=at_commit, caught_up=raw is None, policy=self._tuning.close):
-                self._split(reason, now)
-        elif now >= self._next_barrier():
+        at_commit = self._transactions.under_way is None
+        if self._open.rows and at_commit:
+            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=raw is None, policy=self._tuning.close):
+                self._close(reason, now)
+        elif self._open.rows:
+            if raw is None and must_split(self._open.rows, now - self._opened_at, self._tuning.close):
+                self._split(CloseReason.SPLIT, now)
+        elif now >= self._next_barrier() or (self._partial and at_commit and self._open.in_progress is None):
             self._heartbeat(now, idle=raw is None)
         self._summarise(now)
 
@@ -275,8 +285,7 @@ class Session:
         changes = key_changes(row, way)
         out_already = self._source.next_is_out
         if not out_already:
-            policy = self._tuning.close
-            if reason_to_close(self._open.rows, now - self._opened_at, at_commit=False, caught_up=False, policy=policy):
+            if must_split(self._open.rows, now - self._opened_at, self._tuning.close):
                 self._split(CloseReason.SPLIT, now)
             if self._announced.get(way.topic) != way.schema.fingerprint:
                 self._announce(way, now)

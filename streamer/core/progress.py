@@ -210,13 +210,16 @@ class ClosePolicy:
     split_age: timedelta = timedelta(seconds=20)
 
 
-def reason_to_close(rows: int, age: timedelta, *, at_commit: bool, caught_up: bool, policy: ClosePolicy) -> CloseReason | None:
-    """Why an open Kafka transaction of `rows` rows closes now, or None to go on. `at_commit`: no source transaction is under way;
-    `caught_up`: the binlog has nothing more to give at this moment."""
-    if not at_commit:
-        return CloseReason.SPLIT if rows >= policy.split_rows or (rows and age >= policy.split_age) else None
+def reason_to_close(rows: int, age: timedelta, *, caught_up: bool, policy: ClosePolicy) -> CloseReason | None:
+    """Why an open Kafka transaction of `rows` rows closes at this source commit, or None to go on. `caught_up`: the binlog has nothing more
+    to give at this moment."""
     if rows >= policy.rows_max:
         return CloseReason.ROWS
     if age >= policy.age_max:
         return CloseReason.AGE
     return CloseReason.CAUGHT_UP if caught_up else None
+
+
+def must_split(rows: int, age: timedelta, policy: ClosePolicy) -> bool:
+    """Whether an open Kafka transaction closes inside a source transaction, before its next row."""
+    return rows >= policy.split_rows or (rows > 0 and age >= policy.split_age)

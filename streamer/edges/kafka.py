@@ -215,6 +215,7 @@ class KafkaPositions:
         self._settings = settings
         self._topic = topics.position
         self._group = f"{transactional_id(topics)}-position"
+        self._admin: AdminClient | None = None
 
     def read(self) -> Position | None:
         # Uncommitted: the end must not hide behind a transaction that is still open.
@@ -226,11 +227,12 @@ class KafkaPositions:
 
     def _read(self, isolation: IsolationLevel) -> Position | None:
         partition = TopicPartition(self._topic, 0)
-        admin = AdminClient({**client_config(self._settings), "log_level": 3})
-        asked = {partition: _LATEST}
-        if _partition_count(admin, self._topic) is None:
+        if self._admin is None:
+            self._admin = AdminClient({**client_config(self._settings), "log_level": 3})
+        if _partition_count(self._admin, self._topic) is None:
             return None
-        ends = admin.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT.total_seconds())
+        asked = {partition: _LATEST}
+        ends = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT.total_seconds())
         end = _answer(ends[partition], f"the end of {self._topic} could not be read").offset
         records = self._records(end)
         next_seqs = {key.decode(): decode_next_seq(value) for key, value in records.items() if key != Position.KEY}
@@ -256,6 +258,7 @@ class KafkaPositions:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,  # the end is what we wait for
                 "log_level": 3,
             }
         )

@@ -16,7 +16,6 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import ER
-from pymysql.cursors import Cursor
 from pymysql.err import MySQLError
 from pymysqlreplication import BinLogStreamReader
 
@@ -74,7 +73,7 @@ class _DumpReached(Exception):
     """The library has set the connection up and is about to send its dump command."""
 
 
-class _DumpConnection(Connection[Cursor]):
+class _DumpConnection(Connection):  # type: ignore[type-arg,unused-ignore]  # generic in its stubs only
     """A connection that is ready to send a dump command, and hands it over to us."""
 
     def _write_bytes(self, data: bytes) -> None:

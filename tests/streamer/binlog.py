@@ -1,0 +1,221 @@
+"""A binlog written by hand: as much of it as the service's tests need, and a source that streams it."""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from contracts.errors import PipelineError
+from contracts.position import Gtid, GtidSet
+from contracts.table import TableId
+from streamer.core.events import ARTIFICIAL, Type
+from streamer.ports import RawEvent, ServerStatus
+from tests.fakes.clock import Time
+
+SERVER = "11111111-2222-3333-4444-555555555555"
+COMMIT_US = 1_755_183_000_000_000  # before the fake clock's first moment
+FILE = "binlog.000001"
+
+Row = Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of INT columns; the first `key_columns` of them are its primary key."""
+
+    name: str
+    columns: tuple[str, ...] = ("id", "v")
+    database: str = "shop"
+    key_columns: int = 1
+
+    @property
+    def id(self) -> TableId:
+        return TableId(self.database, self.name)
+
+    def map(self) -> bytes:
+        width = len(self.columns)
+        names = b"".join(_text(name) for name in self.columns)
+        nullable = sum(1 << place for place in range(self.key_columns, width))
+        body = (90).to_bytes(6, "little") + b"\0\0" + _text(self.database) + b"\0" + _text(self.name) + b"\0"
+        body += bytes([width]) + b"\x03" * width + b"\0" + nullable.to_bytes((width + 7) // 8, "little")
+        body += _field(1, b"\0" * ((width + 7) // 8)) + _field(4, names)
+        if self.key_columns:
+            body += _field(8, bytes(range(self.key_columns)))
+        return event(Type.TABLE_MAP, body)
+
+    def insert(self, *rows: Row, present: int | None = None) -> list[bytes]:
+        return self._rows(Type.WRITE_ROWS, [(row,) for row in rows], [present])
+
+    def delete(self, *rows: Row, present: int | None = None) -> list[bytes]:
+        return self._rows(Type.DELETE_ROWS, [(row,) for row in rows], [present])
+
+    def update(self, *rows: tuple[Row, Row], present: int | None = None) -> list[bytes]:
+        return self._rows(Type.UPDATE_ROWS, rows, [None, present])
+
+    def _rows(self, kind: int, rows: Iterable[Sequence[Row]], present: Sequence[int | None]) -> list[bytes]:
+        width = len(self.columns)
+        size = (width + 7) // 8
+        masks = [(1 << width) - 1 if mask is None else mask for mask in present]
+        body = (
+            (90).to_bytes(6, "little") + b"\x01\0" + b"\x02\0" + bytes([width]) + b"".join(mask.to_bytes(size, "little") for mask in masks)
+        )
+        body += b"".join(_image(row, mask) for images in rows for row, mask in zip(images, masks, strict=True))
+        return [self.map(), event(kind, body)]
+
+
+def event(kind: int, body: bytes, *, flags: int = 0, timestamp_s: int = 1_755_184_000) -> bytes:
+    """Positions are put in by the source, which knows where it stands."""
+    return struct.pack("<IBIIIH", timestamp_s, kind, 1, 19 + len(body), 0, flags) + body
+
+
+def query(sql: str, database: str = "shop") -> bytes:
+    name = database.encode()
+    return event(Type.QUERY, bytes(8) + bytes([len(name)]) + b"\0\0" + b"\0\0" + name + b"\0" + sql.encode())
+
+
+def gtid(number: int, commit_us: int) -> bytes:
+    body = b"\0" + UUID(SERVER).bytes + struct.pack("<QBQQ", number, 2, 0, 1) + commit_us.to_bytes(7, "little") + b"\x64"
+    return event(Type.GTID, body)
+
+
+def xid() -> bytes:
+    return event(Type.XID, struct.pack("<Q", 7))
+
+
+def xa_prepare(gtrid: bytes, one_phase: bool = False) -> bytes:
+    return event(Type.XA_PREPARE, bytes([one_phase]) + struct.pack("<III", 1, len(gtrid), 0) + gtrid)
+
+
+def format_description() -> bytes:
+    body = struct.pack("<H50sIB", 4, b"9.7.4", 0, 19) + bytes(41) + b"\0" + bytes(4)
+    return event(Type.FORMAT_DESCRIPTION, body)
+
+
+READY = {
+    "log_bin": "ON",
+    "binlog_format": "ROW",
+    "binlog_row_image": "FULL",
+    "binlog_row_metadata": "FULL",
+    "gtid_mode": "ON",
+    "server_id": "1",
+}
+
+
+@dataclass
+class Source:
+    """A server's history, and both connections to it. `breaks`: errors that the next reads raise, each after so many events."""
+
+    time: Time
+    transactions: list[tuple[Gtid, list[bytes]]] = field(default_factory=list)
+    purged: GtidSet = field(default_factory=GtidSet)
+    variables: dict[str, str] = field(default_factory=lambda: dict(READY))
+    granted: tuple[str, ...] = ("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`",)
+    seen: tuple[TableId, ...] = ()
+    keys: dict[TableId, list[tuple[str, ...]]] = field(default_factory=dict)
+    breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
+    owner: str | None = None
+    uuid: str = SERVER
+    commit_us: Callable[[int], int] = lambda number: COMMIT_US + number * 1_000
+
+    def commit(self, *parts: list[bytes]) -> Gtid:
+        """A transaction of row events."""
+        return self.raw(query("BEGIN"), *(item for part in parts for item in part), xid())
+
+    def raw(self, *events: bytes) -> Gtid:
+        """A transaction of any events after its GTID."""
+        number = len(self.transactions) + 1
+        self.transactions.append((Gtid(SERVER, number), [gtid(number, self.commit_us(number)), *events]))
+        return self.transactions[-1][0]
+
+    @property
+    def executed(self) -> GtidSet:
+        return GtidSet.of({(SERVER, ""): [(1, len(self.transactions) + 1)]} if self.transactions else {})
+
+
+class FakeBinlog:
+    """A BinlogSource. The time passes only while it waits."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._head: list[bytes] = []
+        self._executed = GtidSet()
+        self._next = 0
+        self._queue: list[bytes] = []
+        self._at = 4
+        self._given = 0
+
+    def start(self, executed: GtidSet) -> None:
+        self._executed = executed
+        self._next, self._at, self._given = 0, 4, 0
+        rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
+        self._queue = [rotate, format_description()]
+
+    def next(self, timeout: timedelta) -> RawEvent | None:
+        source = self._source
+        if source.breaks and self._given >= source.breaks[0][0]:
+            raise source.breaks.pop(0)[1]
+        while not self._queue and self._next < len(source.transactions):
+            number, events = source.transactions[self._next]
+            self._next += 1
+            if number not in self._executed:
+                self._queue = list(events)
+        if not self._queue:
+            source.time.advance(timeout)
+            return None
+        self._given += 1
+        data = bytearray(self._queue.pop(0))
+        if data[4] != Type.ROTATE:
+            self._at += len(data)
+            data[13:17] = self._at.to_bytes(4, "little")
+        return RawEvent(bytes(data))
+
+    def close(self) -> None:
+        self._queue = []
+
+
+class FakeServer:
+    """A SourceServer for one streamer of this name."""
+
+    def __init__(self, source: Source, name: str = "a") -> None:
+        self._source = source
+        self._name = name
+
+    def take_turn(self, name: str) -> bool:
+        assert len(name) <= 64
+        if self._source.owner is None:
+            self._source.owner = self._name
+        return self._source.owner == self._name
+
+    def status(self) -> ServerStatus:
+        source = self._source
+        now_us = int(source.time.now().timestamp() * 1_000_000)
+        return ServerStatus(source.uuid, source.executed, source.purged, now_us, source.variables)
+
+    def tables(self) -> Sequence[TableId]:
+        return self._source.seen
+
+    def grants(self) -> Sequence[str]:
+        return self._source.granted
+
+    def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
+        return self._source.keys.get(table, [])
+
+    def close(self) -> None:
+        if self._source.owner == self._name:
+            self._source.owner = None
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return bytes([len(data)]) + data
+
+
+def _field(kind: int, value: bytes) -> bytes:
+    return bytes([kind, len(value)]) + value
+
+
+def _image(row: Row, mask: int) -> bytes:
+    values = [value for place, value in enumerate(row) if mask >> place & 1]
+    nulls = sum(1 << place for place, value in enumerate(values) if value is None)
+    return nulls.to_bytes((len(values) + 7) // 8, "little") + b"".join(struct.pack("<i", value) for value in values if value is not None)

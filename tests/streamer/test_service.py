@@ -1,0 +1,479 @@
+"""The loop over fakes: what is on Kafka after any crash, and what makes it stop."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from contracts.envelope import Envelope, Op, decode_key
+from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
+from contracts.position import Gtid, GtidSet
+from contracts.progress import Barrier, Position, decode_next_seq
+from contracts.table import TableId, TableSchema
+from contracts.topics import Topics
+from streamer.core.progress import ClosePolicy
+from streamer.core.route import Choices, TableChoice
+from streamer.service import Ports, Streamer, Tuning, lock_name
+from tests.fakes.broker import Broker
+from tests.fakes.clock import FakeClock, Time
+from tests.fakes.faults import Fate, Gate, Killed
+from tests.fakes.kafka_clients import FakePositionStore, FakeSink, FakeTopicAdmin
+from tests.streamer.binlog import COMMIT_US, SERVER, FakeBinlog, FakeServer, Source, Table, event, query, xa_prepare, xid
+
+TOPICS = Topics("p")
+ORDERS = Table("orders")
+ITEMS = Table("items")
+LOGS = Table("logs", database="other")
+ORDERS_TOPIC = "p.shop.orders"
+
+
+class Positions(FakePositionStore):
+    """Asked before the topic is there, too."""
+
+    def read(self) -> Position | None:
+        return super().read() if self.topic in self.broker.topics else None
+
+
+def captures(table: TableId) -> bool:
+    return table.database == "shop"
+
+
+@dataclass
+class World:
+    time: Time = field(default_factory=Time)
+    broker: Broker = field(default_factory=Broker)
+    choices: Choices = field(default_factory=lambda: Choices(TOPICS, 1, captures, ("shop.*",)))
+    tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        self.source = Source(self.time)
+        self.gate = Gate(self.time)
+
+    def streamer(self, name: str = "a") -> Streamer:
+        self.gate = Gate(self.time)
+        self.sink = FakeSink(self.broker, self.gate, "tidemark-p")
+        ports = Ports(
+            FakeClock(self.time),
+            FakeServer(self.source, name),
+            FakeBinlog(self.source),
+            self.sink,
+            Positions(self.broker, self.gate, TOPICS.position),
+            FakeTopicAdmin(self.broker, self.gate, "p"),
+        )
+        return Streamer(ports, self.choices, 99, self.tuning)
+
+    def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
+        """Until everything the source has executed is on Kafka."""
+        streamer = streamer or self.streamer()
+        for _ in range(steps):
+            streamer.step()
+            position = self.position()
+            if position is not None and self.source.executed == position.gtid_set:
+                return streamer
+        raise AssertionError(f"not done after {steps} steps: {self.position()}")
+
+    def position(self) -> Position | None:
+        """What is committed at this moment."""
+        records = {key: value for key, value in self.records(TOPICS.position) if key is not None}
+        head = records.pop(Position.KEY, None)
+        return Position.decode(head, {key.decode(): decode_next_seq(value) for key, value in records.items()}) if head else None
+
+    def records(self, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes]]:
+        if topic not in self.broker.topics:
+            return []
+        return [(entry.key, entry.value or b"") for _, entry in self.broker.partition(topic, partition).committed()]
+
+    def envelopes(self, topic: str = ORDERS_TOPIC) -> list[Envelope]:
+        return [Envelope.decode(value) for _, value in self.records(topic)]
+
+    def barriers(self, shard: int = 0) -> list[Barrier]:
+        return [Barrier.decode(value) for _, value in self.records(TOPICS.progress, shard)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def trade(source: Source) -> None:
+    """Inserts, an update, a key change, a delete, a truncate, a second table, one nobody captures, and a new column."""
+    source.commit(ORDERS.insert((1, 10), (2, 20)), ITEMS.insert((7, 70)))
+    source.commit(ORDERS.update(((1, 10), (1, 11)), ((2, 20), (5, 20))))
+    source.commit(LOGS.insert((1, 1)))
+    source.commit(ORDERS.delete((5, 20)))
+    source.raw(query("TRUNCATE TABLE orders"))
+    source.commit(ORDERS.insert((3, 30)))
+    source.raw(query("ALTER TABLE orders ADD COLUMN w INT"))
+    source.commit(replace(ORDERS, columns=("id", "v", "w")).insert((4, 40, 400)))
+
+
+OPS = ["c", "c", "u", "d", "c", "d", "t", "c", "c"]
+
+
+def assert_exactly_once(world: World) -> None:
+    envelopes = world.envelopes()
+    assert [envelope.op.value for envelope in envelopes] == OPS
+    assert [envelope.source.seq for envelope in envelopes] == list(range(len(OPS)))
+    assert [envelope.after for envelope in world.envelopes("p.shop.items")] == [{"id": 7, "v": 70}]
+    assert "p.other.logs" not in world.broker.topics
+    numbers = [barrier.n for barrier in world.barriers()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    position = world.position()
+    assert position is not None
+    assert position.next_seqs == {ORDERS_TOPIC: len(OPS), "p.shop.items": 1}
+
+
+def test_every_row_change_becomes_an_envelope_with_a_barrier_behind_it(world: World) -> None:
+    trade(world.source)
+    world.run()
+    assert_exactly_once(world)
+    assert world.barriers()[-1].gtid_set == world.source.executed
+    deleted, created = world.envelopes()[3:5]
+    assert (deleted.before, created.after) == ({"id": 2, "v": 20}, {"id": 5, "v": 20})
+    assert deleted.source.key_change
+    assert created.source.key_change
+    assert [decode_key(key) for key, _ in world.records(ORDERS_TOPIC)[3:5] if key] == [{"id": 2}, {"id": 5}]
+
+
+def test_a_schema_is_on_its_topic_with_the_first_row_that_uses_it(world: World) -> None:
+    trade(world.source)
+    world.run()
+    schemas = {key.decode(): TableSchema.decode(value) for key, value in world.records(TOPICS.schemas) if key}
+    for envelope in world.envelopes():
+        if envelope.op is not Op.TRUNCATE:
+            assert schemas[f"{ORDERS_TOPIC}/{envelope.source.schema}"].key == ("id",)
+
+
+def test_a_truncate_and_a_new_schema_begin_a_kafka_transaction_of_their_table(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 10)))
+    world.source.raw(query("TRUNCATE TABLE orders"))
+    world.source.commit(ORDERS.insert((3, 30)))
+    world.source.commit(replace(ORDERS, columns=("id", "w")).insert((4, 40)))
+    world.run()
+    assert [barrier.next_seqs.get(ORDERS_TOPIC) for barrier in world.barriers() if barrier.next_seqs] == [1, 2, 3, 4]
+
+
+FATES = [
+    (effect, fate, crossing)
+    for effect in ("streamer.init", "streamer.ensure", "streamer.send", "streamer.commit")
+    for fate in (Fate.KILL_BEFORE, Fate.KILL_AFTER, Fate.LOSE_ANSWER, Fate.LOSE_REQUEST, Fate.KILL_SENT)
+    for crossing in (0, 1, 2, 4)
+    if effect != "streamer.init" or crossing == 0
+]
+
+
+@pytest.mark.parametrize(("effect", "fate", "crossing"), FATES)
+@pytest.mark.parametrize("split_rows", [250_000, 1])
+def test_a_fault_at_any_effect_neither_loses_nor_repeats_rows(effect: str, fate: Fate, crossing: int, split_rows: int) -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=split_rows)))
+    trade(world.source)
+    streamer = world.streamer()
+    world.gate.at(effect, *[Fate.RUN] * crossing, fate)
+    first = world.gate
+    try:
+        world.run(streamer)
+    except Killed:
+        first.settle()
+        world.source.owner = None
+        world.run()
+    first.settle()
+    assert_exactly_once(world)
+
+
+def test_an_unanswered_commit_that_comes_late_does_not_end_the_next_transaction(world: World) -> None:
+    trade(world.source)
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", Fate.RUN, Fate.DELAY)
+    for _ in range(400):
+        streamer.step()
+        if world.gate.belated and len(world.records(TOPICS.progress)) > 1:
+            world.gate.settle()
+    assert_exactly_once(world)
+
+
+def test_a_commit_that_was_asked_twice_is_followed_by_a_new_producer(world: World) -> None:
+    trade(world.source)
+    streamer = world.streamer()
+    world.sink.repeats = 1.0
+    world.run(streamer)
+    assert_exactly_once(world)
+    assert world.gate.crossed.count("streamer.init") >= len(world.barriers())
+
+
+def test_a_transaction_larger_than_the_split_is_partial_until_its_end() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.commit(ORDERS.insert(*((key, 0) for key in range(10, 15))))
+    world.run()
+    barriers = [
+        (barrier.next_seqs[ORDERS_TOPIC], barrier.partial, barrier.gtid_set.count()) for barrier in world.barriers() if barrier.next_seqs
+    ]
+    assert barriers == [(2, True, 1), (4, True, 1), (6, False, 2)]
+    assert [envelope.source.ev for envelope in world.envelopes()] == [0, 0, 1, 2, 3, 4]
+
+
+def test_the_last_part_of_a_split_transaction_is_whole_at_once_also_without_rows() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    world.source.raw(query("BEGIN"), *ORDERS.insert((1, 0), (2, 0)), *ORDERS.insert((3, 0)), *LOGS.insert((1, 1)), xid())
+    streamer = world.streamer()
+    while len(world.records(TOPICS.progress)) < 2:
+        streamer.step()
+    before = world.time.now()
+    world.run(streamer)
+    assert [barrier.partial for barrier in world.barriers()] == [False, True, False]
+    assert world.time.now() == before
+
+
+def halted_inside_a_split(world: World) -> None:
+    world.source.commit(ORDERS.insert(*((key, 0) for key in range(6))))
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", Fate.RUN, Fate.RUN, Fate.KILL_AFTER)
+    with pytest.raises(Killed):
+        world.run(streamer)
+    world.source.owner = None
+    position = world.position()
+    assert position is not None
+    assert position.in_progress is not None
+    assert position.in_progress.rows_done == 4
+
+
+def test_a_split_transaction_whose_rows_are_others_now_is_not_gone_on_with() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    halted_inside_a_split(world)
+    world.source.transactions.clear()
+    world.source.commit(ORDERS.insert(*((key, 0) for key in (0, 2, 1, 3, 4, 5))))
+    with pytest.raises(Corrupt, match="other rows or in another order"):
+        world.run()
+
+
+def test_a_split_transaction_that_is_shorter_now_is_not_gone_on_with() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    halted_inside_a_split(world)
+    world.source.transactions.clear()
+    world.source.commit(ORDERS.insert((0, 0), (1, 0)))
+    with pytest.raises(Corrupt, match="only 2"):
+        world.run()
+
+
+def test_every_shard_gets_a_barrier_at_least_once_a_second() -> None:
+    world = World(choices=Choices(TOPICS, 3, captures, ("shop.*",), {ORDERS.id: TableChoice(shard=1)}))
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.run()
+    began = world.time.now()
+    for _ in range(40):
+        streamer.step()
+    seconds = (world.time.now() - began).total_seconds()
+    assert seconds > 5
+    for shard in range(3):
+        assert len(world.barriers(shard)) >= seconds
+    touched = [barrier.n for barrier in world.barriers(1) if barrier.next_seqs]
+    assert len(touched) == 1
+    assert not any(barrier.next_seqs for shard in (0, 2) for barrier in world.barriers(shard))
+
+
+def test_the_promise_of_an_idle_source_is_its_clock_and_only_with_nothing_unread(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.run()
+    assert world.barriers()[-1].commit_ts_us == COMMIT_US + 1_000
+    for _ in range(30):
+        streamer.step()
+    clock_us = int(world.time.now().timestamp() * 1_000_000)
+    assert clock_us - 3_000_000 < world.barriers()[-1].commit_ts_us <= clock_us
+
+
+def test_commit_times_that_step_back_never_take_back_a_promise(world: World) -> None:
+    steps = [0, 1_000, 5_000, 2_000, 6_000, 9_000]
+    world.source.commit_us = lambda number: COMMIT_US + steps[number]
+    for number in range(1, 6):
+        world.source.commit(ORDERS.insert((number, 0)))
+        world.source.raw(query("TRUNCATE TABLE orders")) if number == 6 else None
+        streamer = world.streamer()
+        world.source.owner = None
+        world.run(streamer)
+    promised = [barrier.commit_ts_us - COMMIT_US for barrier in world.barriers() if barrier.next_seqs]
+    assert promised == [1_000, 5_000, 5_000, 5_000, 6_000]
+
+
+def test_a_standby_waits_until_the_lock_is_free(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    leader = world.run(world.streamer("a"))
+    standby = world.streamer("b")
+    for _ in range(5):
+        standby.step()
+    assert world.gate.crossed == []
+    leader.close()
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run(standby)
+    assert [envelope.source.seq for envelope in world.envelopes()] == [0, 1]
+
+
+def test_a_replaced_streamer_is_fenced_and_says_so(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    zombie = world.run(world.streamer("a"))
+    world.source.owner = None
+    world.run(world.streamer("b"))
+    world.source.commit(ORDERS.insert((2, 2)))
+    with pytest.raises(Fenced):
+        world.run(zombie)
+    assert len(world.envelopes()) == 1
+
+
+def test_a_lost_connection_leads_back_to_what_is_committed(world: World) -> None:
+    trade(world.source)
+    world.source.breaks = [(after, Unavailable("lost")) for after in (3, 7, 12, 20)]
+    world.run()
+    assert_exactly_once(world)
+
+
+def test_pauses_between_two_failures_grow_and_end_with_success(world: World) -> None:
+    streamer = world.streamer()
+    world.gate.at("streamer.init", *[Fate.LOSE_REQUEST] * 3)
+    for wanted in (1, 2, 4):
+        before = world.time.now()
+        while world.time.now() == before:
+            streamer.step()
+        assert world.time.now() - before == timedelta(seconds=wanted)
+    world.run(streamer)
+
+
+@pytest.mark.parametrize("name", ["log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode"])
+def test_a_server_that_does_not_log_all_we_need_is_refused_before_anything_is_made(world: World, name: str) -> None:
+    world.source.variables[name] = "OFF"
+    with pytest.raises(Invalid, match=name):
+        world.run()
+    assert not world.broker.topics
+
+
+def test_a_merge_without_a_key_is_refused_at_start_and_when_the_key_is_lost() -> None:
+    keyless = Table("orders", key_columns=0)
+    world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(must_merge=True)}))
+    world.source.seen = (keyless.id,)
+    with pytest.raises(Invalid, match="ADD PRIMARY KEY"):
+        world.run()
+    world.source.keys[keyless.id] = [("id",)]
+    world.source.commit(keyless.insert((1, 1)))
+    world.source.owner = None
+    with pytest.raises(Refused, match="no key by which rows could be merged"):
+        world.run()  # nullable in the event's own schema, whatever the server says now
+
+
+def test_a_table_without_a_key_has_messages_without_one(world: World) -> None:
+    world.source.commit(Table("orders", key_columns=0).insert((1, 1)))
+    world.run()
+    assert [key for key, _ in world.records(ORDERS_TOPIC)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("transaction", "error", "words"),
+    [
+        ((query("XA START X'31',X'',1"), *ORDERS.insert((9, 9)), query("XA END X'31',X'',1"), xa_prepare(b"1")), Refused, "X'31',X'',1"),
+        ((query("BEGIN"), query("UPDATE orders SET v = 1"), xid()), Refused, "binlog_format = STATEMENT"),
+        ((query("BEGIN"), *ORDERS.insert((9, 9)), query("ROLLBACK")), Refused, "ROLLBACK"),
+        ((query("BEGIN"), event(26, b"\x01\0\x04lost")), Gone, "lost events"),
+        ((query("BEGIN"), event(99, b"")), Corrupt, "unknown type 99"),
+        ((query("BEGIN"), *ORDERS.insert((9, 9), present=1), xid()), Corrupt, "column v"),
+    ],
+)
+def test_what_could_hide_a_change_halts_and_leaves_nothing_of_its_transaction(
+    world: World, transaction: tuple[bytes, ...], error: type[PipelineError], words: str
+) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.raw(*transaction)
+    with pytest.raises(error) as raised:
+        world.run()
+    assert words in raised.value.message
+    assert len(world.envelopes()) <= 1
+    assert not world.broker.partition(ORDERS_TOPIC).open
+
+
+def test_an_xa_transaction_committed_in_one_phase_is_like_any_other(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.raw(query("XA START X'31',X'',1"), *ORDERS.insert((9, 9)), query("XA END X'31',X'',1"), xa_prepare(b"1", one_phase=True))
+    world.run()
+    assert len(world.envelopes()) == 2
+
+
+def test_xa_and_statements_on_tables_nobody_captures_pass(world: World) -> None:
+    world.source.raw(query("XA START X'31',X'',1", "other"), *LOGS.insert((9, 9)), query("XA END X'31',X'',1", "other"), xa_prepare(b"1"))
+    world.source.raw(query("BEGIN", "other"), query("UPDATE logs SET v = 1", "other"), xid())
+    world.source.raw(query("XA ROLLBACK X'31',X'',1", "other"))
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    assert len(world.envelopes()) == 1
+
+
+def test_a_first_run_is_refused_when_row_topics_are_there(world: World) -> None:
+    world.broker.create(ORDERS_TOPIC, 1, compacted=False)
+    with pytest.raises(Refused, match=r"p\.position holds no position"):
+        world.run()
+
+
+def test_a_first_run_killed_before_its_first_commit_is_a_first_run_again(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", Fate.RUN, Fate.KILL_BEFORE)
+    with pytest.raises(Killed):
+        world.run(streamer)
+    world.source.owner = None
+    world.run()
+    assert len(world.envelopes()) == 1
+
+
+def test_a_first_run_is_refused_when_binlogs_were_purged(world: World) -> None:
+    world.source.purged = GtidSet.parse(f"{SERVER}:1-5")
+    with pytest.raises(Gone, match="has purged binlogs"):
+        world.run()
+
+
+def test_a_server_that_lacks_what_is_on_kafka_or_purged_what_is_not_is_refused(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run()
+    world.source.owner = None
+    lost = world.source.transactions.pop()
+    with pytest.raises(Gone, match=f"{SERVER}:2"):
+        world.run()
+    world.source.transactions.append(lost)
+    world.source.commit(ORDERS.insert((3, 3)))
+    world.source.purged = GtidSet.parse(f"{SERVER}:1-3")
+    world.source.owner = None
+    with pytest.raises(Gone, match=f"not on Kafka yet: {SERVER}:3"):
+        world.run()
+
+
+def test_another_server_with_the_same_history_is_gone_on_with(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    world.source.owner, world.source.uuid = None, "99999999-2222-3333-4444-555555555555"
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run()
+    position = world.position()
+    assert position is not None
+    assert position.server_uuid == world.source.uuid
+    assert Gtid(SERVER, 2) in position.gtid_set
+
+
+def test_a_row_over_the_limit_goes_as_its_key_and_size() -> None:
+    world = World(tuning=Tuning(message_bytes_max=100))
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    (envelope,) = world.envelopes()
+    assert envelope.after == {"id": 1}
+    assert envelope.source.oversize > 100
+
+
+def test_closing_leaves_no_open_kafka_transaction(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.streamer()
+    while ORDERS_TOPIC not in world.broker.topics or not world.broker.partition(ORDERS_TOPIC).open:
+        streamer.step()
+    streamer.close()
+    assert not world.broker.partition(ORDERS_TOPIC).open
+    assert world.envelopes() == []
+
+
+def test_the_lock_of_a_long_pipeline_name_is_short_and_its_own() -> None:
+    assert lock_name("shop") == "tidemark:shop"
+    long = [lock_name(letter * 64) for letter in "ab"]
+    assert len(set(long)) == 2
+    assert all(len(name) <= 64 for name in long)
