@@ -83,15 +83,13 @@ class FakeBatchStore:
 
         def store() -> None:
             try:
-                self.bucket.put(full, data, if_none_match=not self.overwrites)
+                self.bucket.put(full, data, if_none_match=True)
             except PreconditionFailed as error:
                 if self.bucket.objects[full].data == data:
                     return  # our own earlier request, whose answer was lost
                 raise Corrupt(f"{full} exists already: a name was used twice", key=full) from error
 
         self.gate.cross("loader.put_manifest" if key.endswith(".manifest") else "loader.put_data", store)
-
-    overwrites = False  # the simulation's mutants of reused names need a store that lets them
 
     def url(self, key: str) -> str:
         return f"s3://{self.bucket.name}/{self.prefix}/{key}"

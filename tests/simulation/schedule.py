@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
 
 from greenlet import greenlet
@@ -24,15 +25,33 @@ TICK = timedelta(milliseconds=100)
 class Risks:
     """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often a step moves the group's shards."""
 
-    kill: float = 0.015
-    pause: float = 0.015
+    kill: float = 0.012
+    pause: float = 0.012
     lost: float = 0.03
     flap: float = 0.004
     pause_steps_max: int = 60
 
 
-QUIET = {"loader.poll_group": 0.3, "streamer.send": 0.3}
+QUIET = {
+    "loader.poll_group": 0.1,
+    "loader.bounds": 0.3,
+    "loader.topic_id": 0.2,
+    "loader.seek": 0.5,
+    "janitor.top": 0.2,
+    "janitor.topics": 0.2,
+    "streamer.send": 0.1,
+}
 """Effects so frequent that stopping at each would drown the others: how often they stop."""
+
+
+WEIGHTS = {
+    "loader.commit": 1.5,
+    "loader.mirror": 3.0,
+    "janitor.bump_epoch": 3.0,
+    "janitor.delete": 2.0,
+    "streamer.abort": 3.0,
+}
+"""How much likelier a fault is at effects that matter more than they are common, by the first two words of the name."""
 
 
 class Actor(Gate):
@@ -81,6 +100,9 @@ class Actor(Gate):
             raise Killed(self.name)
         if effect in QUIET and self.rng.random() > QUIET[effect]:
             return Fate.RUN
+        return self._stop(effect, lossy=lossy)
+
+    def _stop(self, effect: str, *, lossy: bool) -> Fate:
         self._switch(effect)
         fate = self.scheduler.decide(self, effect, lossy=lossy)
         if fate is Fate.PAUSE:
@@ -93,7 +115,7 @@ class Actor(Gate):
     def wait(self, effect: str, ready: Callable[[], bool], timeout: timedelta) -> bool:
         if not ready():
             self.ready, self.wake_us = ready, self.time.elapsed_us + timeout // timedelta(microseconds=1)
-        fate = self.fate(effect, lossy=False)
+        fate = self._stop(effect, lossy=False)
         self.ready = self.wake_us = None
         if fate is Fate.KILL_AFTER:
             raise self.killed(effect)
@@ -127,6 +149,11 @@ class Scheduler:
         self.step = 0
         self.trace: list[str] | None = None
         self.hits: Counter[tuple[str, str]] = Counter()
+        self.lossy: dict[str, bool] = {}
+        self.intensity = self.rng.choice((0.4, 1.0, 1.0))
+        """How much of the risks this schedule takes: where little goes wrong, what does is met in later states."""
+        self.promptness = self.rng.choice((0.5, 0.2, 0.04))
+        """How likely a step is to let something happen that is on its way."""
         by_priority = self.rng.random() < 0.5
         self.changes = {self.rng.randrange(1, calm_after) for _ in range(3)} if by_priority else None
 
@@ -144,15 +171,16 @@ class Scheduler:
 
     def decide(self, actor: Actor, effect: str, *, lossy: bool) -> Fate:
         """What becomes of an effect an actor is about to do."""
-        fate = Fate.RUN if self.calm else self._draw(actor, lossy)
+        self.lossy[effect] = lossy
+        fate = Fate.RUN if self.calm else self._draw(actor, effect, lossy)
         if fate is not Fate.RUN:
             self.hits[effect, fate.value] += 1
         if self.trace is not None:
             self.note(f"{actor.name:10s} {effect}{'' if fate is Fate.RUN else f'  ** {fate.value}'}")
         return fate
 
-    def _draw(self, actor: Actor, lossy: bool) -> Fate:
-        risks, dice = self.risks, self.rng.random()
+    def _draw(self, actor: Actor, effect: str, lossy: bool) -> Fate:
+        risks, dice = self.risks, self.rng.random() / (weight(effect) * self.intensity)
         if dice < risks.pause:
             return Fate.PAUSE
         dice -= risks.pause
@@ -170,7 +198,7 @@ class Scheduler:
         """One step of somebody, or of the network. False when nobody can move and nothing is on its way."""
         self.step += 1
         self.time.advance(TICK)
-        if self.belated and (self.calm or self.rng.random() < 0.3):
+        if self.belated and (self.calm or self.rng.random() < self.promptness):
             happen(self.belated.pop(self.rng.randrange(len(self.belated))))
         now_us, calm = self.time.elapsed_us, self.calm
         if calm:
@@ -211,3 +239,8 @@ class Scheduler:
             if actor.greenlet:
                 actor.greenlet.switch()
         self.actors.clear()
+
+
+@cache
+def weight(effect: str) -> float:
+    return WEIGHTS.get(".".join(effect.split(".")[:2]), 1.0)

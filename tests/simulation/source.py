@@ -92,7 +92,7 @@ class _Writer:
 
     def transaction(self, tables: tuple[SourceTable, ...]) -> tuple[RowChange, ...]:
         rng = self.rng
-        if rng.random() < 0.05:  # DDL: empty, or all there is in its transaction
+        if rng.random() < 0.1:  # DDL: empty, or all there is in its transaction
             return self._truncate(rng.choice(tables)) if rng.random() < 0.6 else self._alter(rng.choice(tables))
         changes: list[RowChange] = []
         for _ in range(rng.choice((1, 1, 2, 3, 5))):

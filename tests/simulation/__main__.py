@@ -1,0 +1,49 @@
+"""`python -m tests.simulation --seeds N` runs seeds 0 to N - 1 and every mutant; `--seed S` one seed, with `--trace` step by step. The last
+line is one JSON object. Exit code 1 when an invariant broke or a mutant got through."""
+
+import argparse
+import sys
+
+import orjson
+
+from tests.simulation.explore import explore, hunt, told
+from tests.simulation.world import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many schedules (default 1000)")
+    parser.add_argument("--seed", type=int, metavar="S", help="only this one")
+    parser.add_argument("--trace", action="store_true", help="print what happens, step by step")
+    options = parser.parse_args()
+    if options.seed is not None:
+        if options.trace:
+            print(told(options.seed))
+        one = run(options.seed)
+        for violation in one.violations:
+            print(violation)
+        print(orjson.dumps({"seeds": 1, "violations": len(one.violations), "steps": one.steps}).decode())
+        return 1 if one.violations else 0
+    report, mutants = explore(range(options.seeds)), hunt()
+    if options.trace:
+        for effect, kind, count in report.hits_by_kind():
+            print(f"{effect:32} {kind:6} {count}")
+    for name, outcome in mutants.items():
+        print(f"{name}: {f'seed {outcome.seed}, {outcome.violations[0].name}' if outcome else 'GOT THROUGH'}")
+    for failed in report.failed[:5]:
+        print(told(failed.seed))
+    caught = sum(outcome is not None for outcome in mutants.values())
+    told_last = {
+        "seeds": report.seeds,
+        "violations": len(report.failed),
+        "schedules_per_s": round(report.schedules_per_s, 1),
+        "effects_hit_min": report.effects_hit_min,
+        "mutants_caught": caught,
+        "mutants": len(mutants),
+    }
+    print(orjson.dumps(told_last).decode())
+    return 1 if report.failed or caught < len(mutants) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

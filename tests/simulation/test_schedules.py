@@ -1,0 +1,40 @@
+"""No schedule breaks an invariant; and the schedules are the same whenever they are run, and go everywhere."""
+
+import pytest
+
+from tests.simulation.explore import Report, explore, told
+from tests.simulation.world import run
+
+SEEDS = 1_500
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return explore(range(SEEDS))
+
+
+def test_no_schedule_breaks_an_invariant(report: Report) -> None:
+    assert not report.failed, told(report.failed[0].seed)
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    for seed in (3, 4):
+        first, second = run(seed, trace=True), run(seed, trace=True)
+        assert first.trace == second.trace
+        assert len(first.trace) > 100
+
+
+def test_another_seed_gives_another_trace() -> None:
+    assert run(3, trace=True).trace != run(5, trace=True).trace
+
+
+def test_every_effect_was_killed_paused_and_where_it_can_be_left_without_an_answer(report: Report) -> None:
+    spared = [f"{effect} {kind}" for effect, kind, count in report.hits_by_kind() if count == 0]
+    assert not spared
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_no_schedule_of_ten_thousand_breaks_an_invariant() -> None:
+    report = explore(range(SEEDS, SEEDS + 10_000))
+    assert not report.failed, told(report.failed[0].seed)
