@@ -83,12 +83,13 @@ def test_a_statement_outside_of_a_block_waits_and_then_succeeds_too(either: Stan
     one, _ = pair
     made(one, table)
     auto = Client(either, autocommit=True)
+    auto.run(f"UPDATE {table} SET v = v + 1 WHERE id = 1")  # so that it is prepared, and the next run begins with Bind
     one.run(f"UPDATE {table} SET v = v + 1 WHERE id = 1")
     waiter = Waiter(lambda: auto.run(f"UPDATE {table} SET v = v + 1 WHERE id = 1"))
     until_waiting(Client(either), table)
     one.commit()
     assert waiter.ends() == "done"
-    assert one.value(f"SELECT v FROM {table} WHERE id = 1") == 2
+    assert one.value(f"SELECT v FROM {table} WHERE id = 1") == 3
     auto.close()
 
 
