@@ -64,6 +64,12 @@ class TargetTable:
     key: tuple[str, ...]
     mode: Mode
 
+    @property
+    def key_columns(self) -> tuple[TargetColumn, ...]:
+        """In key order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class TableBatch:

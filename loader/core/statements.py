@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from contracts.sql import qualified, quote
-from loader.core.plan import CommitPlan, Mode, TableLoad
+from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn
 from loader.core.target import DELETED, EVENT_COLUMNS
 
 Item = TypeVar("Item")
@@ -120,9 +120,19 @@ def _apply(load: TableLoad) -> Iterator[Statement]:
     if target.mode is Mode.APPEND:
         yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}", rows=load.staged.rows)
         return
-    same_key = " AND ".join(f"{quote(target.name)}.{quote(name)} = {staging}.{quote(name)}" for name in target.key)
+    same_key = " AND ".join(_same(f"{quote(target.name)}.", f"{staging}.", column) for column in target.key_columns)
     yield Statement(f"DELETE FROM {table} USING {staging} WHERE {same_key}")
     yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} WHERE NOT {quote(DELETED)}")
+
+
+def _same(left: str, right: str, column: TargetColumn) -> str:
+    name = quote(column.name)
+    equal = f"{left}{name} = {right}{name}"
+    # Redshift ignores trailing spaces when it compares text, MySQL's newer collations don't: 'a' and 'a ' may be two rows.
+    # Source: Redshift guide, "Character types: significance of trailing blanks".
+    if column.sql_type.startswith("VARCHAR"):
+        return f"{equal} AND OCTET_LENGTH({left}{name}) = OCTET_LENGTH({right}{name})"
+    return equal
 
 
 def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator[Statement]:

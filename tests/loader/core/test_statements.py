@@ -60,6 +60,15 @@ def test_a_merge_deletes_the_staged_keys_and_inserts_what_is_not_deleted() -> No
     ]
 
 
+def test_text_keys_that_differ_in_trailing_spaces_only_are_two_rows() -> None:
+    schema = TableSchema(TableId("shop", "words"), (Column("w", Kind.VARCHAR, nullable=False, length=9, charset="utf8mb4"),), ("w",))
+    delete = statements(replace(load("a"), target=target_table("tm.shop.words", schema, TargetNaming(), None)))[0]
+    assert delete.sql == (
+        'DELETE FROM "shop"."words" USING "staged_a" WHERE "words"."w" = "staged_a"."w"'
+        ' AND OCTET_LENGTH("words"."w") = OCTET_LENGTH("staged_a"."w")'
+    )
+
+
 def test_an_append_inserts_every_staged_row_with_its_event() -> None:
     names = '"id", "no", "v", "_tidemark_op", "_tidemark_seq", "_tidemark_commit_ts", "_tidemark_gtid"'
     expected = Statement(f'INSERT INTO "shop"."log" ({names}) SELECT {names} FROM "staged_log"', rows=3)
