@@ -20,6 +20,7 @@ from contracts.table import Column, Kind
 from devstack.pipeline import Pipeline, Service, wait_until
 from devstack.redshift.faults import FaultRules
 from devstack.stack import Stack
+from devstack.warehouse import RedshiftStandIn
 from tests.stack.feed import Feed, drop, moved, put, table, truncated
 
 pytestmark = pytest.mark.stack
@@ -31,8 +32,9 @@ EVENTS = table("shop", "events", Column("what", Kind.VARCHAR, length=20, charset
 class Scene:
     """A pipeline of its own: a feed, and loaders as the processes a person would start."""
 
-    def __init__(self, stack: Stack, directory: Path, name: str, **settings: Any) -> None:
+    def __init__(self, stack: Stack, directory: Path, name: str, redshift: RedshiftStandIn | None = None, **settings: Any) -> None:
         self.stack = stack
+        self.redshift = redshift or stack.redshift
         self.feed = Feed(stack, name, shards=settings.get("state_shards", 1))
         self.schema = f"tidemark_{name}"
         self.pipeline = Pipeline(
@@ -40,7 +42,12 @@ class Scene:
             directory,
             name,
             settings={
-                "redshift": {"schema": self.schema, "lock_patience_seconds": 2},
+                "redshift": {
+                    "schema": self.schema,
+                    "lock_patience_seconds": 2,
+                    "port": self.redshift.port,
+                    "ssl_ca": str(self.redshift.ca_file),
+                },
                 "s3": {"prefix": f"lake-{name}"},
                 "target": {"schema": name},
                 "batch": {"seconds": 0.2},
@@ -48,7 +55,7 @@ class Scene:
             },
         )
         self.pipeline.prepare()
-        self.warehouse = stack.redshift.connect(ssl=False)
+        self.warehouse = self.redshift.connect(ssl=False)
         self.warehouse.autocommit = True
 
     def loader(self, *arguments: str, crash: str | None = None) -> Service:
@@ -64,7 +71,7 @@ class Scene:
 
     @property
     def faults(self) -> FaultRules:
-        return FaultRules(self.stack.redshift.faults_path)
+        return FaultRules(self.redshift.faults_path)
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A loader command run to its end."""
@@ -129,7 +136,7 @@ def staged(stack: Stack, directory: Path, test: str, **settings: Any) -> Iterato
     try:
         yield made
     finally:
-        FaultRules(stack.redshift.faults_path).clear()
+        made.faults.clear()
         made.pipeline.stop()
         made.warehouse.close()
         made.feed.close()
@@ -316,7 +323,7 @@ def test_a_session_that_holds_the_fence_too_long_is_ended(scene: Scene) -> None:
     first = scene.loader()
     scene.reaches(1)
     assert first.stop() == 0
-    hung = scene.stack.redshift.connect(ssl=False)
+    hung = scene.redshift.connect(ssl=False)
     hung.cursor().execute(f"UPDATE {scene.schema}.fence_0 SET owner = 'hung'")
     scene.loader()
     scene.feed.transaction(put(ORDERS, id=2, note="b"))
@@ -392,4 +399,38 @@ def test_two_shards_are_cut_and_fenced_apart(stack: Stack, tmp_path: Path) -> No
         wait_until(lambda: scene.query(f"SELECT min(barrier_no) FROM {scene.schema}.fence") == [[10]], 60, "shard 1 is behind")
         for one in tables:
             assert scene.query(f"SELECT count(*) FROM {scene.pipeline.name}.{one.table.name}") == [[10]]
+        scene.assert_ledger_tiles()
+
+
+def test_serializable_isolation_is_as_good(stack: Stack, tmp_path: Path) -> None:
+    serializable = RedshiftStandIn(tmp_path / "serializable", s3=stack.s3, isolation="serializable", name="serializable")
+    serializable.start()
+    try:
+        with staged(stack, tmp_path, "serializable", redshift=serializable) as scene:
+            first = scene.loader("--instance", "first")
+            for n in range(5):
+                scene.feed.transaction(put(ORDERS, id=n, note="a"), put(EVENTS, id=n, what="once"))
+            scene.reaches(1)
+            first.kill9()
+            scene.loader("--instance", "second")
+            scene.feed.transaction(put(ORDERS, id=9, note="z"), drop(ORDERS, id=0, note="a"))
+            scene.reaches(6)
+            assert sorted(scene.orders()) == [1, 2, 3, 4, 9]
+            assert scene.query(f"SELECT count(*) FROM {scene.pipeline.name}.events") == [[5]]
+            scene.assert_ledger_tiles()
+    finally:
+        serializable.stop()
+        serializable.remove()
+
+
+def test_more_than_memory_takes_is_loaded_in_several_commits(stack: Stack, tmp_path: Path) -> None:
+    with staged(stack, tmp_path, "memory", memory_bytes_max="64MiB", batch={"seconds": 2, "bytes": "64MiB"}) as scene:
+        wide = table("shop", "wide", Column("v", Kind.VARCHAR, length=3000, charset="ascii"))
+        for n in range(12):
+            scene.feed.transaction(*(put(wide, id=n * 1000 + i, v="x" * 2000) for i in range(1000)), put(ORDERS, id=n, note="n"))
+        scene.loader()
+        scene.reaches(12)
+        assert scene.query(f"SELECT count(*), count(DISTINCT id) FROM {scene.pipeline.name}.wide") == [[12_000, 12_000]]
+        assert len(scene.orders()) == 12
+        assert "memory" in {event["reason"] for event in scene.events("shard.committed")}
         scene.assert_ledger_tiles()
