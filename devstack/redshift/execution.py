@@ -10,10 +10,13 @@ from devstack.redshift.load import load
 from devstack.redshift.loaderror import LoadError
 from devstack.redshift.plan import Block, Copy, Lock, Script
 from devstack.redshift.refusal import SqlError
-from devstack.redshift.upstream import Upstream
+from devstack.redshift.upstream import FromPostgres, Upstream
 
 if TYPE_CHECKING:
     from devstack.redshift.server import Shared
+
+
+ALREADY_THERE = frozenset(["23505", "42P06", "42P07"])
 
 
 class Dropped(Exception):
@@ -61,7 +64,9 @@ class Execution:
         self._shared.catalog.keep_long_names()  # ahead of this transaction's snapshot, if it has none yet
         self.lock(plan.locks)
         count = 0
-        if not (plan.unless_exists and self._exists(plan.unless_exists.sql)):
+        if plan.only_if_new:
+            self._create_if_new(plan)
+        else:
             for number, step in enumerate(plan.steps):
                 result = self._upstream.query(step)
                 if number == plan.count_of_step:
@@ -69,6 +74,20 @@ class Execution:
         if plan.commits:
             self._upstream.query("COMMIT")
         return count
+
+    def _create_if_new(self, plan: Script) -> None:
+        """PostgreSQL's IF NOT EXISTS fails when it waited for another session that made the same; Redshift's does not."""
+        if plan.unless_exists and self._exists(plan.unless_exists.sql):
+            return
+        self._upstream.query("SAVEPOINT standin")
+        try:
+            for step in plan.steps:
+                self._upstream.query(step)
+        except FromPostgres as e:
+            if e.code not in ALREADY_THERE:
+                raise
+            self._upstream.query("ROLLBACK TO SAVEPOINT standin")
+        self._upstream.query("RELEASE SAVEPOINT standin")
 
     def _exists(self, relation: str) -> bool:
         return self._upstream.query(f"SELECT to_regclass({literal(relation)})").rows[0][0] is not None

@@ -22,7 +22,7 @@ def role(name: str) -> str:
 
 
 def create_schema(reader: Reader) -> Script:
-    if_new = " IF NOT EXISTS" if reader.accept("IF", "NOT", "EXISTS") else ""
+    only_if_new = reader.accept("IF", "NOT", "EXISTS")
     name = reader.name()
     if name.startswith("pg_") or name == "standin":
         raise SqlError(f'unacceptable schema name "{name}"', "42939")
@@ -30,7 +30,8 @@ def create_schema(reader: Reader) -> Script:
     if reader.accept("QUOTA"):
         raise not_implemented("schema QUOTA")
     reader.end()
-    return Script("create schema", (f"CREATE SCHEMA{if_new} {quoted(name)}{owner}",), "CREATE SCHEMA")
+    sql = f"CREATE SCHEMA{' IF NOT EXISTS' if only_if_new else ''} {quoted(name)}{owner}"
+    return Script("create schema", (sql,), "CREATE SCHEMA", only_if_new=only_if_new)
 
 
 def create_view(reader: Reader, *, replace: bool) -> Script:

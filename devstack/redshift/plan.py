@@ -40,13 +40,15 @@ class Forward:
 @dataclass(frozen=True, slots=True)
 class Script:
     """Statements run one after another in the client's transaction, answered with one tag. Takes no parameters.
-    `unless_exists` makes it an empty success when that relation is there already."""
+    `unless_exists` makes it an empty success when that relation is there already, `only_if_new` also when another session made
+    it meanwhile."""
 
     verb: str
     steps: tuple[str, ...]
     tag: str
     block: Block = Block.ANY
     unless_exists: Relation | None = None
+    only_if_new: bool = False
     locks: tuple[Lock, ...] = ()
     commits: bool = False
     case_sensitive: bool | None = None

@@ -40,7 +40,7 @@ def create_table(reader: Reader) -> Script:
         steps, tag = [f"{head} AS {created_as(reader)}"], "SELECT"
     reader.end()
     existing = Relation("pg_temp", table.name) if temporary else table
-    return Script("create table", tuple(steps), tag, unless_exists=existing if only_if_new else None)
+    return Script("create table", tuple(steps), tag, unless_exists=existing if only_if_new else None, only_if_new=only_if_new)
 
 
 @dataclass(slots=True)

@@ -198,6 +198,21 @@ def test_a_reader_does_not_wait_for_a_writer_and_keeps_its_snapshot(pair: tuple[
     assert two.value(f"SELECT COUNT(*) FROM {table}") == 0
 
 
+@pytest.mark.parametrize("statement", ["CREATE TABLE IF NOT EXISTS {} (a INT)", "CREATE SCHEMA IF NOT EXISTS {}"])
+def test_two_sessions_that_create_the_same_at_once_both_succeed(either: StandIn, table: str, statement: str) -> None:
+    one, two, watcher = Client(either), Client(either), Client(either, autocommit=True)
+    one.run(statement.format(table))
+    waiter = Waiter(lambda: two.run(statement.format(table)))
+    waiting = "SELECT pid FROM svv_transactions WHERE NOT granted AND lockable_object_type = 'transactionid'"
+    while not watcher.rows(waiting) and not waiter.outcome:
+        time.sleep(0.02)
+    one.commit()
+    assert waiter.ends() == "done"
+    two.commit()
+    for client in (one, two, watcher):
+        client.close()
+
+
 def test_crossed_locks_are_found_and_one_side_gets_40p01(either: StandIn, pair: tuple[Client, Client], table: str) -> None:
     one, two = pair
     made(one, f"{table}_1")
