@@ -6,10 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from contracts.errors import PipelineError
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableId
 from janitor.core.classify import State, Verdict
@@ -72,6 +73,8 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
                 return _remove(args, stop, janitor, settings, frozenset({State.ORPHAN, State.COMMITTED}), shows=False)
             case "list":
                 return _list(args, janitor, settings)
+            case "check":
+                return _check(janitor)
             case _:
                 return _sweep(args, janitor, settings)
 
@@ -154,6 +157,19 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
     return ExitCode.DONE if swept.finished else ExitCode.FAILED
 
 
+def _check(janitor: Janitor) -> int:
+    """Each neighbour, one line; the exit code is the gravest fault's."""
+    worst = int(ExitCode.DONE)
+    for what, works in janitor.checks(datetime.now(UTC)):
+        try:
+            works()
+            print(f"ok     {what}")
+        except PipelineError as error:
+            print(f"fault  {what}: {error.message}")
+            worst = max(worst, error.exit_code)
+    return worst
+
+
 def _topics(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> list[str]:
     if args.all_tables:
         return janitor.topics()
@@ -195,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     out = command.parser("janitor", "Shows and removes what interrupted loads left in the bucket, and what is long since loaded.", SWEEP)
     _deleting(out)
     command.json_flag(out)
-    verbs = out.add_subparsers(dest="verb", metavar="orphans | list | clean", title="verbs (none: one sweep of every table)")
+    verbs = out.add_subparsers(dest="verb", metavar="orphans | list | clean | check", title="verbs (none: one sweep of every table)")
     orphans = command.verb(verbs, "orphans", "show or remove what interrupted loads left in the bucket", ORPHANS)
     _which(orphans)
     how = orphans.add_mutually_exclusive_group()
@@ -210,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     _which(clean)
     clean.add_argument("--older-than", type=command.duration, metavar="AGE", help="what was stored longer ago than this: 7d")
     clean.add_argument("--pattern", metavar="GLOB", help="what has such a name: '*20250814_15*'")
+    command.verb(verbs, "check", "see whether bucket, deleting and ledger work, changing nothing", "janitor check")
     for verb in (orphans, clean):
         _deleting(verb, default=argparse.SUPPRESS)
     for verb in (orphans, listing, clean):

@@ -9,7 +9,7 @@ from contracts.errors import Invalid, Refused, Unavailable
 from contracts.ledger import Guard
 from janitor.core.classify import State, Verdict, classify, missing
 from janitor.core.selection import Choice, too_many
-from janitor.core.snapshot import LedgerBatch, TopicSnapshot, refuse_unprovable
+from janitor.core.snapshot import LedgerBatch, StoredObject, TopicSnapshot, refuse_unprovable
 from janitor.ports import Bucket, Ledger
 
 ORPHAN_AGE = timedelta(hours=1)
@@ -93,6 +93,13 @@ class Janitor:
     def strays(self) -> list[Verdict]:
         """What lies beside the topics' folders; folders of other pipelines are not looked into."""
         return [Verdict(State.FOREIGN, "not below a topic of this pipeline", (stored,)) for stored in self._bucket.top().objects]
+
+    def checks(self, now: datetime) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What must work before anything else does, each as a call that raises when it doesn't. They change nothing."""
+        yield "listing the bucket", self._bucket.top
+        # Of a name that is nobody's: the right to delete, and on condition, shows all the same.
+        yield "deleting on condition", lambda: self._bucket.delete(StoredObject("tidemark-check", '"no-object"', 0, now))
+        yield "reading the ledger", lambda: self._snapshot(f"{self._guard.pipeline}.check")
 
     def refuse_unknown(self, topic: str, table: str) -> None:
         """Raises Invalid for a table of which nothing is stored or loaded, if any other is: most likely its name is misspelt."""

@@ -78,8 +78,8 @@ class FakeBucket:
         there = self.objects.get(stored.key)
         if there is not None and there.etag != stored.etag:
             return False
-        self.objects.pop(stored.key, None)
-        self.deleted.append(stored.key)
+        if self.objects.pop(stored.key, None):
+            self.deleted.append(stored.key)
         return True
 
     def abort_uploads(self, folder: str, older_than: timedelta) -> int:

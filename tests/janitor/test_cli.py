@@ -1,0 +1,154 @@
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from janitor import cli
+from janitor.service import Janitor
+from tests.janitor.builders import GUARD, TOPIC, FakeBucket, FakeLedger, attempt, committed, objects, snapshot, stored
+
+HELD = attempt(90, 100, epoch=5, nonce="000000ff")
+DEAD = attempt(90, 100, epoch=4, nonce="0000dead")
+LIVE = attempt(100, 110, epoch=5, nonce="0000beef")
+
+
+@pytest.fixture
+def bucket() -> FakeBucket:
+    made = FakeBucket()
+    made.put(*objects(HELD, DEAD, LIVE), stored("readme.txt"))
+    return made
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    return FakeLedger({TOPIC: snapshot(committed(HELD))})
+
+
+@pytest.fixture(autouse=True)
+def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: FakeBucket, ledger: FakeLedger) -> None:
+    """A settings file, and fakes where the command would connect."""
+    config = tmp_path / "tidemark.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "pipeline": "shop",
+                "mysql": {"host": "m", "user": "u", "password": "${NOT_FOR_THE_JANITOR}"},
+                "kafka": {"bootstrap_servers": "k:1", "security_protocol": "SSL"},
+                "s3": {"bucket": "bucket"},
+                "redshift": {"host": "r", "database": "dev", "user": "u", "password": "p"},
+                "tables": {"include": ["shop.*"]},
+            }
+        )
+    )
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(config))
+
+    @contextmanager
+    def fakes(*_: object) -> Iterator[Janitor]:
+        yield Janitor(bucket, ledger, GUARD)
+
+    monkeypatch.setattr(cli, "_janitor", fakes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["orphans"], "one of the arguments -t/--table --all-tables is required"),
+        (["orphans", "-t", "orders", "--all"], "not database.table"),
+        (["orphans", "-t", "shop.orders", "--all-tables"], "not allowed with"),
+        (["orphans", "-t", "shop.orders", "--all", "--older-than", "1h"], "not allowed with"),
+        (["orphans", "-t", "shop.orders", "--fence"], "--all or --older-than"),
+        (["orphans", "-t", "shop.orders", "--all", "--max-delete", "-1"], "not a number"),
+        (["clean", "-t", "shop.orders"], "say what"),
+        (["clean", "-t", "shop.orders", "--older-than", "soon"], "write 90s, 15m, 1h or 7d"),
+        (["list", "-t", "shop.orders", "--state", "lost"], "invalid choice"),
+        (["list", "-t", "shop.orders", "--session", "2025-08-14"], "20250814_15"),
+        (["list", "-t", "shop.orders", "--yes"], "unrecognized"),
+        (["sweep"], "invalid choice"),
+        (["--older-than=1h"], "unrecognized"),
+    ],
+)
+def test_wrong_usage_exits_2_with_the_reason(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], bucket: FakeBucket
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+    assert bucket.effects == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "deleted"),
+    [
+        ("orphans -t shop.orders", 4, 0),
+        ("orphans --all-tables", 4, 0),
+        ("orphans -t shop.orders --all --dry-run", 4, 0),
+        ("--dry-run orphans -t shop.orders --all", 4, 0),
+        ("orphans -t shop.orders --older-than 1h", 0, 2),
+        ("orphans -t shop.orders --older-than 3h", 0, 0),
+        ("orphans -t shop.orders --older-than 3h --dry-run", 0, 0),
+        ("orphans -t shop.orders --all --max-delete 1", 3, 0),
+        ("orphans -t shop.orders --all --max-delete 1 --yes", 0, 2),
+        ("--yes orphans -t shop.orders --all --max-delete 1", 0, 2),
+        ("orphans -t shop.orders --all --fence", 0, 4),
+        ("orphans -t shop.oders --all", 2, 0),
+        ("list -t shop.orders", 0, 0),
+        ("clean -t shop.orders --older-than 1h --dry-run", 4, 0),
+        ("clean -t shop.orders --older-than 1h", 0, 4),
+        ("clean -t shop.orders --pattern nothing*", 0, 0),
+        ("check", 0, 0),
+        ("--dry-run", 4, 0),
+        ("", 0, 2),
+    ],
+)
+def test_exit_codes_and_what_goes(arguments: str, code: int, deleted: int, bucket: FakeBucket) -> None:
+    assert cli.main(arguments.split()) == code
+    assert len(bucket.deleted) == deleted
+
+
+def test_stdout_is_the_objects_alone_and_the_rest_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["orphans", "-t", "shop.orders", "--json"])
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["key"] for line in out.splitlines()] == [DEAD.manifest, DEAD.data]
+    assert err == "1 attempt, 2 objects, 200 B; nothing was deleted; --older-than 1h or --all deletes\n"
+
+
+def test_what_could_not_be_deleted_is_told_and_exits_1(
+    bucket: FakeBucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "delete", lambda stored: False)
+    assert cli.main(["orphans", "-t", "shop.orders", "--all"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "left 1 of 1" in err
+
+
+def test_a_sweep_is_one_log_line(capsys: pytest.CaptureFixture[str], bucket: FakeBucket) -> None:
+    bucket.put(*objects(attempt(0, epoch=1), age=timedelta(minutes=5)))
+    cli.main([])
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert told["event"] == "sweep.done"
+    assert (told["tables"], told["orphans"], told["orphans_size_bytes"], told["expired"]) == (1, 1, 200, 0)
+    assert (told["objects_in_flight"], told["objects_foreign"], told["keep_committed"]) == (2, 1, "7d")
+
+
+def test_check_names_each_fault_and_goes_on(ledger: FakeLedger, capsys: pytest.CaptureFixture[str], bucket: FakeBucket) -> None:
+    ledger.unreachable = True
+    before = dict(bucket.objects)
+    assert cli.main(["check"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "fault"]
+    assert "connection refused" in lines[2]
+    assert bucket.objects == before
+
+
+def test_without_the_warehouse_the_exit_code_is_3(ledger: FakeLedger, bucket: FakeBucket, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger.unreachable = True
+    assert cli.main(["orphans", "--all-tables", "--all", "--yes"]) == 3
+    assert "nothing was deleted" in capsys.readouterr().err
+    assert bucket.deleted == []
