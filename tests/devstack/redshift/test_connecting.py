@@ -92,9 +92,9 @@ def test_a_cancel_request_ends_the_running_statement(snapshot: StandIn, client: 
     client.commit()
     client.run(f"LOCK {table}")
     waiting = psycopg.connect(host="127.0.0.1", port=snapshot.port, user="awsuser", password=PASSWORD, dbname="dev", sslmode="disable")
-    waiting.execute("SET statement_timeout TO 20000")
+    waiting.execute("SET statement_timeout TO 10000")
     threading.Timer(0.5, waiting.cancel).start()
-    with pytest.raises(psycopg.errors.QueryCanceled):
+    with pytest.raises(psycopg.errors.QueryCanceled, match="user request"):
         waiting.execute(f"SELECT * FROM {table}")
     waiting.close()
 

@@ -1,5 +1,6 @@
 import io
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from devstack.redshift.loaderror import LoadError
-from devstack.redshift.parquet import TargetColumn, checked_values, decimal_width_bytes, read_checked
+from devstack.redshift.parquet import TargetColumn, check_type, checked_values, decimal_width_bytes, read_checked
 
 BIGINT = TargetColumn("a", "bigint", not_null=False)
 VARCHAR = TargetColumn("a", "character varying", not_null=False, length=4)
@@ -55,7 +56,14 @@ def test_a_column_loads_from_exactly_one_type(kind: str, good: Any, bad: Any) ->
 def test_a_decimal_stored_as_an_integer_is_refused() -> None:
     with pytest.raises(LoadError) as refusal:
         check(pa.array([Decimal("1.0000")], pa.decimal128(18, 4)), DECIMAL, store_decimal_as_integer=True)
-    assert "incompatible" in refusal.value.reason
+    assert "optional INT64 decimal" in refusal.value.reason
+
+
+def test_a_decimal_wider_than_its_precision_needs_is_refused() -> None:
+    field = pa.field("a", pa.decimal128(18, 4))
+    with pytest.raises(LoadError) as refusal:
+        check_type(field, SimpleNamespace(physical_type="FIXED_LEN_BYTE_ARRAY", length=13), DECIMAL, "s3://b/k", serialize=False)
+    assert "Expecting: 8 len in file: 13" in refusal.value.reason
 
 
 def test_there_is_no_safe_twin_of_time() -> None:
