@@ -21,9 +21,12 @@ from streamer.core.preflight import Fault, check_continuity
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.edges import metrics
-from streamer.edges.kafka import KafkaPositions, KafkaSink, KafkaTopics
-from streamer.edges.mysql import MysqlBinlog, MysqlServer
-from streamer.service import Ports, Streamer, Tuning, source_faults
+from streamer.edges.dump import MysqlBinlog
+from streamer.edges.kafka import KafkaSink
+from streamer.edges.mysql import MysqlServer
+from streamer.edges.topics import KafkaPositions, KafkaTopics
+from streamer.ports import Ports
+from streamer.service import Streamer, Tuning, source_faults
 
 EXAMPLES = """
 streamer                         run: from the stored position, or from the server's oldest binlog

@@ -140,3 +140,15 @@ class Tally:
     kafka_transactions: int = 0
     newest_commit_us: int = 0
     behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of them, as a service takes them."""
+
+    clock: Clock
+    server: SourceServer
+    binlog: BinlogSource
+    sink: EnvelopeSink
+    positions: PositionStore
+    topics: TopicAdmin

@@ -1,56 +1,27 @@
-"""Kafka: the transactional producer, the position it left, and the pipeline's topics.
+"""Kafka: the transactional producer; rows, barrier and position in one transaction.
 
 librdkafka speaks the transaction protocol without KIP-890, in which an EndTxn that arrives late can end the *next* transaction. So whatever
 makes one doubtful (an error without a clear answer, a retry, a timeout, a new connection to the coordinator) ends in a new producer.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
-from contracts.progress import Position, decode_next_seq
+from contracts.errors import Corrupt, OutcomeUnknown, PipelineError, Unavailable
 from contracts.topics import Topics
 from runtime.connect.kafka import client_config
 from runtime.sections import Kafka
+from streamer.edges.kafkaerrors import FENCED, translated
+from streamer.edges.topics import RECORD_OVERHEAD_BYTES
 from streamer.ports import Message
 
-Answer = TypeVar("Answer")
-
-RECORD_OVERHEAD_BYTES = 1 << 20  # of a batch around one row, generously
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its library's omission
-_REQUEST_TIMEOUT = timedelta(seconds=20)
 _STATS_INTERVAL_MS = 500
 _POLL_EVERY = 500  # messages
 _QUEUE_KBYTES_MAX = 2_097_151  # librdkafka's own limit
-
-_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-_REFUSED = {
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on this transactional id",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on the pipeline's topics",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant CREATE on the pipeline's topics",
-    KafkaError.INVALID_TRANSACTION_TIMEOUT: "lower kafka.transaction_timeout_seconds to the broker's transaction.max.timeout.ms",
-    KafkaError._AUTHENTICATION: "correct kafka.sasl_username and kafka.sasl_password",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "correct kafka.sasl_username and kafka.sasl_password",
-    KafkaError.INVALID_REPLICATION_FACTOR: "set kafka.replication_factor to at most the number of brokers",
-    KafkaError.POLICY_VIOLATION: "the cluster's topic policy forbids what the pipeline's topics need",
-}
 
 
 def transactional_id(topics: Topics) -> str:
@@ -95,7 +66,7 @@ class KafkaSink:
         try:
             self._producer.init_transactions(self._timeout.total_seconds())
         except KafkaException as exception:
-            raise _translated(exception, f"the transactional producer {self._id} could not start") from exception
+            raise translated(exception, f"the transactional producer {self._id} could not start") from exception
         self._producer.poll(0)
         # What happened while the coordinator was being found is no sign of doubt.
         self._doubt = False
@@ -106,7 +77,7 @@ class KafkaSink:
         try:
             self._producer.begin_transaction()
         except KafkaException as exception:
-            raise _translated(exception, "a Kafka transaction could not begin") from exception
+            raise translated(exception, "a Kafka transaction could not begin") from exception
 
     def send(self, message: Message) -> None:
         deadline = time.monotonic() + self._timeout.total_seconds()
@@ -140,8 +111,8 @@ class KafkaSink:
                     continue  # the same commit, to a definite result
                 if self._failed is not None:
                     raise self._failure(exception, "the Kafka transaction was not committed") from exception
-                if error.code() in _FENCED:
-                    raise _translated(exception, "the Kafka transaction was not committed") from exception
+                if error.code() in FENCED:
+                    raise translated(exception, "the Kafka transaction was not committed") from exception
                 raise OutcomeUnknown(f"whether Kafka committed the transaction is not known: {error.str()}") from exception
         self._producer.poll(0)
 
@@ -176,7 +147,7 @@ class KafkaSink:
         failed = self._failed
         if failed is not None and failed.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return self._too_large("a topic of this pipeline")
-        return _translated(KafkaException(failed) if failed is not None else exception, what)
+        return translated(KafkaException(failed) if failed is not None else exception, what)
 
     def _too_large(self, topic: str) -> Corrupt:
         return Corrupt(
@@ -206,192 +177,3 @@ def coordinator_counters(statistics: str) -> tuple[int, ...]:
     Source: librdkafka, STATISTICS.md; the coordinator is the logical broker "TxnCoordinator"."""
     broker = orjson.loads(statistics).get("brokers", {}).get("TxnCoordinator", {})
     return tuple(int(broker.get(name, 0)) for name in ("connects", "disconnects", "txretries", "req_timeouts"))
-
-
-class KafkaPositions:
-    """A PositionStore."""
-
-    def __init__(self, settings: Kafka, topics: Topics) -> None:
-        self._settings = settings
-        self._topic = topics.position
-        self._group = f"{transactional_id(topics)}-position"
-        self._admin: AdminClient | None = None
-
-    def read(self) -> Position | None:
-        # Uncommitted: the end must not hide behind a transaction that is still open.
-        return self._read(IsolationLevel.READ_UNCOMMITTED)
-
-    def peek(self) -> Position | None:
-        """What is committed at this moment, without waiting for what a running streamer has open. Raises as `read`."""
-        return self._read(IsolationLevel.READ_COMMITTED)
-
-    def _read(self, isolation: IsolationLevel) -> Position | None:
-        partition = TopicPartition(self._topic, 0)
-        if self._admin is None:
-            self._admin = AdminClient({**client_config(self._settings), "log_level": 3})
-        if _partition_count(self._admin, self._topic) is None:
-            return None
-        asked = {partition: _LATEST}
-        ends = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        end = _answer(ends[partition], f"the end of {self._topic} could not be read").offset
-        records = self._records(end)
-        next_seqs = {key.decode(): decode_next_seq(value) for key, value in records.items() if key != Position.KEY}
-        if Position.KEY not in records:
-            if next_seqs:
-                raise Corrupt(f"{self._topic} holds next seqs but no position; has someone deleted records of it?")
-            return None
-        try:
-            return Position.decode(records[Position.KEY], next_seqs)
-        except ValueError as error:
-            raise Corrupt(f"{self._topic}: {error}") from error
-
-    def _records(self, end: int) -> dict[bytes, bytes]:
-        """The last committed value of each key below offset `end`."""
-        found: dict[bytes, bytes] = {}
-        if end == 0:
-            return found
-        consumer = Consumer(
-            {
-                **client_config(self._settings),
-                "group.id": self._group,  # librdkafka wants one; nothing is committed to it
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,  # the end is what we wait for
-                "log_level": 3,
-            }
-        )
-        deadline = time.monotonic() + _REQUEST_TIMEOUT.total_seconds()
-        try:
-            first, _ = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), _REQUEST_TIMEOUT.total_seconds())
-            consumer.assign([TopicPartition(self._topic, 0, first)])
-            while True:
-                message = consumer.poll(0.5)
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"{self._topic} could not be read to its end ({end}) within {_REQUEST_TIMEOUT.total_seconds():.0f} s")
-                if message is None:
-                    continue
-                error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    if (message.offset() or 0) >= end:
-                        return found
-                    continue
-                if error is not None:
-                    raise Unavailable(f"{self._topic} could not be read: {error.str()}")
-                key, value = message.key(), message.value()
-                if key is None or value is None:
-                    raise Corrupt(f"{self._topic} at offset {message.offset()}: a record without key or value is not ours")
-                found[key] = value
-                deadline = time.monotonic() + _REQUEST_TIMEOUT.total_seconds()
-        except KafkaException as exception:
-            raise _translated(exception, f"{self._topic} could not be read") from exception
-        finally:
-            consumer.close()
-
-
-class KafkaTopics:
-    """A TopicAdmin. Topics are made with everything the pipeline depends on; no broker default is trusted but the timestamp type."""
-
-    def __init__(self, settings: Kafka, topics: Topics) -> None:
-        self._settings = settings
-        self._topics = topics
-        self._admin = AdminClient({**client_config(settings), "log_level": 3})
-
-    def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
-        found = self.partitions(topic)
-        if found is None:
-            self._create(topic, partitions, compacted)
-        elif found != partitions:
-            raise Refused(
-                f"topic {topic} has {found} partitions and must have {partitions}: what it holds can no longer be read in order. "
-                "A pipeline's topics are never repartitioned; start a new pipeline under another name",
-                topic=topic,
-            )
-
-    def row_topics(self) -> Sequence[str]:
-        own = {self._topics.progress, self._topics.position, self._topics.schemas, f"{self._topics.prefix}.signals"}
-        try:
-            known = self._admin.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds()).topics
-        except KafkaException as exception:
-            raise _translated(exception, "Kafka's topics could not be listed") from exception
-        prefix = f"{self._topics.prefix}."
-        partitions = {
-            TopicPartition(name, number): _LATEST
-            for name, topic in known.items()
-            if name.startswith(prefix) and name not in own
-            for number in topic.partitions
-        }
-        if not partitions:
-            return []
-        ends = self._admin.list_offsets(partitions, request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        return sorted({at.topic for at, future in ends.items() if _answer(future, f"the end of {at.topic} could not be read").offset > 0})
-
-    def brokers(self) -> int:
-        """How many brokers answer for this cluster. Raises Unavailable, Invalid."""
-        try:
-            return len(self._admin.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds()).brokers)
-        except KafkaException as exception:
-            raise _translated(exception, "Kafka does not answer") from exception
-
-    def partitions(self, topic: str) -> int | None:
-        """None when there is no such topic. Raises Unavailable, Invalid."""
-        return _partition_count(self._admin, topic)
-
-    def _create(self, topic: str, partitions: int, compacted: bool) -> None:
-        settings = self._settings
-        config = {
-            "cleanup.policy": "compact" if compacted else "delete",
-            "max.message.bytes": str(settings.message_bytes_max + RECORD_OVERHEAD_BYTES),
-            "min.insync.replicas": "2" if settings.replication_factor > 2 else "1",
-            "compression.type": "producer",
-            "message.timestamp.type": "CreateTime",
-        }
-        if not compacted:
-            config["retention.ms"] = str(settings.retention_hours * 3_600_000)
-            config["retention.bytes"] = "-1"
-        new = NewTopic(topic, num_partitions=partitions, replication_factor=settings.replication_factor, config=config)
-        future = self._admin.create_topics([new], request_timeout=_REQUEST_TIMEOUT.total_seconds())[topic]
-        _answer(future, f"topic {topic} could not be created")
-        # Its leader is known to the broker we asked a moment later.
-        deadline = time.monotonic() + _REQUEST_TIMEOUT.total_seconds()
-        while self.partitions(topic) != partitions:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"topic {topic} was created but does not appear")
-            time.sleep(0.05)
-
-
-def _partition_count(admin: Any, topic: str) -> int | None:
-    """None only when the cluster says that there is no such topic."""
-    # describe_topics asks by name; a metadata request could make the broker create the topic by its defaults.
-    try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        return len(_answer(described[topic], f"topic {topic} could not be described").partitions)
-    except _NoSuchTopic:
-        return None
-
-
-class _NoSuchTopic(Exception):
-    pass
-
-
-def _answer(future: "Future[Answer]", what: str) -> Answer:
-    try:
-        return future.result(_REQUEST_TIMEOUT.total_seconds())
-    except KafkaException as exception:
-        if exception.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-            raise _NoSuchTopic(what) from exception
-        raise _translated(exception, what) from exception
-    except TimeoutError as error:
-        raise Unavailable(f"{what}: no answer") from error
-
-
-def _translated(exception: KafkaException, what: str) -> PipelineError:
-    error: KafkaError = exception.args[0]
-    kind: Callable[..., PipelineError] = Unavailable
-    advice = ""
-    if error.code() in _FENCED:
-        kind, advice = Fenced, "; another streamer of this pipeline has taken over"
-    elif error.code() in _REFUSED:
-        kind, advice = Invalid, f"; {_REFUSED[error.code()]}"
-    return kind(f"{what}: {error.str()}{advice}", code=error.name())

@@ -1,250 +1,22 @@
-"""MySQL: the dump connection and the control connection.
+"""MySQL's control connection: the turn, the server's state, and what its tables are."""
 
-The dump's connection, session settings and registration as a replica are mysql-replication's; the dump command and everything after it are
-ours, because the library cannot write a tagged GTID set, drops what it does not know, and reconnects on its own (docs/decisions/0001).
-"""
-
-import socket
-import ssl
-import struct
-import time
-import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import pymysql
-from pymysql.connections import Connection
 from pymysql.constants import ER
 from pymysql.err import MySQLError
-from pymysqlreplication import BinLogStreamReader
 
-from contracts.errors import Corrupt, Gone, Invalid, PipelineError, Unavailable
+from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
 from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
-from streamer.ports import RawEvent, ServerStatus
+from runtime.selection import SYSTEM_DATABASES
+from streamer.ports import ServerStatus
 
-HEARTBEAT = timedelta(seconds=1)
-SILENCE_MAX = timedelta(seconds=30)  # without even a heartbeat: the connection is dead
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
-
-_COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID = 0x12, 0x1E
-_BINLOG_THROUGH_GTID = 0x04
-_PACKET_SIZE_MAX = 0xFF_FFFF
-_RECEIVE_BYTES = 256 * 1024
-_ER_FATAL_READING_BINLOG = 1236
-_ER_NO_BINLOG_GRANT = {1045, 1227}
-_TAGGED_FORM = 1
-
-VARIABLES = (
-    "version",
-    "server_id",
-    "log_bin",
-    "binlog_format",
-    "binlog_row_image",
-    "binlog_row_metadata",
-    "binlog_row_value_options",
-    "gtid_mode",
-    "innodb_native_foreign_keys",
-)
-SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
-
-
-def encode_gtid_set(gtids: GtidSet) -> bytes:
-    """As COM_BINLOG_DUMP_GTID carries it: untagged form unless a tag needs the other one, so that old servers understand it.
-    Source: MySQL 9.7, sql/rpl_gtid_set.cc, Gtid_set::encode; the reverse of `streamer.core.gtids.parse_previous`."""
-    sources = list(gtids)
-    tagged = any(tag for (_, tag), _ in sources)
-    count = len(sources)
-    out = [struct.pack("<Q", count << 8 | _TAGGED_FORM | _TAGGED_FORM << 56 if tagged else count)]
-    for (server, tag), runs in sources:
-        out.append(uuid.UUID(server).bytes)
-        if tagged:
-            text = tag.encode()
-            out.append(bytes([len(text) << 1]) + text)  # a variable-length integer of one byte
-        out.append(struct.pack("<Q", len(runs)))
-        out.extend(struct.pack("<QQ", start, stop) for start, stop in runs)
-    return b"".join(out)
-
-
-class _DumpReached(Exception):
-    """The library has set the connection up and is about to send its dump command."""
-
-
-class _DumpConnection(Connection):  # type: ignore[type-arg,unused-ignore]  # generic in its stubs only
-    """A connection that is ready to send a dump command, and hands it over to us."""
-
-    def _write_bytes(self, data: bytes) -> None:
-        # A command's packet has sequence number 0; the handshake's packets have others.
-        if len(data) > 4 and data[3] == 0 and data[4] in (_COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID):
-            raise _DumpReached
-        super()._write_bytes(data)  # type: ignore[misc]  # left out of its stubs
-
-
-class MysqlBinlog:
-    """A BinlogSource on one server. `server_id`: unique among the server's replicas; `name`: shown by SHOW REPLICAS."""
-
-    def __init__(self, settings: Mysql, server_id: int, name: str) -> None:
-        self._settings = settings
-        self._server_id = server_id
-        self._name = name[:60]
-        self._connection: Any = None
-        self._buffer = bytearray()
-        self._at = 0
-        self._received = memoryview(bytearray(_RECEIVE_BYTES))
-        self._heard = 0.0
-
-    def start(self, executed: GtidSet) -> None:
-        self.close()
-        self._connection = connection = self._connect()
-        try:
-            with connection.cursor() as cursor:
-                # Files written before a change of binlog_checksum carry what was set then; each says itself which.
-                cursor.execute("SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32'")
-            gtids = encode_gtid_set(executed)
-            command = struct.pack("<BHIIQI", _COM_BINLOG_DUMP_GTID, _BINLOG_THROUGH_GTID, self._server_id, 0, 4, len(gtids)) + gtids
-            Connection._write_bytes(connection, _packets(command))  # type: ignore[attr-defined]
-        except (MySQLError, OSError) as error:
-            self.close()
-            raise _refusal(error, "the dump could not be started") from error
-        self._buffer.clear()
-        self._at = 0
-        self._heard = time.monotonic()
-
-    def next(self, timeout: timedelta) -> RawEvent | None:
-        deadline = time.monotonic() + timeout.total_seconds()
-        while (packet := self._packet()) is None:
-            if not self._receive(deadline - time.monotonic()):
-                return None
-        if packet[0] == 0:
-            return RawEvent(packet[1:])
-        if packet[0] == 0xFF:
-            self.close()
-            raise _dump_error(packet)
-        if packet[0] == 0xFE and len(packet) < 9:
-            self.close()
-            raise Unavailable("the server ended the binlog dump")
-        raise Corrupt(f"a packet of the binlog dump begins with {packet[0]:#04x}; expected an event")
-
-    def _packet(self) -> bytes | None:
-        """The next whole packet, joined where the protocol split it at 16 MiB; None while it is incomplete."""
-        at, buffer = self._at, self._buffer
-        spans: list[slice] = []
-        while True:
-            if len(buffer) - at < 4:
-                return None
-            size = int.from_bytes(buffer[at : at + 3], "little")
-            if len(buffer) - at - 4 < size:
-                return None
-            spans.append(slice(at + 4, at + 4 + size))
-            at += 4 + size
-            if size < _PACKET_SIZE_MAX:
-                break
-        self._at = at
-        packet = bytes(buffer[spans[0]]) if len(spans) == 1 else b"".join(buffer[span] for span in spans)
-        if not packet:
-            raise Corrupt("an empty packet in the binlog dump")
-        return packet
-
-    def _receive(self, seconds: float) -> bool:
-        """Waits for bytes; False when none came in time."""
-        if self._connection is None:
-            raise Unavailable("the binlog dump is not started")
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
-        sock: socket.socket = self._connection._sock
-        # Zero would mean non-blocking, which TLS sockets report by errors of their own.
-        sock.settimeout(max(seconds, 0.0005))
-        try:
-            count = sock.recv_into(self._received)
-        except TimeoutError:
-            if time.monotonic() - self._heard > SILENCE_MAX.total_seconds():
-                self.close()
-                raise Unavailable(f"the server sent nothing for {SILENCE_MAX.total_seconds():.0f} s, not even a heartbeat") from None
-            return False
-        except (OSError, ssl.SSLError) as error:
-            self.close()
-            raise Unavailable(f"the connection of the binlog dump was lost: {error}") from error
-        if not count:
-            self.close()
-            raise Unavailable("the server closed the connection of the binlog dump")
-        self._buffer += self._received[:count]
-        self._heard = time.monotonic()
-        return True
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection._force_close()
-            self._connection = None
-
-    def _connect(self) -> Any:
-        """A connection that has said everything a replica says before its dump command."""
-        made: list[Any] = []
-
-        def connect(**arguments: Any) -> Any:
-            made.append(_DumpConnection(**arguments))
-            return made[-1]
-
-        arguments = mysql.options(self._settings, read_timeout=30, write_timeout=30)
-        library = BinLogStreamReader(
-            connection_settings=arguments,
-            server_id=self._server_id,
-            log_file="none",  # any name: spares the library from asking for one
-            log_pos=4,
-            resume_stream=True,
-            blocking=True,
-            slave_uuid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._name}/{self._server_id}")),
-            slave_heartbeat=HEARTBEAT.total_seconds(),
-            report_slave=self._name,
-            pymysql_wrapper=connect,
-            enable_logging=False,
-        )
-        try:
-            library.fetchone()
-        except _DumpReached:
-            return made[0]
-        except (MySQLError, OSError) as error:
-            for connection in made:
-                connection._force_close()
-            raise _refusal(error, "MySQL could not be reached for the binlog dump") from error
-        raise AssertionError("the library read an event without a dump command")
-
-
-def _packets(command: bytes) -> bytes:
-    """A command as packets of at most 16 MiB."""
-    out = []
-    for number, at in enumerate(range(0, len(command) + 1, _PACKET_SIZE_MAX)):
-        part = command[at : at + _PACKET_SIZE_MAX]
-        out.append(struct.pack("<I", len(part))[:3] + bytes([number & 255]) + part)
-    return b"".join(out)
-
-
-def _dump_error(packet: bytes) -> PipelineError:
-    code = int.from_bytes(packet[1:3], "little")
-    message = packet[3:].decode("utf-8", "replace")
-    if message.startswith("#"):
-        message = message[6:]
-    if code == _ER_FATAL_READING_BINLOG:
-        return Gone(
-            f"the server cannot send the binlog we need: {message} (error {code}). A replica that still has it can be streamed instead; "
-            "otherwise the tables must be read anew under a new pipeline name",
-            code=code,
-        )
-    if code in _ER_NO_BINLOG_GRANT:
-        return Invalid(f"the server refuses the binlog dump: {message} (error {code}); GRANT REPLICATION SLAVE ON *.* to this account")
-    return Unavailable(f"the binlog dump ended with error {code}: {message}", code=code)
-
-
-def _refusal(error: Exception, what: str) -> PipelineError:
-    code = error.args[0] if error.args else None
-    if code in mysql.ACCESS_DENIED or code in _ER_NO_BINLOG_GRANT:
-        return Invalid(
-            f"{what}: {error.args[-1]}; GRANT REPLICATION SLAVE ON *.* to this account, or correct mysql.user and mysql.password"
-        )
-    return Unavailable(f"{what}: {error.args[-1] if error.args else error}")
+VARIABLES = ("server_id", "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode")
 
 
 class MysqlServer:
@@ -274,11 +46,12 @@ class MysqlServer:
         )
 
     def tables(self) -> Sequence[TableId]:
-        marks = ", ".join(["%s"] * len(SYSTEM_DATABASES))
+        own = sorted(SYSTEM_DATABASES)
+        marks = ", ".join(["%s"] * len(own))
         found = self._rows(
             "SELECT table_schema, table_name FROM information_schema.tables "
             f"WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ({marks}) ORDER BY 1, 2",
-            *SYSTEM_DATABASES,
+            *own,
         )
         return [TableId(database, name) for database, name in found]
 
@@ -286,8 +59,7 @@ class MysqlServer:
         return [str(row[0]) for row in self._rows("SHOW GRANTS")]
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
-        # Statistics list a table's keys by name; the definition order is SHOW INDEX's, which has the primary key first and keys of
-        # NOT NULL columns before others.
+        # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
         exists = self._rows(
             "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", table.database, table.name
         )

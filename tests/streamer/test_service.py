@@ -13,7 +13,8 @@ from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
-from streamer.service import Ports, Streamer, Tuning, lock_name
+from streamer.ports import Ports
+from streamer.service import Streamer, Tuning, lock_name
 from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time
 from tests.fakes.faults import Fate, Gate, Killed
@@ -404,6 +405,7 @@ def test_xa_and_statements_on_tables_nobody_captures_pass(world: World) -> None:
 
 def test_a_first_run_is_refused_when_row_topics_are_there(world: World) -> None:
     world.broker.create(ORDERS_TOPIC, 1, compacted=False)
+    world.broker.append(ORDERS_TOPIC, None, b"{}")
     with pytest.raises(Refused, match=r"p\.position holds no position"):
         world.run()
 

@@ -1,24 +1,17 @@
-"""The loop: take the turn, fence the predecessor, read where it stopped, check the server, stream.
+"""One run of the stream: events in, Kafka transactions out, from a committed position to the first thing that goes wrong."""
 
-    STANDBY → INIT → POSITION → PREFLIGHT → DUMP → (BEGIN → PRODUCE* → POS → END)*
-
-Plain synchronous code over ports; `step` does one piece of it, so a simulator can drive it. Whatever is lost or unclear on the way
-(a connection, an unanswered commit) leads back to the start with nothing kept in memory: Kafka's position topic says where to go on.
-"""
-
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
-from contracts.position import BinlogPosition, GtidSet
+from contracts.errors import Refused
+from contracts.position import GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
 from streamer.core.ddl import DatabaseDropped, Verb
-from streamer.core.preflight import Fault, Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
+from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SplitTransaction, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
 from streamer.core.rows import RowChange, RowDecoder
@@ -26,23 +19,12 @@ from streamer.core.schemas import TableMap
 from streamer.core.stream import EventStream
 from streamer.core.transactions import Began, Committed, Ddl, Rows, SourceTransactions
 from streamer.core.translate import Origin, identity, key_changes, message, truncate_message
-from streamer.ports import BinlogSource, Clock, EnvelopeSink, PositionStore, ServerStatus, SourceServer, Tally, TopicAdmin
+from streamer.ports import Ports, Tally
 
-LOCK_NAME_MAX = 64  # characters; MySQL manual, "Locking Functions"
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
 _TABLES_MAX = 4096  # decoders and routes kept; all forgotten together when more are seen
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    clock: Clock
-    server: SourceServer
-    binlog: BinlogSource
-    sink: EnvelopeSink
-    positions: PositionStore
-    topics: TopicAdmin
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,128 +38,6 @@ class Tuning:
     backoff_min: timedelta = timedelta(seconds=1)
     backoff_max: timedelta = timedelta(seconds=30)
     summary_every: timedelta = timedelta(seconds=10)
-
-
-class Streamer:
-    """One pipeline's streamer. Call `step` for ever; it raises only what must end the process: Fenced, Gone, Corrupt, Refused, Invalid."""
-
-    def __init__(
-        self,
-        ports: Ports,
-        choices: Choices,
-        server_id: int,
-        tuning: Tuning | None = None,
-        observe: Callable[[Tally], None] | None = None,
-    ) -> None:
-        """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
-        hold."""
-        self._ports = ports
-        self._choices = choices
-        self._server_id = server_id
-        self._tuning = tuning or Tuning()
-        self._observe = observe or (lambda _: None)
-        self._lock = lock_name(choices.topics.prefix)
-        self._leads = False
-        self._waits = False
-        self._session: Session | None = None
-        self._failures = 0
-
-    @property
-    def streaming(self) -> bool:
-        return self._session is not None
-
-    def step(self) -> None:
-        """Raises what cannot be mended by beginning again; an open Kafka transaction is then aborted."""
-        try:
-            if self._session is not None:
-                self._session.step()
-                if self._session.committed:
-                    self._failures = 0
-            elif self._leads or self._take_turn():
-                self._session = self._begin()
-        except (Unavailable, OutcomeUnknown) as error:
-            self._fall_back(error)
-        except Fenced:
-            raise
-        except PipelineError:
-            if self._session is not None and self._session.begun:
-                self._ports.sink.abort()
-            raise
-
-    def close(self) -> None:
-        """Leaves nothing open: what is not committed is aborted."""
-        if self._session is not None and self._session.begun:
-            self._ports.sink.abort()
-        self._session = None
-        self._ports.binlog.close()
-        self._ports.sink.close()
-        self._ports.server.close()
-
-    def _take_turn(self) -> bool:
-        self._leads = self._ports.server.take_turn(self._lock)
-        if self._leads:
-            log.info("turn.taken", lock=self._lock)
-        else:
-            if not self._waits:
-                log.info("turn.awaited", lock=self._lock)
-            self._ports.clock.sleep(self._tuning.standby_pause)
-        self._waits = not self._leads
-        return self._leads
-
-    def _begin(self) -> "Session":
-        ports, topics = self._ports, self._choices.topics
-        ports.sink.init()
-        position = ports.positions.read()  # after init: what the predecessor had open is decided now
-        status = ports.server.status()
-        if faults := list(source_faults(self._choices, self._server_id, status, ports.server)):
-            raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
-        position = self._first_position(status) if position is None else self._same_history(position, status)
-        ports.topics.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
-        ports.topics.ensure(topics.position, partitions=1, compacted=True)
-        ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
-        ports.binlog.start(position.gtid_set)
-        log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        session = Session(ports, self._choices, self._tuning, position, self._observe)
-        if position.n == 0:
-            session.establish()
-        return session
-
-    def _first_position(self, status: ServerStatus) -> Position:
-        if held := self._ports.topics.row_topics():
-            raise Refused(
-                f"topics of this pipeline hold rows ({', '.join(held[:3])}{', …' if len(held) > 3 else ''}), but topic "
-                f"{self._choices.topics.position} holds no position: where to go on is lost, and starting anew would repeat rows. Choose "
-                "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
-            )
-        if status.purged:
-            raise Gone(
-                f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and this "
-                "release cannot read existing rows by a snapshot. Stream a server whose binlogs are whole",
-                purged=str(status.purged),
-            )
-        return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))
-
-    def _same_history(self, position: Position, status: ServerStatus) -> Position:
-        ours = position.gtid_set
-        begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
-        check_continuity(begun, status.executed, GtidSet())
-        check_continuity(ours, status.executed, status.purged)
-        if position.server_uuid != status.uuid:
-            log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
-        return replace(position, server_uuid=status.uuid)
-
-    def _fall_back(self, error: PipelineError) -> None:
-        # An unanswered commit must not be followed by an abort from the same producer.
-        if self._session is not None and self._session.begun and not isinstance(error, OutcomeUnknown):
-            self._ports.sink.abort()
-        self._session = None
-        self._leads = False  # the lock lives and dies with the control connection, which may be the one that was lost
-        self._ports.binlog.close()
-        self._ports.sink.recycle()
-        pause = min(self._tuning.backoff_min * 2**self._failures, self._tuning.backoff_max)
-        self._failures = min(self._failures + 1, 16)
-        log.warning("stream.interrupted", error=type(error).__name__, message=error.message, pause_seconds=pause.total_seconds())
-        self._ports.clock.sleep(pause)
 
 
 class Session:
@@ -205,8 +65,7 @@ class Session:
         self._ensured: set[str] = set()
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
-        self._barrier_at: dict[int, datetime] = {}
-        self._partial: frozenset[int] = frozenset()  # shards whose last barrier was partial
+        self._beats = Heartbeats(choices.shards, tuning.heartbeat)
         self._looked: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look
         self._looked_at = self._summarised_at = self._opened_at
         self._tally = Tally()
@@ -215,7 +74,7 @@ class Session:
     def establish(self) -> None:
         """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost."""
         now = self._ports.clock.now()
-        self._commit(self._due(now), now)
+        self._commit(self._beats.due(now), now)
 
     def step(self) -> None:
         """Takes one event, or waits for one; commits what is due. Raises whatever ends this session."""
@@ -224,7 +83,7 @@ class Session:
         if pending:
             wait = _MID_TRANSACTION if self._transactions.under_way else timedelta(0)
         else:
-            wait = max(self._next_barrier() - now, timedelta(0))
+            wait = max(self._beats.next(now) - now, timedelta(0))
         raw = self._ports.binlog.next(wait)
         if raw is not None:
             for located in self._stream.feed(raw.data):
@@ -238,7 +97,7 @@ class Session:
         elif self._open.rows:
             if raw is None and must_split(self._open.rows, now - self._opened_at, self._tuning.close):
                 self._split(CloseReason.SPLIT, now)
-        elif now >= self._next_barrier() or (self._partial and at_commit and self._open.in_progress is None):
+        elif now >= self._beats.next(now) or (self._beats.partial and at_commit and self._open.in_progress is None):
             self._heartbeat(now, idle=raw is None)
         self._summarise(now)
 
@@ -411,7 +270,7 @@ class Session:
 
     def _close(self, reason: CloseReason, now: datetime) -> None:
         rows = self._open.rows
-        position = self._commit(self._due(now), now)
+        position = self._commit(self._beats.due(now), now)
         log.debug("transaction.committed", n=position.n, rows=rows, reason=reason.value, partial=position.in_progress is not None)
 
     def _heartbeat(self, now: datetime, *, idle: bool) -> None:
@@ -425,7 +284,7 @@ class Session:
                     self._open.idle_until(until)
             self._looked = (status.now_us, status.executed)
             self._looked_at = now
-        self._commit(self._due(now), now)
+        self._commit(self._beats.due(now), now)
 
     def _commit(self, due: frozenset[int], now: datetime) -> Position:
         ending = self._open.end(due)
@@ -436,10 +295,7 @@ class Session:
         self.committed = True
         rows = self._open.rows
         self._open = OpenTransaction(ending.position, self._choices.topics)
-        partial = ending.position.in_progress is not None
-        self._partial = self._partial | ending.barriers if partial else self._partial - ending.barriers
-        for shard in ending.barriers:
-            self._barrier_at[shard] = now
+        self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)
         self._tally.rows += rows
         self._tally.kafka_transactions += 1
         self._tally.newest_commit_us = ending.position.newest_commit_us
@@ -478,31 +334,3 @@ class Session:
             behind_transactions=seen.behind,
         )
         self._summary = Tally(newest_commit_us=seen.newest_commit_us, behind=seen.behind)
-
-    def _due(self, now: datetime) -> frozenset[int]:
-        return self._partial | {
-            shard
-            for shard in range(self._choices.shards)
-            if shard not in self._barrier_at or now - self._barrier_at[shard] >= self._tuning.heartbeat
-        }
-
-    def _next_barrier(self) -> datetime:
-        if len(self._barrier_at) < self._choices.shards:
-            return self._opened_at
-        return min(self._barrier_at.values()) + self._tuning.heartbeat
-
-
-def source_faults(choices: Choices, server_id: int, status: ServerStatus, server: SourceServer) -> Iterator[Fault]:
-    """What keeps this server from being captured, each with its fix. Raises Unavailable."""
-    yield from server_faults(status.variables, server_id)
-    visible = server.tables()
-    captured = [table for table in visible if choices.captures(table)]
-    yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
-    merging = [table for table in captured if choices.of(table).must_merge and choices.of(table).key is None]
-    yield from keyless_faults([table for table in merging if not server.unique_keys(table)])
-
-
-def lock_name(prefix: str) -> str:
-    """The name of the lock that the leading streamer of a pipeline holds on the source server."""
-    name = f"tidemark:{prefix}"
-    return name if len(name) <= LOCK_NAME_MAX else f"tidemark:{hashlib.sha256(prefix.encode()).hexdigest()[:40]}"

@@ -1,0 +1,169 @@
+"""The loop: take the turn, fence the predecessor, read where it stopped, check the server, stream.
+
+    STANDBY → INIT → POSITION → PREFLIGHT → DUMP → (BEGIN → PRODUCE* → POS → END)*
+
+Plain synchronous code over ports; `step` does one piece of it, so a simulator can drive it. Whatever is lost or unclear on the way
+(a connection, an unanswered commit) leads back to the start with nothing kept in memory: Kafka's position topic says where to go on.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import structlog
+
+from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.position import BinlogPosition, GtidSet
+from contracts.progress import Position
+from streamer.core.preflight import Fault, Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
+from streamer.core.route import Choices
+from streamer.ports import Ports, ServerStatus, SourceServer, Tally
+from streamer.service.session import Session, Tuning
+
+__all__ = ["Ports", "Streamer", "Tuning", "lock_name", "source_faults"]
+
+LOCK_NAME_MAX = 64  # characters; MySQL manual, "Locking Functions"
+
+log = structlog.get_logger()
+
+
+class Streamer:
+    """One pipeline's streamer. Call `step` for ever; it raises only what must end the process: Fenced, Gone, Corrupt, Refused, Invalid."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        choices: Choices,
+        server_id: int,
+        tuning: Tuning | None = None,
+        observe: Callable[[Tally], None] | None = None,
+    ) -> None:
+        """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
+        hold."""
+        self._ports = ports
+        self._choices = choices
+        self._server_id = server_id
+        self._tuning = tuning or Tuning()
+        self._observe = observe or (lambda _: None)
+        self._lock = lock_name(choices.topics.prefix)
+        self._leads = False
+        self._waits = False
+        self._session: Session | None = None
+        self._failures = 0
+
+    @property
+    def streaming(self) -> bool:
+        return self._session is not None
+
+    def step(self) -> None:
+        """Raises what cannot be mended by beginning again; an open Kafka transaction is then aborted."""
+        try:
+            if self._session is not None:
+                self._session.step()
+                if self._session.committed:
+                    self._failures = 0
+            elif self._leads or self._take_turn():
+                self._session = self._begin()
+        except (Unavailable, OutcomeUnknown) as error:
+            self._fall_back(error)
+        except Fenced:
+            raise
+        except PipelineError:
+            if self._session is not None and self._session.begun:
+                self._ports.sink.abort()
+            raise
+
+    def close(self) -> None:
+        """Leaves nothing open: what is not committed is aborted."""
+        if self._session is not None and self._session.begun:
+            self._ports.sink.abort()
+        self._session = None
+        self._ports.binlog.close()
+        self._ports.sink.close()
+        self._ports.server.close()
+
+    def _take_turn(self) -> bool:
+        self._leads = self._ports.server.take_turn(self._lock)
+        if self._leads:
+            log.info("turn.taken", lock=self._lock)
+        else:
+            if not self._waits:
+                log.info("turn.awaited", lock=self._lock)
+            self._ports.clock.sleep(self._tuning.standby_pause)
+        self._waits = not self._leads
+        return self._leads
+
+    def _begin(self) -> Session:
+        ports, topics = self._ports, self._choices.topics
+        ports.sink.init()
+        position = ports.positions.read()  # after init: what the predecessor had open is decided now
+        status = ports.server.status()
+        if faults := list(source_faults(self._choices, self._server_id, status, ports.server)):
+            raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
+        position = self._first_position(status) if position is None else self._same_history(position, status)
+        ports.topics.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
+        ports.topics.ensure(topics.position, partitions=1, compacted=True)
+        ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
+        ports.binlog.start(position.gtid_set)
+        log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
+        session = Session(ports, self._choices, self._tuning, position, self._observe)
+        if position.n == 0:
+            session.establish()
+        return session
+
+    def _first_position(self, status: ServerStatus) -> Position:
+        held = self._ports.topics.row_topics()
+        if (held or status.purged) and self._ports.positions.read() is not None:
+            # Its rows, and what was purged since, are no sign that anything is lost.
+            raise Fenced("another streamer of this pipeline took over while this one was starting")
+        if held:
+            raise Refused(
+                f"topics of this pipeline hold rows ({', '.join(held[:3])}{', …' if len(held) > 3 else ''}), but topic "
+                f"{self._choices.topics.position} holds no position: where to go on is lost, and starting anew would repeat rows. Choose "
+                "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
+            )
+        if status.purged:
+            raise Gone(
+                f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and this "
+                "release cannot read existing rows by a snapshot. Stream a server whose binlogs are whole",
+                purged=str(status.purged),
+            )
+        return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))
+
+    def _same_history(self, position: Position, status: ServerStatus) -> Position:
+        ours = position.gtid_set
+        begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
+        check_continuity(begun, status.executed, GtidSet())
+        check_continuity(ours, status.executed, status.purged)
+        if position.server_uuid != status.uuid:
+            log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
+        return replace(position, server_uuid=status.uuid)
+
+    def _fall_back(self, error: PipelineError) -> None:
+        # An unanswered commit must not be followed by an abort from the same producer.
+        if self._session is not None and self._session.begun and not isinstance(error, OutcomeUnknown):
+            self._ports.sink.abort()
+        self._session = None
+        self._leads = False  # the lock lives and dies with the control connection, which may be the one that was lost
+        self._ports.binlog.close()
+        self._ports.sink.recycle()
+        pause = min(self._tuning.backoff_min * 2**self._failures, self._tuning.backoff_max)
+        self._failures = min(self._failures + 1, 16)
+        log.warning("stream.interrupted", error=type(error).__name__, message=error.message, pause_seconds=pause.total_seconds())
+        self._ports.clock.sleep(pause)
+
+
+def source_faults(choices: Choices, server_id: int, status: ServerStatus, server: SourceServer) -> Iterator[Fault]:
+    """What keeps this server from being captured, each with its fix. Raises Unavailable."""
+    yield from server_faults(status.variables, server_id)
+    visible = server.tables()
+    captured = [table for table in visible if choices.captures(table)]
+    yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
+    merging = [table for table in captured if choices.of(table).must_merge and choices.of(table).key is None]
+    yield from keyless_faults([table for table in merging if not server.unique_keys(table)])
+
+
+def lock_name(prefix: str) -> str:
+    """The name of the lock that the leading streamer of a pipeline holds on the source server."""
+    name = f"tidemark:{prefix}"
+    return name if len(name) <= LOCK_NAME_MAX else f"tidemark:{hashlib.sha256(prefix.encode()).hexdigest()[:40]}"

@@ -1,0 +1,105 @@
+"""Grants, server variables and GTID sets: each fault is found, and nothing else is one."""
+
+import pytest
+
+from contracts.errors import Gone
+from contracts.position import GtidSet
+from contracts.table import TableId
+from streamer.core.preflight import Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
+
+READY = {
+    "log_bin": "ON",
+    "binlog_format": "ROW",
+    "binlog_row_image": "FULL",
+    "binlog_row_metadata": "FULL",
+    "gtid_mode": "ON",
+    "server_id": "1",
+}
+ORDERS = TableId("shop", "orders")
+REPLICATION = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`"
+UUID = "11111111-2222-3333-4444-555555555555"
+
+
+def test_a_ready_server_has_no_fault() -> None:
+    assert list(server_faults(READY, 99)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "fix"),
+    [
+        ("log_bin", "OFF", "my.cnf"),
+        ("binlog_format", "MIXED", "SET PERSIST binlog_format = ROW"),
+        ("binlog_row_image", "NOBLOB", "SET PERSIST binlog_row_image = FULL"),
+        ("binlog_row_metadata", "MINIMAL", "SET PERSIST binlog_row_metadata = FULL"),
+        ("gtid_mode", "ON_PERMISSIVE", "SET PERSIST gtid_mode = ON"),
+    ],
+)
+def test_each_setting_that_loses_something_is_named_with_the_sql_that_mends_it(name: str, found: str, fix: str) -> None:
+    for value in (found, ""):
+        (fault,) = server_faults({**READY, name: value}, 99)
+        assert fault.what.startswith(name)
+        assert fix in fault.fix
+
+
+def test_a_server_id_the_source_has_itself_is_refused() -> None:
+    (fault,) = server_faults({**READY, "server_id": "99"}, 99)
+    assert "mysql.server_id" in fault.fix
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`"],
+        [REPLICATION, "GRANT SELECT ON `shop`.* TO `t`@`%`"],
+        [REPLICATION, "GRANT SELECT, INSERT ON `sh_p`.* TO `t`@`%` WITH GRANT OPTION"],
+        [REPLICATION, "GRANT ALL PRIVILEGES ON `sho%`.* TO `t`@`%`"],
+        ["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"],
+    ],
+)
+def test_enough_is_enough(lines: list[str]) -> None:
+    assert list(grant_faults(Grants.parse(lines), [ORDERS], ["shop"])) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "fixes"),
+    [
+        (["GRANT USAGE ON *.* TO `t`@`%`"], ["REPLICATION SLAVE ON *.*", "REPLICATION CLIENT ON *.*", "SELECT ON `shop`.`orders`"]),
+        ([REPLICATION, "GRANT SELECT ON `shop`.`items` TO `t`@`%`"], ["SELECT ON `shop`.`orders`"]),
+        ([REPLICATION, "GRANT SELECT (`id`, `v`) ON `shop`.`orders` TO `t`@`%`"], ["SELECT ON `shop`.`orders`"]),
+        ([REPLICATION, r"GRANT SELECT ON `sh\_p`.* TO `t`@`%`"], ["SELECT ON `shop`.`orders`"]),
+        (
+            ["GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`", "REVOKE SELECT ON `shop`.* FROM `t`@`%`"],
+            ["`shop`.`orders`"],
+        ),
+    ],
+)
+def test_each_missing_right_is_named_with_its_grant(lines: list[str], fixes: list[str]) -> None:
+    faults = list(grant_faults(Grants.parse(lines), [ORDERS], []))
+    assert len(faults) == len(fixes)
+    for fault, fix in zip(faults, fixes, strict=True):
+        assert fix in fault.fix
+        assert fault.fix.endswith("TO `t`@`%`")
+
+
+def test_a_database_whose_tables_cannot_even_be_seen_is_named() -> None:
+    (fault,) = grant_faults(Grants.parse([REPLICATION]), [], ["shop"])
+    assert fault.fix == "GRANT SELECT ON `shop`.* TO `t`@`%`"
+    assert literal_databases(["shop.*", "a*.x", "b.c"]) == {"shop", "b"}
+
+
+def test_a_single_granted_table_of_a_database_is_enough_for_it() -> None:
+    assert list(grant_faults(Grants.parse([REPLICATION, "GRANT SELECT ON `shop`.`orders` TO `t`@`%`"]), [ORDERS], ["shop"])) == []
+
+
+def test_a_merged_table_without_a_key_is_told_how_to_get_one() -> None:
+    (fault,) = keyless_faults([TableId("we`ird", "t")])
+    assert "ALTER TABLE `we``ird`.`t` ADD PRIMARY KEY" in fault.fix
+
+
+def test_continuity_is_proved_by_sets_alone() -> None:
+    ours, executed = GtidSet.parse(f"{UUID}:1-5"), GtidSet.parse(f"{UUID}:1-9")
+    check_continuity(ours, executed, GtidSet.parse(f"{UUID}:1-5"))
+    with pytest.raises(Gone, match=f"on Kafka already: {UUID}:5"):
+        check_continuity(ours, GtidSet.parse(f"{UUID}:1-4"), GtidSet())
+    with pytest.raises(Gone, match=f"not on Kafka yet: {UUID}:6-7"):
+        check_continuity(ours, executed, GtidSet.parse(f"{UUID}:1-7"))
