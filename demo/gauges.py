@@ -1,7 +1,7 @@
 """What the terminal shows while rows flow: changes made in MySQL, records committed in the warehouse, lag and watermark."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redshift_connector.core import Connection
@@ -24,13 +24,12 @@ class Reading:
     epoch: int = 0
     complete_up_to_us: int = 0
 
-    def watermark(self) -> str:
+    def watermark(self, now: datetime) -> str:
+        """The time up to which everything is there, and how long ago that is."""
         if not self.complete_up_to_us:
             return "none yet"
-        return datetime.fromtimestamp(self.complete_up_to_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
-
-    def lag_s(self, now: datetime) -> float | None:
-        return (now - _EPOCH).total_seconds() - self.complete_up_to_us / 1e6 if self.complete_up_to_us else None
+        at = _EPOCH + timedelta(microseconds=self.complete_up_to_us)
+        return f"{at:%H:%M:%S} UTC, {max((now - at).total_seconds(), 0):.1f} s behind"
 
 
 def read(warehouse: Connection) -> Reading:
@@ -68,11 +67,10 @@ class Gauges:
             self._live.stop()
 
     def show(self, counts: Counts, reading: Reading, loader: str, now: datetime) -> None:
-        lag = reading.lag_s(now)
         shown = {
             "MySQL": f"{counts.transactions:,} transactions, {counts.rows:,} row changes",
             "warehouse": f"{reading.records:,} changes committed in {reading.batches:,} batches, {reading.commit_no:,} commits",
-            "watermark": f"{reading.watermark()} UTC, {'no' if lag is None else f'{max(lag, 0):.1f} s'} lag",
+            "watermark": reading.watermark(now),
             "loader": f"{loader}, epoch {reading.epoch}",
         }
         if self._live:

@@ -1,5 +1,6 @@
 """A whole pipeline on a running stack: its settings file, and its services as the processes a person would start."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from devstack.launcher import PR_SET_PDEATHSIG
 from devstack.stack import Stack
 
 BUCKET = "tidemark-lake"
@@ -54,13 +56,15 @@ class Service:
 
 @dataclass
 class Pipeline:
-    """Services of the pipeline `name` on `stack`, their files under `directory`. `tables`: patterns of what is captured."""
+    """Services of the pipeline `name` on `stack`, their files under `directory`. `tables`: patterns of what is captured.
+    Unless `keep`, a service dies with the process that started it."""
 
     stack: Stack
     directory: Path
     name: str = "shop"
     tables: Sequence[str] = ("shop.*",)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    keep: bool = False
     services: list[Service] = field(default_factory=list)
 
     @property
@@ -116,7 +120,14 @@ class Pipeline:
         number = sum(service.name == name for service in self.services) + 1
         log = self.directory / f"{name}-{number}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(self._command(name, arguments), env=self._environment(crash), stdout=out, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                self._command(name, arguments),
+                env=self._environment(crash),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=self.keep,
+                preexec_fn=None if self.keep else _die_with_parent,
+            )
         service = Service(name, process, log)
         self.services.append(service)
         return service
@@ -154,7 +165,15 @@ def running_pipeline(stack: Stack, directory: Path, **options: Any) -> Iterator[
             if service.running():
                 service.kill9()
         raise
-    pipeline.stop()
+    if not pipeline.keep:
+        pipeline.stop()
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def wait_until(done: Callable[[], object], timeout_s: float, complaint: str) -> None:
