@@ -3,9 +3,11 @@
 Source: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Static consumer group members", "Read committed").
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
@@ -17,6 +19,8 @@ from contracts.table import TableSchema
 from loader.core.plan import Record
 from loader.ports import LogBounds
 
+Answer = TypeVar("Answer")
+
 SESSION_TIMEOUT = timedelta(seconds=10)
 LONGEST_COMMIT = timedelta(minutes=30)
 """Between two polls of the group; a loader that is stuck in one COPY for longer gives its shards away."""
@@ -25,6 +29,10 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 QUEUE_KIB_MAX = 16 * 1024
 SCHEMAS_PARTITION = 0
 
+NEW_TOPIC_PATIENCE_SECONDS = 10.0
+"""How long a broker may take to hear of a topic others know."""
+
+_LIBRARY_LOG = logging.getLogger("librdkafka")
 _GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _NOT_ALLOWED = {
@@ -62,7 +70,7 @@ class GroupMembership:
         self._instance = instance
         self._assigned: frozenset[int] = frozenset()
         self._log = structlog.get_logger()
-        self._consumer = Consumer(settings)
+        self._consumer = Consumer(settings, logger=_LIBRARY_LOG)
         self._consumer.subscribe([progress], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def poll(self, timeout: timedelta) -> frozenset[int]:
@@ -98,12 +106,14 @@ class GroupMembership:
             self._log.debug("mirror.refused", message=error.str())
 
     def _judge(self, error: KafkaError) -> None:
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        # A consumer's only fatal error; it comes under either code.
+        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):
             raise Fenced(
-                f"another loader has joined the group as {self._instance!r} and this one is out of it: give each its own --instance",
+                f"another loader has joined the group as {self._instance!r} and this one is out of it: give each its own --instance"
+                f" ({error.str()})",
                 instance=self._instance,
             )
-        if error.code() in _NOT_ALLOWED or error.fatal():
+        if error.code() in _NOT_ALLOWED:
             raise _translated(error, f"consumer group on {self._progress}")
         # Brokers away or not ready, or `progress` not made yet: librdkafka goes on trying.
         self._log.warning("group.waiting", message=error.str())
@@ -119,7 +129,7 @@ class PartitionReader:
         self._positions: dict[str, int] = {}
         self._held: frozenset[str] = frozenset()
         self._log = structlog.get_logger()
-        self._admin = AdminClient(dict(config))
+        self._admin = AdminClient(dict(config), logger=_LIBRARY_LOG)
         self._consumer = Consumer(
             {
                 **config,
@@ -135,7 +145,8 @@ class PartitionReader:
                 "queued.max.messages.kbytes": QUEUE_KIB_MAX,
                 "fetch.message.max.bytes": max(1024 * 1024, message_bytes_max),
                 "fetch.max.bytes": max(QUEUE_KIB_MAX * 1024, message_bytes_max),
-            }
+            },
+            logger=_LIBRARY_LOG,
         )
 
     def seek(self, next_offsets: Mapping[str, int]) -> None:
@@ -165,26 +176,36 @@ class PartitionReader:
         return self._positions[topic]
 
     def bounds(self, topic: str) -> LogBounds:
-        place = self._place(topic)
-        try:
-            # With read_committed the high watermark the broker answers with is the last stable offset.
-            low, stable_end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_SECONDS, cached=False)
-            asked = self._admin.list_offsets(
-                {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # the library left it without types
-                isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=REQUEST_TIMEOUT_SECONDS,
-            )
-            end = asked[place].result().offset
-        except KafkaException as error:
-            raise _translated(error.args[0], f"offsets of {topic}") from error
-        return LogBounds(low, stable_end, end)
+        return self._patiently(f"offsets of {topic}", lambda: self._bounds(self._place(topic)))
 
     def topic_id(self, topic: str) -> str:
-        try:
-            asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
-            return str(asked[topic].result().topic_id)
-        except KafkaException as error:
-            raise _translated(error.args[0], f"topic {topic}") from error
+        return self._patiently(f"topic {topic}", lambda: self._topic_id(topic))
+
+    def _bounds(self, place: TopicPartition) -> LogBounds:
+        # With read_committed the high watermark the broker answers with is the last stable offset.
+        low, stable_end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_SECONDS, cached=False)
+        asked = self._admin.list_offsets(
+            {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # the library left it without types
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        return LogBounds(low, stable_end, asked[place].result().offset)
+
+    def _topic_id(self, topic: str) -> str:
+        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
+        return str(asked[topic].result().topic_id)
+
+    def _patiently(self, what: str, ask: Callable[[], Answer]) -> Answer:
+        """Raises Gone only when the topic stays unknown: one just made is known to its own brokers first."""
+        deadline = time.monotonic() + NEW_TOPIC_PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                failure = _translated(error.args[0], what)
+                if not isinstance(failure, Gone) or time.monotonic() > deadline:
+                    raise failure from error
+            time.sleep(0.2)
 
     def close(self) -> None:
         self._consumer.close()
@@ -227,6 +248,7 @@ class SchemaReader:
         self._topic = topic
         self._reader = PartitionReader(config, group=group, progress=topic, shard=SCHEMAS_PARTITION, message_bytes_max=message_bytes_max)
         self._known: dict[str, TableSchema] = {}
+        self._newest: dict[str, str] = {}  # fingerprint by row topic
         self._begun = False
 
     def find(self, topic: str, fingerprint: str) -> TableSchema:
@@ -238,17 +260,24 @@ class SchemaReader:
             )
         return self._known[fingerprint]
 
+    def newest(self, topic: str) -> TableSchema:
+        if topic not in self._newest:
+            self._read_on("")
+        if topic not in self._newest:
+            raise Corrupt(f"{topic} holds a TRUNCATE, but {self._topic} no schema of it", topic=topic)
+        return self._known[self._newest[topic]]
+
     def _read_on(self, wanted: str) -> None:
         # To the end, not the last stable offset: a row's partition can be ahead of this one in hearing of its transaction's commit.
         bounds = self._reader.bounds(self._topic)
         if not self._begun:
             self._reader.seek({self._topic: bounds.low})
             self._begun = True
-        deadline = datetime.now(UTC) + timedelta(seconds=REQUEST_TIMEOUT_SECONDS)
+        deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
         while wanted not in self._known and self._reader.position(self._topic) < bounds.end:
             for record in self._reader.poll(1000, timedelta(milliseconds=200)):
                 self._learn(record)
-            if datetime.now(UTC) > deadline:
+            if time.monotonic() > deadline:
                 raise Unavailable(f"{self._topic} could not be read up to offset {bounds.end} in {REQUEST_TIMEOUT_SECONDS:.0f} s")
 
     def _learn(self, record: Record) -> None:
@@ -259,6 +288,8 @@ class SchemaReader:
         except (ValueError, KeyError, TypeError) as error:
             raise Corrupt(f"{self._topic} at offset {record.offset}: {error}", topic=self._topic, offset=record.offset) from error
         self._known[schema.fingerprint] = schema
+        if record.key is not None:
+            self._newest[record.key.decode("utf-8", "replace").rpartition("/")[0]] = schema.fingerprint
 
     def close(self) -> None:
         self._reader.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from redshift_connector.error import Error
 
 from contracts.progress import shard_of
@@ -316,6 +317,53 @@ def test_a_loader_frozen_in_its_copy_is_fenced_when_it_wakes(scene: Scene) -> No
     assert scene.orders() == {1: "a", 2: "b", 3: "c"}
     assert scene.query(f"SELECT id FROM {scene.pipeline.name}.events") == [[1]]
     scene.assert_ledger_tiles()
+
+
+def test_a_commit_still_on_its_way_when_its_sender_dies_counts_once(scene: Scene) -> None:
+    first = scene.loader("--instance", "first")
+    scene.feed.transaction(put(ORDERS, id=1, note="a"), put(EVENTS, id=1, what="once"))
+    scene.reaches(1)
+    scene.faults.add("delay", kind="commit", seconds=1.5)
+    scene.feed.transaction(put(ORDERS, id=2, note="b"), put(EVENTS, id=2, what="once"))
+    locked = "SELECT 1 FROM svv_transactions t JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+    where = f"WHERE n.nspname = '{scene.pipeline.name}' AND c.relname = 'events' AND t.granted AND t.lock_mode <> 'AccessShareLock'"
+    wait_until(lambda: scene.query(f"{locked} {where}"), 60, "the commit did not begin")
+    first.kill9()
+    scene.loader("--instance", "first")
+    scene.feed.transaction(put(ORDERS, id=3, note="c"))
+    scene.reaches(3)
+    assert scene.orders() == {1: "a", 2: "b", 3: "c"}
+    assert scene.query(f"SELECT id FROM {scene.pipeline.name}.events ORDER BY 1") == [[1], [2]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_second_loader_of_the_same_name_puts_the_first_out_and_says_so(scene: Scene) -> None:
+    first = scene.loader("--instance", "same")
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.reaches(1)
+    scene.loader("--instance", "same")
+    assert first.wait(60) == 1
+    assert "give each its own --instance" in first.tail()
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    scene.reaches(2)
+    assert scene.orders() == {1: "a", 2: "b"}
+
+
+def test_kafka_shows_lag_from_a_mirror_of_the_committed_offsets(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    group = f"tidemark-{scene.pipeline.name}-loader"
+    watcher = Consumer({"bootstrap.servers": scene.stack.kafka.bootstrap_servers, "group.id": group, "log_level": 0})
+    places = [TopicPartition(scene.feed.topics.progress, 0), TopicPartition(scene.feed.topics.rows(ORDERS.table), 0)]
+    try:
+        wait_until(lambda: all(place.offset > 0 for place in watcher.committed(places, timeout=10)), 30, "nothing was mirrored")
+        progress, orders = watcher.committed(places, timeout=10)
+    finally:
+        watcher.close()
+    next_offsets = dict(scene.query(f"SELECT topic, next_offset FROM {scene.schema}.offsets"))
+    assert (progress.offset, orders.offset) == (scene.fence()[5], next_offsets[orders.topic])
+    assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00"
 
 
 def test_a_session_that_holds_the_fence_too_long_is_ended(scene: Scene) -> None:
