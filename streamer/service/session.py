@@ -201,9 +201,11 @@ class Session:
         assert self._began is not None
         assert self._source is not None
         now = self._ports.clock.now()
+        topic, shard = self._choices.topic(table), self._choices.shard(table)
+        if not self._open.begun(topic):
+            return  # nobody holds a row of it, nor a schema that would tell where to look
         if self._open.rows:
             self._close(CloseReason.TRUNCATE, now)
-        topic, shard = self._choices.topic(table), self._choices.shard(table)
         self._ensure(topic)
         origin = Origin(
             self._choices.topics.prefix,
@@ -275,16 +277,19 @@ class Session:
 
     def _heartbeat(self, now: datetime, *, idle: bool) -> None:
         if idle and now - self._looked_at >= self._tuning.heartbeat:
-            status = self._ports.server.status()
-            self._tally.behind = status.executed.minus(self._open.gtid_set).count()
-            if self._looked is not None:
-                clock_us, executed = self._looked
-                until = idle_time(clock_us, executed, status.executed, self._open.gtid_set)
-                if until is not None:
-                    self._open.idle_until(until)
-            self._looked = (status.now_us, status.executed)
-            self._looked_at = now
+            before = self._looked
+            clock_us, executed = self._look(now)
+            if before is not None and (until := idle_time(*before, executed, self._open.gtid_set)) is not None:
+                self._open.idle_until(until)
+            self._looked = (clock_us, executed)
         self._commit(self._beats.due(now), now)
+
+    def _look(self, now: datetime) -> tuple[int, GtidSet]:
+        """The server's clock and what it has executed; notes how far behind we are."""
+        status = self._ports.server.status()
+        self._tally.behind = status.executed.minus(self._open.gtid_set).count()
+        self._looked_at = now
+        return status.now_us, status.executed
 
     def _commit(self, due: frozenset[int], now: datetime) -> Position:
         ending = self._open.end(due)
@@ -314,8 +319,6 @@ class Session:
             summary.size_bytes + tally.size_bytes,
             summary.source_transactions + tally.source_transactions,
             summary.kafka_transactions + tally.kafka_transactions,
-            tally.newest_commit_us,
-            tally.behind,
         )
         self._tally = Tally(newest_commit_us=tally.newest_commit_us, behind=tally.behind)
 
@@ -323,6 +326,7 @@ class Session:
         if now - self._summarised_at < self._tuning.summary_every:
             return
         self._summarised_at = now
+        self._look(now)
         seen = self._summary
         log.info(
             "stream.advanced",
@@ -331,6 +335,6 @@ class Session:
             transactions=seen.source_transactions,
             kafka_transactions=seen.kafka_transactions,
             binlog=str(self._stream.position),
-            behind_transactions=seen.behind,
+            behind_transactions=self._tally.behind,
         )
-        self._summary = Tally(newest_commit_us=seen.newest_commit_us, behind=seen.behind)
+        self._summary = Tally()
