@@ -37,6 +37,7 @@ up: setup
 	$(RUN) -m devstack up
 
 down: setup
+	$(RUN) -m demo --down
 	$(RUN) -m devstack down
 
 status: setup

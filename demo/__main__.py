@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from contracts.errors import PipelineError
 from demo.shop import Shop
 from demo.story import Failed, Story, print_summary
-from devstack.pipeline import BUCKET, Pipeline, running_pipeline
+from devstack.pipeline import BUCKET, Pipeline, running_pipeline, stop_kept
 from devstack.stack import Stack, running_stack
 
 DIRECTORY = Path(".devstack/demo")
@@ -20,15 +21,31 @@ DIRECTORY = Path(".devstack/demo")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave servers and services running, and say how to look at them")
+    parser.add_argument("--down", action="store_true", help="stop and remove what --keep left")
     parser.add_argument("--seed", type=int, default=7, help="of the shop's traffic (default 7)")
     arguments = parser.parse_args()
     console = Console()
     try:
-        with running_stack(DIRECTORY, keep=arguments.keep) as stack:
-            return _play(stack, arguments.seed, arguments.keep, console)
+        _clear()
+        if arguments.down:
+            return 0
+        if not arguments.keep:
+            with running_stack(DIRECTORY) as stack:
+                return _play(stack, arguments.seed, False, console)
+        stack = Stack.plan(DIRECTORY, outlive=True)
+        stack.up()
+        return _play(stack, arguments.seed, True, console)
     except PipelineError as error:
         console.print(f"[red]{error.message}[/red]", highlight=False)
         return error.exit_code
+
+
+def _clear() -> None:
+    """Nothing of an earlier run is left: not its services, servers or files."""
+    stop_kept(DIRECTORY / "pipeline")
+    if (DIRECTORY / "stack.json").exists():
+        Stack.attach(DIRECTORY).down()
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
 def _play(stack: Stack, seed: int, keep: bool, console: Console) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from devstack.launcher import PR_SET_PDEATHSIG
+from devstack.launcher import PR_SET_PDEATHSIG, start_ticks
 from devstack.stack import Stack
 
 BUCKET = "tidemark-lake"
@@ -128,6 +128,7 @@ class Pipeline:
                 start_new_session=self.keep,
                 preexec_fn=None if self.keep else _die_with_parent,
             )
+        log.with_suffix(".pid").write_text(f"{process.pid} {start_ticks(process.pid)}")
         service = Service(name, process, log)
         self.services.append(service)
         return service
@@ -167,6 +168,18 @@ def running_pipeline(stack: Stack, directory: Path, **options: Any) -> Iterator[
         raise
     if not pipeline.keep:
         pipeline.stop()
+
+
+def stop_kept(directory: Path) -> None:
+    """Stops the services that a pipeline with `keep` left running in `directory`."""
+    records = [record.read_text().split() for record in directory.glob("*.pid")]
+
+    def running() -> list[int]:
+        return [int(pid) for pid, ticks in records if str(start_ticks(int(pid))) == ticks]
+
+    for pid in running():
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not running(), 15, "a service that was left running does not stop")
 
 
 _LIBC = ctypes.CDLL(None)
