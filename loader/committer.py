@@ -1,6 +1,7 @@
 """The order of effects that makes a cut durable and visible exactly once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -82,11 +83,8 @@ class Committer:
 
     def _write(self, tenure: Tenure, part: Part, topic_id: str) -> TableLoad:
         """The part's objects in S3. What is already there under other nonces is an orphan's business."""
-        batch = TableBatch(
-            part.topic, PARTITION, self._schemas.find(part.topic, part.fingerprint), part.offsets, part.next_seq, part.changes
-        )
-        target = self._targets(part.topic, batch.schema)
-        self._warehouse.ensure_target(target)
+        schema, target = self._destination(part)
+        batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
         key = tenure.key(part.topic, part.offsets, self._nonce())
         encoded = self._encode(batch, target)
         if encoded.quarantine and self._halt_on_bad_row:
@@ -139,6 +137,19 @@ class Committer:
             manifest_key=manifest_key,
         )
         return TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
+
+    def _destination(self, part: Part) -> tuple[TableSchema, TargetTable]:
+        if part.fingerprint:
+            schema = self._schemas.find(part.topic, part.fingerprint)
+            target = self._targets(part.topic, schema)
+            self._warehouse.ensure_target(target)
+            return schema, target
+        # A TRUNCATE names no schema. Any of the table's says where its rows go, but its columns may be newer than the target's.
+        schema = self._schemas.newest(part.topic)
+        target = self._targets(part.topic, schema)
+        if target.mode is Mode.MERGE:
+            return schema, target
+        return replace(schema, columns=(), key=()), replace(target, columns=())
 
     def _apply(self, plan: CommitPlan, keep: Keep) -> None:
         """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the

@@ -76,6 +76,9 @@ class SchemaBook(Protocol):
     def find(self, topic: str, fingerprint: str) -> TableSchema:
         """Raises Corrupt when the topic, read to its end, does not hold it: a row is never published before its schema."""
 
+    def newest(self, topic: str) -> TableSchema:
+        """The schema announced last for a row topic; it may be newer than the record at hand. Raises Corrupt when there is none."""
+
 
 class BatchStore(Protocol):
     """The bucket."""

@@ -124,6 +124,10 @@ class OpenTransaction:
     def touched(self, topic: str) -> bool:
         return topic in self._next_seqs
 
+    def begun(self, topic: str) -> bool:
+        """Whether the topic has a record, here or on Kafka."""
+        return topic in self._next_seqs or topic in self._start.next_seqs
+
     def next_seq(self, topic: str, shard: int) -> int:
         """The seq of the topic's next envelope, which is thereby in this transaction."""
         seq = self._next_seqs.get(topic)

@@ -128,6 +128,7 @@ class FakeSchemaBook:
         self.gate = gate
         self.topic = topic
         self.known: dict[str, TableSchema] = {}
+        self.of_topic: dict[str, TableSchema] = {}
 
     def find(self, topic: str, fingerprint: str) -> TableSchema:
         if fingerprint not in self.known:
@@ -135,6 +136,13 @@ class FakeSchemaBook:
         if fingerprint not in self.known:
             raise Corrupt(f"schema {fingerprint} of {topic} is not in {self.topic}", topic=topic)
         return self.known[fingerprint]
+
+    def newest(self, topic: str) -> TableSchema:
+        if topic not in self.of_topic:
+            self._read()
+        if topic not in self.of_topic:
+            raise Corrupt(f"there is no schema of {topic} in {self.topic}", topic=topic)
+        return self.of_topic[topic]
 
     def _read(self) -> None:
         log = self.broker.partition(self.topic)
@@ -146,6 +154,8 @@ class FakeSchemaBook:
             if entry.value is not None:
                 schema = TableSchema.decode(entry.value)
                 self.known[schema.fingerprint] = schema
+                if entry.key is not None:
+                    self.of_topic[entry.key.decode().rpartition("/")[0]] = schema
 
 
 class FakeSink:
@@ -225,6 +235,8 @@ class FakePositionStore:
         self.topic = topic
 
     def read(self) -> Position | None:
+        if self.topic not in self.broker.topics:
+            return None
         log = self.broker.partition(self.topic)
         end = log.end
         # A marker may not have reached this partition yet; what is below it is unread until it has.
@@ -255,4 +267,5 @@ class FakeTopicAdmin:
 
     def row_topics(self) -> Sequence[str]:
         own = {f"{self.prefix}.{name}" for name in ("progress", "position", "schemas", "signals")}
-        return [name for name in sorted(self.broker.topics) if name.startswith(f"{self.prefix}.") and name not in own]
+        row_topics = [name for name in sorted(self.broker.topics) if name.startswith(f"{self.prefix}.") and name not in own]
+        return [name for name in row_topics if self.broker.partition(name).end > 0]

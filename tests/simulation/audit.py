@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from contracts.envelope import Op
 from contracts.ledger import Fence, TopicOffset
 from contracts.position import Gtid
 from contracts.progress import Barrier, Position, decode_next_seq
@@ -196,8 +197,9 @@ class Audit:
         return found
 
     def events(self, table: TableId, count: int) -> int:
-        """Row changes of a table in the first `count` transactions."""
-        return sum(1 for t in self.history.transactions[:count] for change in t.changes if change.table.table == table)
+        """Records of a table that the first `count` transactions make: its changes from the first that is no TRUNCATE of nothing."""
+        ops = [change.op for t in self.history.transactions[:count] for change in t.changes if change.table.table == table]
+        return len(ops) - next((at for at, op in enumerate(ops) if op is not Op.TRUNCATE), len(ops))
 
     def barriers(self, shard: int) -> list[Barrier]:
         log = self.broker.partition(self.topics.progress, shard)

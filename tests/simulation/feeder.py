@@ -4,7 +4,7 @@ transactions, and its order of effects. Where the schedule is about the loader i
 from collections.abc import Iterator
 from random import Random
 
-from contracts.envelope import Envelope, Source, encode_key
+from contracts.envelope import Envelope, Op, Source, encode_key
 from contracts.errors import OutcomeUnknown, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
@@ -91,7 +91,10 @@ class Feeder:
     def _send(self, open_: OpenTransaction, source: SourceTransaction, number: int, change: RowChange) -> None:
         table = change.table
         topic = self.topics.rows(table.table)
-        if change.schema.fingerprint not in self.announced:
+        truncate = change.op is Op.TRUNCATE
+        if truncate and not open_.begun(topic):
+            return
+        if change.schema.fingerprint not in self.announced and not truncate:
             key = f"{topic}/{change.schema.fingerprint}".encode()
             self.sink.send(Message(self.topics.schemas, key, change.schema.encode()))
             self.announced.add(change.schema.fingerprint)
@@ -107,7 +110,7 @@ class Feeder:
             commit_ts_us=source.commit_us,
             seq=seq,
             ev=number,
-            schema=change.schema.fingerprint,
+            schema="" if truncate else change.schema.fingerprint,
             key_change=change.key_change,
         )
         envelope = Envelope(change.op, change.before, change.after, at, source.commit_us // 1000)

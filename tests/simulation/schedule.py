@@ -40,6 +40,11 @@ QUIET = {
     "janitor.top": 0.2,
     "janitor.topics": 0.2,
     "streamer.send": 0.1,
+    "streamer.next": 0.1,
+    "streamer.tables": 0.3,
+    "streamer.grants": 0.3,
+    "streamer.status": 0.3,
+    "streamer.ensure": 0.2,
 }
 """Effects so frequent that stopping at each would drown the others: how often they stop."""
 

@@ -23,14 +23,19 @@ from loader.core.cut import CutPolicy
 from loader.core.plan import Mode, TargetTable
 from loader.core.target import TargetNaming, target_table
 from loader.service import Loader
+from streamer.core.progress import ClosePolicy
+from streamer.core.route import Choices, TableChoice
+from streamer.service import Ports, Streamer, Tuning
+from tests.fakes.binlog import FakeBinlogSource, FakeSourceServer
 from tests.fakes.broker import Broker, Group
 from tests.fakes.faults import Gate
-from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSink
+from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSink, FakeTopicAdmin
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.object_store import Bucket, FakeBatchStore, FakeJanitorBucket
 from tests.fakes.versions import Isolation
 from tests.fakes.warehouse import Database, FakeWarehouse
 from tests.simulation.audit import Audit, Violation
+from tests.simulation.binlog import server_of
 from tests.simulation.encoder import encode_as_json
 from tests.simulation.feeder import Feeder
 from tests.simulation.schedule import Actor, Risks, Scheduler
@@ -41,6 +46,12 @@ BUCKET_PREFIX = "tidemark"
 TURN = timedelta(milliseconds=500)
 SESSION_TIMEOUT = timedelta(seconds=3)
 STEPS_MAX = 6_000
+STREAMER = Tuning(
+    close=ClosePolicy(rows_max=3, split_rows=3),
+    standby_pause=timedelta(seconds=2),
+    backoff_min=timedelta(milliseconds=500),
+    backoff_max=timedelta(seconds=2),
+)
 
 
 @dataclass(frozen=True)
@@ -117,12 +128,17 @@ class World:
         self.guard = Guard(PREFIX, self.bucket.name, BUCKET_PREFIX, "cluster", shards)
         self.sessions: dict[str, FakeWarehouse] = {}
         self.ledgers: dict[str, FakeLedger] = {}
+        self.turns: dict[str, FakeSourceServer] = {}
         self.lives: Counter[str] = Counter()
         self.fed = False
         self._targets: dict[tuple[str, str], TargetTable] = {}
         for name in ("loader1", "loader2"):
             self._start(name, self._load)
-        self._start("streamer1", self._feed)
+        # Decoding a binlog takes time that schedules about the loader don't need.
+        self.streams = rng.random() < 0.4
+        self.server = server_of(self.history) if self.streams else None
+        for name in ("streamer1", "streamer2")[: 2 if self.streams else 1]:
+            self._start(name, self._stream if self.streams else self._feed)
         for name in ("janitor1", "janitor2")[: rng.choice((1, 2))]:
             self._start(name, self._clean)
 
@@ -172,6 +188,36 @@ class World:
         Feeder(self.history, self.topics, sink, store, self.rng).run()
         self.fed = True
 
+    def _stream(self, actor: Actor) -> None:
+        assert self.server is not None
+        control = self.turns[actor.name] = FakeSourceServer(self.server, actor)
+        sink = self.variant.sink(self.broker, actor, f"tidemark-{PREFIX}")
+        sink.repeats = 0.0 if self.scheduler.calm else 0.05
+        ports = Ports(
+            actor,
+            control,
+            FakeBinlogSource(self.server, actor),
+            sink,
+            FakePositionStore(self.broker, actor, self.topics.position),
+            FakeTopicAdmin(self.broker, actor, PREFIX),
+        )
+        shards = {table.table: TableChoice(shard=table.shard) for table in self.history.tables}
+        choices = Choices(self.topics, self.shards, lambda table: table in shards, ("shop.*",), shards)
+        streamer = Streamer(ports, choices, 99, STREAMER)
+        while not self._all_published():
+            streamer.step()
+        streamer.close()
+        self.fed = True
+
+    def _all_published(self) -> bool:
+        """Every shard's last barrier is a whole one behind the last transaction."""
+        everything = self.history.executed(len(self.history.transactions))
+        for shard in range(self.shards):
+            barriers = self.audit.barriers(shard)
+            if not barriers or barriers[-1].partial or barriers[-1].gtid_set != everything:
+                return False
+        return True
+
     def _clean(self, actor: Actor) -> None:
         ledger = self.ledgers[actor.name] = self.variant.ledger(self.database, actor, self.guard)
         janitor = self.variant.janitor(FakeJanitorBucket(self.bucket, actor, BUCKET_PREFIX), ledger, self.guard)
@@ -188,12 +234,14 @@ class World:
             self.audit.report("HALT", f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
         if session := self.sessions.pop(actor.name, None):
             session.abandon()
+        if control := self.turns.pop(actor.name, None):
+            self.scheduler.belated.append(control.drop)
         if ledger := self.ledgers.pop(actor.name, None):
             ledger.abandon()
         if self.scheduler.trace is not None:
             self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")
         kind = actor.name.rstrip("0123456789")
-        body = {"loader": self._load, "streamer": self._feed, "janitor": self._clean}[kind]
+        body = {"loader": self._load, "streamer": self._stream if self.streams else self._feed, "janitor": self._clean}[kind]
         if not (kind == "streamer" and self.fed) and not (kind == "janitor" and self.scheduler.calm):
             self._start(actor.name, body, timedelta(milliseconds=self.rng.randrange(0, 3_000)))
 
@@ -220,6 +268,8 @@ class World:
             if not scheduler.calm and self.rng.random() < self.variant.risks.flap:
                 scheduler.note("the group moves its shards")
                 self.group.flap()
+                if self.server is not None:
+                    self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
             if not scheduler.turn() or self.at_rest():
                 break
         if not audit.violations:
