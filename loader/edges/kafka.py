@@ -168,7 +168,8 @@ class PartitionReader:
         self._held = topics
 
     def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
-        """As soon as there is something, all of it that is here."""
+        """As soon as there is something, all of it that is here. After any error the caller seeks again: records that came together with
+        the error are lost with it."""
         first = self._messages(1, timeout.total_seconds())
         return self._records(first + self._messages(records_max - 1, 0)) if first else []
 
@@ -274,11 +275,16 @@ class SchemaReader:
             self._reader.seek({self._topic: bounds.low})
             self._begun = True
         deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
-        while wanted not in self._known and self._reader.position(self._topic) < bounds.end:
-            for record in self._reader.poll(1000, timedelta(milliseconds=200)):
-                self._learn(record)
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{self._topic} could not be read up to offset {bounds.end} in {REQUEST_TIMEOUT_SECONDS:.0f} s")
+        try:
+            while wanted not in self._known and self._reader.position(self._topic) < bounds.end:
+                for record in self._reader.poll(1000, timedelta(milliseconds=200)):
+                    self._learn(record)
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"{self._topic} could not be read up to offset {bounds.end} in {REQUEST_TIMEOUT_SECONDS:.0f} s")
+        except PipelineError:
+            # What came together with the error is lost with it: from the beginning next time.
+            self._begun = False
+            raise
 
     def _learn(self, record: Record) -> None:
         if record.value is None:

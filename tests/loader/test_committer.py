@@ -74,10 +74,10 @@ def test_a_cut_without_rows_is_one_commit_and_no_object() -> None:
     assert after.fence.commit_no == 10
 
 
-def test_a_truncate_is_committed_without_an_object() -> None:
+def test_a_truncate_which_names_no_schema_is_committed_without_an_object() -> None:
     bench = Bench()
-    bench.commit(cut_of(row(0, op=Op.TRUNCATE), barrier(0, orders=1)))
-    assert bench.journal.effects == ["ensure", "commit"]
+    bench.commit(cut_of(row(0, op=Op.TRUNCATE, schema=""), barrier(0, orders=1)))
+    assert bench.journal.effects == ["commit"]
     (load,) = bench.shelf.plans[0].loads
     assert (load.truncate, load.staged, load.entry.manifest_key) == (True, None, "")
 

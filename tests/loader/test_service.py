@@ -211,7 +211,12 @@ def test_waits_grow_until_a_commit_succeeds() -> None:
         for _ in range(3):
             bench.turns(1)
             bench.clock.sleep(timedelta(seconds=30))
-    assert [entry["pause_ms"] for entry in logs if entry["event"] == "shard.restarted"] == [250, 500, 1000]
+        bench.log.records[PROGRESS].append(barrier(0))
+        bench.turns(2)
+        bench.log.records[PROGRESS].append(barrier(1))
+        bench.journal.fail("commit", OutcomeUnknown("lost"))
+        bench.turns(1)
+    assert [entry["pause_ms"] for entry in logs if entry["event"] == "shard.restarted"] == [250, 500, 1000, 250]
 
 
 def test_a_full_memory_holds_the_topics_that_are_ahead() -> None:

@@ -109,7 +109,7 @@ class Feed:
                 commit_ts_us=commit_ts_us,
                 seq=seq,
                 ev=ev,
-                schema=row.schema.fingerprint,
+                schema="" if row.op is Op.TRUNCATE else row.schema.fingerprint,
                 key_change=row.key_change,
             )
             envelope = Envelope(row.op, row.before, row.after, source, commit_ts_us // 1000)
