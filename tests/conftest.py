@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from devstack.redshift.grammar import problems
+from devstack.redshift.journal import read_journal
 from devstack.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """MySQL, Kafka, S3 and the warehouse stand-in. A test that kills a server starts it again before it ends."""
+    """MySQL, Kafka, S3 and the warehouse stand-in. A test that kills a server starts it again before it ends.
+
+    At the end, every distinct statement the warehouse took from any test or service must be Redshift's SQL by a grammar not ours."""
     directory: Path = tmp_path_factory.mktemp("stack")
     with running_stack(directory) as running:
         yield running
+        assert problems(read_journal(running.redshift.journal_path)) == []

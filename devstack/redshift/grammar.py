@@ -55,9 +55,10 @@ def problems(entries: Iterable[Entry]) -> list[Problem]:
 
 
 def normalised(sql: str) -> str:
-    """The statement without what varies between its uses: literals, parameters, the length of value lists."""
+    """The statement without what varies between its uses: literals, quoted names, parameters, the length of value lists."""
     sql = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     sql = re.sub(r"'(?:[^'\\]|''|\\.)*'", "'x'", sql, flags=re.DOTALL)
+    sql = re.sub(r'"(?:[^"]|"")*"', '"x"', sql)
     sql = re.sub(r"\$\d+", "1", sql)
     sql = re.sub(r"\s+", " ", sql).strip().rstrip(";").strip()
     sql = re.sub(r"('x'|\b1\b)(?:, ?(?:'x'|1\b)){3,}", r"\1", sql)
