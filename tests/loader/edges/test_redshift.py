@@ -1,0 +1,173 @@
+"""What the warehouse's edge makes of the driver's errors; what real statements do is shown on the stand-in."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from redshift_connector.error import InterfaceError, ProgrammingError
+
+from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.ledger import Fence, Guard
+from contracts.position import GtidSet
+from contracts.table import Column, Kind, TableId, TableSchema
+from loader.core.plan import CommitPlan, StagedLoad
+from loader.core.target import TargetNaming, target_table
+from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions, copy_statement
+from tests.loader.core.reading import NOW
+
+HELD = Fence(0, 7, 40, "me", 5, 3, GtidSet(), False, 2500)
+PLAN = CommitPlan(HELD, replace(HELD, commit_no=41), (), frozenset(), (), NOW)
+GUARD = Guard("shop", "lake", "tidemark", "here:5439/dev", 1)
+BROKEN = InterfaceError("BrokenPipe: server socket closed")
+LOAD = StagedLoad(
+    target_table(
+        "tm.shop.orders", TableSchema(TableId("shop", "orders"), (Column("id", Kind.INT, nullable=False),), ("id",)), TargetNaming(), None
+    ),
+    "tidemark_staged_00000000",
+    "s3://lake/o'clock",
+    3,
+)
+
+
+def said(code: str, message: str = "no", severity: str = "ERROR") -> ProgrammingError:
+    return ProgrammingError({"S": severity, "C": code, "M": message})
+
+
+class Driver:
+    """Connections as redshift_connector gives them. `answers`: by a part of the statement its rows, the count it touches, or an error."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.opened = 0
+        self.statements: list[str] = []
+        self.autocommit = True
+        self.description: list[str] | None = None
+        self.rowcount = -1
+        self._rows: list[Any] = []
+
+    def connect(self) -> Any:
+        self.opened += 1
+        return self
+
+    def cursor(self) -> "Driver":
+        return self
+
+    def execute(self, sql: str, values: Sequence[Any] | None = None) -> None:
+        self.statements.append(sql)
+        answer = next((answer for part, answer in self.answers.items() if part in sql.replace(" ", "_")), 1)
+        if isinstance(answer, list) and answer and isinstance(answer[0], Exception):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, Exception):
+            raise answer
+        rows = answer if isinstance(answer, list) else []
+        self.description, self._rows, self.rowcount = (["a"] if rows else None), rows, answer if isinstance(answer, int) else len(rows)
+
+    def fetchall(self) -> list[Any]:
+        return self._rows
+
+    def commit(self) -> None:
+        self.execute("commit")
+
+    def rollback(self) -> None:
+        self.execute("rollback")
+
+    def close(self) -> None:
+        self.statements.append("close")
+
+
+def warehouse(driver: Driver) -> RedshiftWarehouse:
+    options = WarehouseOptions("tidemark", "default", timedelta(seconds=60), timedelta(seconds=900))
+    return RedshiftWarehouse(driver.connect, options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (BROKEN, OutcomeUnknown),
+        (TimeoutError("timed out"), OutcomeUnknown),
+        (said("57P01", "terminating connection", "FATAL"), OutcomeUnknown),
+        (said("XX000", "1023"), Unavailable),
+    ],
+)
+def test_only_a_refusal_makes_a_sent_commit_certain(answer: Exception, error: type[PipelineError]) -> None:
+    with pytest.raises(error) as raised:
+        warehouse(Driver(SET_commit_no=1, commit=answer)).commit(PLAN)
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (BROKEN, Unavailable),
+        (said("57P01", "terminating connection", "FATAL"), Unavailable),
+        (said("XX000", "1023"), Unavailable),
+        (said("42P01", "relation does not exist"), Invalid),
+        (0, Fenced),
+    ],
+)
+def test_before_commit_is_sent_nothing_has_happened(answer: object, error: type[PipelineError]) -> None:
+    driver = Driver(SET_commit_no=answer)
+    with pytest.raises(error):
+        warehouse(driver).commit(PLAN)
+    assert "commit" not in driver.statements
+
+
+def test_after_a_broken_connection_the_next_call_opens_another() -> None:
+    driver = Driver(SET_commit_no=[BROKEN, said("XX000", "1023")])
+    held = warehouse(driver)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            held.commit(PLAN)
+    assert driver.opened == 2
+
+
+def test_a_refused_transaction_is_rolled_back_on_the_same_connection() -> None:
+    driver = Driver(SET_commit_no=said("XX000", "1023"))
+    with pytest.raises(Unavailable):
+        warehouse(driver).commit(PLAN)
+    assert driver.statements[-1] == "rollback"
+    assert (driver.opened, driver.autocommit) == (1, True)
+
+
+def test_a_copy_that_loaded_other_rows_than_were_written_is_corrupt() -> None:
+    with pytest.raises(Corrupt, match="loaded 2 rows, but 3 were written"):
+        warehouse(Driver(pg_last_copy_count=[[2]])).stage(LOAD)
+
+
+def test_copy_reads_the_manifest_by_role_and_quotes_both() -> None:
+    assert copy_statement(LOAD, "arn:aws:iam::1:role/copy") == (
+        "COPY \"tidemark_staged_00000000\" FROM 's3://lake/o''clock' IAM_ROLE 'arn:aws:iam::1:role/copy' FORMAT AS PARQUET MANIFEST"
+    )
+    assert " IAM_ROLE default " in copy_statement(LOAD, "default")
+
+
+def test_a_fence_locked_for_too_long_is_freed_and_the_limit_put_back() -> None:
+    driver = Driver(SET_epoch=[said("57014", "canceled"), said("57014", "canceled")], svv_transactions=[[4711]])
+    with pytest.raises(Unavailable, match="not ours to end"):
+        warehouse(driver).bump_epoch(0, "me")
+    assert "SELECT pg_terminate_backend(%s)" in driver.statements
+    limits = [statement for statement in driver.statements if "statement_timeout" in statement]
+    assert limits == [f"SET statement_timeout TO {ms}" for ms in (60000, 900000, 900000, 900000)]
+
+
+def test_a_lost_answer_to_a_takeover_is_unknown() -> None:
+    driver = Driver(SET_epoch=1, SELECT_epoch=[[8]], commit=BROKEN)
+    with pytest.raises(OutcomeUnknown):
+        warehouse(driver).bump_epoch(0, "me")
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "says"),
+    [
+        (["other", "lake", "tidemark", "here:5439/dev", 1], Refused, "pipeline 'other'"),
+        (["shop", "pond", "tidemark", "here:5439/dev", 1], Refused, "bucket 'pond'"),
+        (["shop", "lake", "x", "here:5439/dev", 1], Refused, "prefix 'x'"),
+        (["shop", "lake", "tidemark", "there:5439/dev", 1], Refused, "cluster 'there:5439/dev'"),
+        (["shop", "lake", "tidemark", "here:5439/dev", 4], Invalid, "Set state_shards: 4"),
+    ],
+)
+def test_a_ledger_of_something_else_is_refused_by_name(row: list[Any], error: type[PipelineError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        warehouse(Driver(svv_tables=[[1]], cluster_id=[row])).prepare(GUARD)
