@@ -270,7 +270,7 @@ class World:
                 self.group.flap()
                 if self.server is not None:
                     self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
-            if not scheduler.turn() or self.at_rest():
+            if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
                 break
         if not audit.violations:
             if self.at_rest():

@@ -1,0 +1,109 @@
+"""EnvelopeSink and PositionStore: the fake broker and Kafka."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.errors import Fenced
+from contracts.position import BinlogPosition, GtidSet
+from contracts.progress import Position, encode_next_seq
+from streamer.ports import EnvelopeSink, Message
+from tests.ports.conftest import BOTH
+from tests.ports.kafka_scenes import FakeKafka, KafkaScene, RealKafka
+
+UUID = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture(params=BOTH)
+def kafka(request: pytest.FixtureRequest, unused_name: str) -> Iterator[KafkaScene]:
+    scene: KafkaScene = FakeKafka(unused_name) if request.param == "fake" else RealKafka(request.getfixturevalue("stack"), unused_name)
+    scene.create(scene.topics.position)
+    scene.create(rows(scene))
+    yield scene
+    scene.close()
+
+
+def rows(kafka: KafkaScene) -> str:
+    return f"{kafka.topics.prefix}.shop.orders"
+
+
+def position(n: int) -> Position:
+    return Position(n, UUID, GtidSet.parse(f"{UUID}:1-{n}"), n, n, 0, BinlogPosition("binlog.000001", 4))
+
+
+def transaction(kafka: KafkaScene, sink: EnvelopeSink, n: int) -> None:
+    """A row and the position behind it, not ended."""
+    sink.begin()
+    sink.send(Message(rows(kafka), b"k", f"row {n}".encode()))
+    sink.send(Message(kafka.topics.position, rows(kafka).encode(), encode_next_seq(n)))
+    sink.send(Message(kafka.topics.position, Position.KEY, position(n).encode()))
+
+
+def begun(kafka: KafkaScene) -> EnvelopeSink:
+    sink = kafka.sink()
+    sink.init()
+    return sink
+
+
+def test_rows_and_position_become_visible_together(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    assert kafka.positions().read() is None
+    transaction(kafka, sink, 1)
+    assert kafka.committed(rows(kafka)) == []
+    sink.commit()
+    assert kafka.committed(rows(kafka)) == [b"row 1"]
+    found = kafka.positions().read()
+    assert found is not None
+    assert (found.n, found.gtid_set, found.next_seqs) == (1, position(1).gtid_set, {rows(kafka): 1})
+
+
+def test_the_last_committed_position_counts(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    for n in (1, 2, 3):
+        transaction(kafka, sink, n)
+        sink.commit()
+    found = kafka.positions().read()
+    assert found is not None
+    assert (found.n, found.next_seqs) == (3, {rows(kafka): 3})
+
+
+def test_what_was_aborted_never_shows(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    transaction(kafka, sink, 1)
+    sink.commit()
+    transaction(kafka, sink, 2)
+    sink.abort()
+    sink.recycle()
+    sink.init()
+    transaction(kafka, sink, 3)
+    sink.commit()
+    assert kafka.committed(rows(kafka)) == [b"row 1", b"row 3"]
+
+
+def test_a_successor_aborts_what_its_predecessor_left_open_and_fences_it(kafka: KafkaScene) -> None:
+    first = begun(kafka)
+    transaction(kafka, first, 1)
+    second = begun(kafka)
+    assert kafka.positions().read() is None
+    with pytest.raises(Fenced):
+        first.commit()
+    transaction(kafka, second, 2)
+    second.commit()
+    assert kafka.committed(rows(kafka)) == [b"row 2"]
+
+
+def test_a_settled_producer_says_so(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    transaction(kafka, sink, 1)
+    sink.commit()
+    assert not sink.unsettled()
+
+
+def test_barriers_go_to_their_shards_partition(kafka: KafkaScene) -> None:
+    progress = kafka.topics.progress
+    kafka.create(progress, partitions=2)
+    sink = begun(kafka)
+    sink.begin()
+    sink.send(Message(progress, None, b"of shard 1", partition=1))
+    sink.commit()
+    assert (kafka.committed(progress, 0), kafka.committed(progress, 1)) == ([], [b"of shard 1"])
