@@ -238,6 +238,15 @@ def halted_inside_a_split(world: World) -> None:
     assert position.in_progress.rows_done == 4
 
 
+def test_a_split_transaction_is_gone_on_with_at_the_first_row_that_is_not_out() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    halted_inside_a_split(world)
+    world.run()
+    assert [(envelope.source.seq, envelope.source.ev, envelope.after) for envelope in world.envelopes()] == [
+        (key, key, {"id": key, "v": 0}) for key in range(6)
+    ]
+
+
 def test_a_split_transaction_whose_rows_are_others_now_is_not_gone_on_with() -> None:
     world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
     halted_inside_a_split(world)
@@ -394,6 +403,28 @@ def test_an_xa_transaction_committed_in_one_phase_is_like_any_other(world: World
     assert len(world.envelopes()) == 2
 
 
+def test_an_xa_transaction_is_never_split_and_gets_a_kafka_transaction_of_its_own() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    world.source.commit(ORDERS.insert((1, 1)))
+    end = (query("XA END X'31',X'',1"), xa_prepare(b"1", one_phase=True))
+    world.source.raw(query("XA START X'31',X'',1"), *ORDERS.insert((8, 8), (9, 9)), *end)
+    world.run()
+    assert [barrier.next_seqs[ORDERS_TOPIC] for barrier in world.barriers() if barrier.next_seqs] == [1, 3]
+    world.source.owner = None
+    world.source.raw(query("XA START X'31',X'',1"), *ORDERS.insert((4, 4), (5, 5), (6, 6)), *end)
+    with pytest.raises(Refused, match="does not fit one Kafka transaction"):
+        world.run()
+    assert len(world.envelopes()) == 3
+
+
+def test_a_rollback_after_rows_nobody_captures_passes(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.raw(query("BEGIN", "other"), *LOGS.insert((1, 1)), query("ROLLBACK", "other"))
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run()
+    assert len(world.envelopes()) == 2
+
+
 def test_xa_and_statements_on_tables_nobody_captures_pass(world: World) -> None:
     world.source.raw(query("XA START X'31',X'',1", "other"), *LOGS.insert((9, 9)), query("XA END X'31',X'',1", "other"), xa_prepare(b"1"))
     world.source.raw(query("BEGIN", "other"), query("UPDATE logs SET v = 1", "other"), xid())
@@ -408,6 +439,27 @@ def test_a_first_run_is_refused_when_row_topics_are_there(world: World) -> None:
     world.broker.append(ORDERS_TOPIC, None, b"{}")
     with pytest.raises(Refused, match=r"p\.position holds no position"):
         world.run()
+
+
+def test_a_new_pipeline_has_a_position_before_it_has_read_an_event(world: World) -> None:
+    world.source.breaks = [(0, Unavailable("lost"))]
+    streamer = world.streamer()
+    while world.source.breaks:
+        streamer.step()
+    position = world.position()
+    assert position is not None
+    assert (position.n, position.gtid_set) == (1, GtidSet())
+
+
+def test_an_unanswered_commit_is_followed_by_a_new_producer_and_no_abort(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", Fate.RUN, Fate.LOSE_ANSWER)
+    while world.sink.epoch != -1 or not world.gate.crossed:
+        streamer.step()
+    assert "streamer.abort" not in world.gate.crossed
+    world.run(streamer)
+    assert len(world.envelopes()) == 1
 
 
 def test_a_first_run_killed_before_its_first_commit_is_a_first_run_again(world: World) -> None:
