@@ -4,6 +4,7 @@ librdkafka speaks the transaction protocol without KIP-890, in which an EndTxn t
 makes one doubtful (an error without a clear answer, a retry, a timeout, a new connection to the coordinator) ends in a new producer.
 """
 
+import logging
 import time
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from streamer.edges.kafkaerrors import FENCED, translated
 from streamer.edges.topics import RECORD_OVERHEAD_BYTES
 from streamer.ports import Message
 
+_LIBRARY_LOG = logging.getLogger("librdkafka")
 _STATS_INTERVAL_MS = 500
 _POLL_EVERY = 500  # messages
 _QUEUE_KBYTES_MAX = 2_097_151  # librdkafka's own limit
@@ -120,8 +122,7 @@ class KafkaSink:
         if self._producer is None:
             return
         try:
-            self._producer.purge(blocking=False)
-            self._producer.abort_transaction(5)
+            self._producer.abort_transaction(5)  # drops what is queued, too
         except (KafkaException, BufferError):
             self._doubt = True  # the next init aborts it
 
@@ -129,7 +130,13 @@ class KafkaSink:
         self.close()
         self._forget()
         self._producer = Producer(
-            {**self._config, "stats_cb": self._on_stats, "error_cb": self._on_error, "on_delivery": self._on_delivery}
+            {
+                **self._config,
+                "stats_cb": self._on_stats,
+                "error_cb": self._on_error,
+                "on_delivery": self._on_delivery,
+                "logger": _LIBRARY_LOG,  # its lines go where ours go, as poll serves them
+            }
         )
 
     def unsettled(self) -> bool:
