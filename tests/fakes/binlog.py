@@ -34,10 +34,11 @@ class FakeSourceServer:
     def __init__(self, server: Server, gate: Gate) -> None:
         self.server = server
         self.gate = gate
+        self.dropped = False
 
     def take_turn(self, name: str) -> bool:
         def take() -> bool:
-            if self.server.turn is None:
+            if self.server.turn is None and not self.dropped:
                 self.server.turn = self
             return self.server.turn is self
 
@@ -63,6 +64,7 @@ class FakeSourceServer:
         self.drop()
 
     def drop(self) -> None:
+        self.dropped = True
         if self.server.turn is self:
             self.server.turn = None
 
