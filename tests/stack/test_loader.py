@@ -305,7 +305,7 @@ def test_a_loader_frozen_in_its_copy_is_fenced_when_it_wakes(scene: Scene) -> No
     scene.reaches(1)
     scene.faults.add("delay", kind="copy", seconds=3)
     scene.feed.transaction(put(ORDERS, id=2, note="b"), put(EVENTS, id=1, what="once"))
-    wait_until(lambda: scene.query(f"SELECT 1 FROM {scene.schema}.schema_version WHERE target_table LIKE '%events'"), 60, "no COPY began")
+    wait_until(lambda: scene.query(f"SELECT 1 FROM {scene.schema}.schema_version WHERE target_table LIKE '%events%'"), 60, "no COPY began")
     time.sleep(0.5)
     os.kill(first.process.pid, signal.SIGSTOP)
     scene.loader("--instance", "second")
