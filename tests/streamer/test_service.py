@@ -296,7 +296,6 @@ def test_commit_times_that_step_back_never_take_back_a_promise(world: World) -> 
     world.source.commit_us = lambda number: COMMIT_US + steps[number]
     for number in range(1, 6):
         world.source.commit(ORDERS.insert((number, 0)))
-        world.source.raw(query("TRUNCATE TABLE orders")) if number == 6 else None
         streamer = world.streamer()
         world.source.owner = None
         world.run(streamer)
