@@ -62,7 +62,7 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
         for table, where in chosen.items():
             if stop.requested():
                 return ExitCode.FAILED
-            if where.append:
+            if where is not None and where.append:
                 _say_append(table, settings, bool(arguments.table))
                 continue
             verdicts.append(auditor.verify(table, where))

@@ -38,7 +38,10 @@ class Auditor:
         self._clock = clock
         self._patience = patience
 
-    def verify(self, table: TableId, target: Target) -> Verdict:
+    def verify(self, table: TableId, target: Target | None) -> Verdict:
+        """`target` as `choose` found it."""
+        if target is None:
+            return Verdict(table, "the warehouse, which has no such table yet", 0, 0, (), 0)
         schema = self._source.schema(table)
         suspects: dict[Key, RowDifference] | None = None
         rounds = 0
@@ -51,12 +54,13 @@ class Auditor:
         different = self._evidence(schema, target, suspects) if suspects else ()
         return Verdict(table, target.name, left.rows, right.rows, different, rounds)
 
-    def choose(self, tables: Sequence[TableId], patience: timedelta) -> Mapping[TableId, Target]:
-        """The tables asked for, or all that were loaded. One asked for that has not been loaded yet is waited for. Raises Unavailable."""
+    def choose(self, tables: Sequence[TableId], patience: timedelta) -> Mapping[TableId, Target | None]:
+        """The tables asked for, or all that were loaded; None for one that is empty and so was never loaded. One that holds rows and has
+        not been loaded yet is waited for. Raises Unavailable."""
 
         def missing() -> list[str]:
             loaded = self._warehouse.targets()
-            return [str(table) for table in tables if table not in loaded]
+            return [str(table) for table in tables if table not in loaded and any(self._source.rows(self._source.schema(table)))]
 
         wait_for(
             lambda: not missing(),
@@ -65,7 +69,7 @@ class Auditor:
             lambda: f"nothing was ever loaded of {', '.join(missing())}; is it captured, and are streamer and loader running?",
         )
         targets = self._warehouse.targets()
-        return {table: targets[table] for table in tables or sorted(targets)}
+        return {table: targets.get(table) for table in tables or sorted(targets)}
 
     def _evidence(self, schema: TableSchema, target: Target, suspects: Mapping[Key, RowDifference]) -> tuple[RowDifference, ...]:
         """The differing rows themselves, read once more."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redshift_connector.core import Connection
-from redshift_connector.error import InterfaceError
+from redshift_connector.error import InterfaceError, ProgrammingError
 
 from auditor.core.canonical import from_warehouse, warehouse_expression
 from auditor.core.diff import CanonicalRow
@@ -13,6 +13,8 @@ from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
 from contracts.sql import quote
 from contracts.table import TableId, TableSchema
+
+_NO_SUCH_TABLE = "42P01"
 
 
 class RedshiftWarehouse:
@@ -24,7 +26,13 @@ class RedshiftWarehouse:
 
     def targets(self) -> Mapping[TableId, Target]:
         found = {}
-        for source, name, shard, state in self._query(f"SELECT source_table, target_table, shard, state FROM {self._ledger}.offsets"):
+        try:
+            rows = self._query(f"SELECT source_table, target_table, shard, state FROM {self._ledger}.offsets")
+        except ProgrammingError as error:
+            if error.args[0].get("C") == _NO_SUCH_TABLE:
+                return {}  # no loader of this pipeline has run yet
+            raise
+        for source, name, shard, state in rows:
             columns = self._columns(name)
             found[TableId.parse(source)] = Target(name, int(shard), state, append="_tidemark_op" in columns)
         return found

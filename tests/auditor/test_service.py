@@ -106,8 +106,15 @@ def test_a_difference_comes_with_both_rows_and_the_unequal_columns() -> None:
     assert (item.source, item.warehouse, item.columns) == (["1", "a"], ["1", "b"], ("name",))
 
 
-def test_a_table_that_was_never_loaded_is_waited_for_and_then_named() -> None:
-    service, _ = auditor(lambda n: [], lambda n: [])
+def test_a_table_with_rows_that_was_never_loaded_is_waited_for_and_then_named() -> None:
+    service, _ = auditor(lambda n: [["1", "a"]], lambda n: [])
     assert service.choose([], timedelta(seconds=1)) == {TABLE: TARGET}
     with pytest.raises(Unavailable, match=r"nothing was ever loaded of shop\.other"):
         service.choose([TABLE, TableId("shop", "other")], timedelta(seconds=1))
+
+
+def test_an_empty_table_that_was_never_loaded_is_equal() -> None:
+    service, _ = auditor(lambda n: [], lambda n: [])
+    chosen = service.choose([TableId("shop", "other")], timedelta(seconds=1))
+    assert chosen == {TableId("shop", "other"): None}
+    assert service.verify(TableId("shop", "other"), None).different == ()

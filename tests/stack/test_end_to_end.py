@@ -40,8 +40,16 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
         assert [service.stop() for service in pipeline.services] == [0, 0]
 
 
+# One kill a service at its most delicate effect here; the others run with the long tests.
 @pytest.mark.parametrize(
-    "point", ["loader.put.after:2", "loader.stage.before:6", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"]
+    "point",
+    [
+        "loader.stage.before:6",
+        *(
+            pytest.param(point, marks=pytest.mark.long)
+            for point in ("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3")
+        ),
+    ],
 )
 def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
     name = "kill_" + point.partition(":")[0].replace(".", "_")
@@ -59,7 +67,13 @@ def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, w
         assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
 
 
-@pytest.mark.parametrize("point", ["streamer.send.before:400", "streamer.commit.before:5", "streamer.commit.after:5"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "streamer.commit.before:5",
+        *(pytest.param(point, marks=pytest.mark.long) for point in ("streamer.send.before:400", "streamer.commit.after:5")),
+    ],
+)
 def test_a_streamer_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
     name = "kill_" + point.partition(":")[0].replace(".", "_")
     with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
