@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from contracts.errors import Fenced, OutcomeUnknown
-from contracts.ledger import Fence
+import loader.service
+from contracts.errors import Fenced, Gone, OutcomeUnknown
+from contracts.ledger import Fence, TopicOffset
 from contracts.progress import Barrier
 from janitor.core.classify import State, Verdict, classify
 from janitor.service import Janitor, Survey
 from loader.committer import Committer, Keep
-from loader.core.cut import Cut, CutReason, OpenBatch
+from loader.core.cut import Cut, CutReason, OpenBatch, Start
 from loader.core.plan import CommitPlan, Record
+from loader.core.shard import start_of_rows
 from loader.ports import ShardState
 from tests.fakes.kafka_clients import FakeSink
 from tests.fakes.object_store import FakeBatchStore
@@ -203,6 +205,13 @@ def ignore_partial(self: OpenBatch, record: Record) -> None:
     _add_barrier(self, replace(record, value=replace(barrier, partial=False).encode()))
 
 
+def halt_at_expiry(topic: str, topic_id: str, held: TopicOffset | None, low: int, stable_end: int) -> Start:
+    """Takes the segments an idle table's retention removed for rows that are lost."""
+    if held is not None and low > held.next_offset:
+        raise Gone(f"{topic} begins at {low}, was loaded up to {held.next_offset}")
+    return start_of_rows(topic, topic_id, held, low, stable_end)
+
+
 LOSSY = Risks(pause=0.04, lost=0.06, pause_steps_max=120)
 """For what only an answer lost, or a writer long away, shows."""
 
@@ -221,5 +230,6 @@ MUTANTS: Sequence[Variant] = (
     Variant("janitor: ledger read before the list", janitor=LedgerBeforeList),
     Variant("janitor: ledger older than the fence", janitor=LedgerOlderThanFence),
     Variant("cut not at a barrier", patches=((OpenBatch, "cut", cut_anywhere),)),
+    Variant("expired idle partition taken for a loss", patches=((loader.service, "start_of_rows", halt_at_expiry),)),
     Variant("partial barrier taken for a whole one", patches=((OpenBatch, "_add_barrier", ignore_partial),)),
 )

@@ -51,12 +51,19 @@ QUIET = {
 
 WEIGHTS = {
     "loader.commit": 1.5,
+    "loader.commit.truncate": 10.0,
+    "loader.commit.lock": 8.0,
+    "janitor.bump_epoch.lock": 8.0,
+    "streamer.tables": 4.0,
+    "streamer.grants": 4.0,
+    "streamer.status": 2.0,
+    "streamer.ensure": 2.0,
     "loader.mirror": 3.0,
     "janitor.bump_epoch": 3.0,
     "janitor.delete": 2.0,
     "streamer.abort": 3.0,
 }
-"""How much likelier a fault is at effects that matter more than they are common, by the first two words of the name."""
+"""How much likelier a fault is at effects that matter more than they are common, by its name or the first two words of it."""
 
 
 class Actor(Gate):
@@ -248,4 +255,4 @@ class Scheduler:
 
 @cache
 def weight(effect: str) -> float:
-    return WEIGHTS.get(".".join(effect.split(".")[:2]), 1.0)
+    return WEIGHTS.get(effect) or WEIGHTS.get(".".join(effect.split(".")[:2]), 1.0)

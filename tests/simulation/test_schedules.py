@@ -1,5 +1,9 @@
 """No schedule breaks an invariant; and the schedules are the same whenever they are run, and go everywhere."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.simulation.explore import Report, explore, told
@@ -21,7 +25,21 @@ def test_the_same_seed_gives_the_same_trace() -> None:
     for seed in (3, 4):
         first, second = run(seed, trace=True), run(seed, trace=True)
         assert first.trace == second.trace
-        assert len(first.trace) > 100
+        assert len(first.trace) > 50
+
+
+def test_the_command_that_replays_a_seed_shows_the_same_in_every_process() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "--seed", "3", "--trace"],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(told) == 1
+    assert b"streamer.commit" in told.pop()
 
 
 def test_another_seed_gives_another_trace() -> None:

@@ -46,6 +46,8 @@ BUCKET_PREFIX = "tidemark"
 TURN = timedelta(milliseconds=500)
 SESSION_TIMEOUT = timedelta(seconds=3)
 STEPS_MAX = 6_000
+EXPIRY = 0.02
+"""How often a step lets retention look at a topic."""
 STREAMER = Tuning(
     close=ClosePolicy(rows_max=3, split_rows=3),
     standby_pause=timedelta(seconds=2),
@@ -66,7 +68,7 @@ class Variant:
     committer: type[Committer] = Committer
     store: type[FakeBatchStore] = FakeBatchStore
     sink: type[FakeSink] = FakeSink
-    patches: tuple[tuple[type, str, object], ...] = ()
+    patches: tuple[tuple[object, str, object], ...] = ()
     """Attributes of the real code that are other ones while this variant runs: owner, name, value."""
     risks: Risks = field(default_factory=Risks)
 
@@ -210,7 +212,9 @@ class World:
         self.fed = True
 
     def _all_published(self) -> bool:
-        """Every shard's last barrier is a whole one behind the last transaction."""
+        """Every shard's last barrier is a whole one behind the last transaction, and no Kafka transaction was left open."""
+        if self.broker.transactions:
+            return False
         everything = self.history.executed(len(self.history.transactions))
         for shard in range(self.shards):
             barriers = self.audit.barriers(shard)
@@ -260,6 +264,16 @@ class World:
         else:
             self.scheduler.belated.append(write)
 
+    def _expire(self) -> None:
+        """Retention takes the segments of an idle table: all is loaded, and the newest marker goes too."""
+        topic = self.rng.choice(sorted(self.modes))
+        loaded = {row.topic: row.next_offset for shard in range(self.shards) for row in self.database.offsets(shard)}
+        log = self.broker.partition(topic)
+        last = max((offset for offset in range(log.end) if log.delivers(offset)), default=-1)
+        if not log.open and loaded.get(topic, -1) == last + 1:
+            self.scheduler.note(f"retention takes {topic} up to offset {log.end}")
+            self.broker.expire(topic, 0, log.end)
+
     # -- the run
 
     def run(self) -> Outcome:
@@ -270,6 +284,8 @@ class World:
                 self.group.flap()
                 if self.server is not None:
                     self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
+            if self.rng.random() < EXPIRY:
+                self._expire()
             if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
                 break
         if not audit.violations:
