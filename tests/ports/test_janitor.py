@@ -1,0 +1,77 @@
+"""The janitor's Bucket and Ledger: the fakes, and S3 and the warehouse stand-in."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from janitor.core.snapshot import BatchId, PartitionOffset
+from tests.ports.conftest import BOTH
+from tests.ports.warehouse_scenes import AT, TOPIC, FakeWarehouseScene, RealWarehouseScene, WarehouseScene, Writer, guard
+
+
+@pytest.fixture(params=BOTH)
+def scene(request: pytest.FixtureRequest, unused_name: str) -> Iterator[WarehouseScene]:
+    scene: WarehouseScene
+    if request.param == "fake":
+        scene = FakeWarehouseScene(unused_name)
+    else:
+        scene = RealWarehouseScene(request.getfixturevalue("stack"), unused_name)
+    yield scene
+    scene.close()
+
+
+def test_a_list_holds_everything_below_its_folder_and_nothing_else(scene: WarehouseScene) -> None:
+    for number in range(7):
+        scene.store.put(f"p.a.b/{number}.parquet", b"x" * number)
+    scene.store.put("p.a.bc/0.parquet", b"other")
+    scene.store.put("stray", b"stray")
+    bucket = scene.janitors_bucket()
+    found = bucket.list("p.a.b").objects
+    assert [(stored.key, stored.size_bytes) for stored in found] == [(f"p.a.b/{number}.parquet", number) for number in range(7)]
+    top = bucket.top()
+    assert (sorted(top.folders), [stored.key for stored in top.objects]) == (["p.a.b", "p.a.bc"], ["stray"])
+    assert bucket.list("p.none").objects in ([], ())
+
+
+def test_what_was_listed_is_deleted_and_only_that(scene: WarehouseScene) -> None:
+    scene.store.put("p.a.b/1.parquet", b"one")
+    scene.store.put("p.a.b/2.parquet", b"two")
+    bucket = scene.janitors_bucket()
+    first, second = bucket.list("p.a.b").objects
+    assert not bucket.delete(replace(first, etag=second.etag))
+    assert bucket.delete(first)
+    assert bucket.delete(first)  # gone already
+    assert [stored.key for stored in bucket.list("p.a.b").objects] == [second.key]
+
+
+def test_a_snapshot_holds_guard_epochs_offsets_and_batches(scene: WarehouseScene) -> None:
+    ledger = scene.janitors_ledger()
+    empty = ledger.snapshot(TOPIC)
+    assert (empty.guard, empty.ledger_empty, empty.offsets, empty.batches) == (guard(scene.name), True, {}, {})
+    assert empty.epochs == {0: 0}
+    writer = Writer(scene)
+    plan = writer.commit(writer.upsert(1, 10))
+    found = ledger.snapshot(TOPIC)
+    key = plan.loads[0].key
+    assert (found.epochs, found.ledger_empty) == ({0: writer.epoch}, False)
+    assert found.offsets == {0: PartitionOffset(0, "id-1", 1)}
+    assert set(found.batches) == {BatchId.of(key)}
+    assert not ledger.snapshot("p.shop.other").batches
+    assert ledger.topics() == {TOPIC: "shop.orders"}
+
+
+def test_a_bumped_epoch_fences_the_loader(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    assert scene.janitors_ledger().bump_epoch(0) == writer.epoch + 1
+    assert scene.warehouse().read_state(0).fence.epoch == writer.epoch + 1
+
+
+def test_deleted_objects_are_recorded_once(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    writer.commit(writer.upsert(1, 10))
+    ledger = scene.janitors_ledger()
+    for at in (AT, AT.replace(year=2026)):
+        ledger.mark_deleted(TOPIC, list(ledger.snapshot(TOPIC).batches.values()), at)
+    (batch,) = ledger.snapshot(TOPIC).batches.values()
+    assert batch.object_deleted_at == AT
