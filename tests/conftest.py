@@ -1,13 +1,25 @@
 """One stack of real servers for the whole test run; tests part by database, pipeline and ledger schema of their own names."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from devstack.redshift.grammar import problems
 from devstack.redshift.journal import read_journal
 from devstack.stack import Stack, running_stack
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A command run in-process sets up the logs for its process; the next test must not write to that one's closed stream."""
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(scope="session")
