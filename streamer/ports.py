@@ -58,6 +58,9 @@ class SourceServer(Protocol):
         """The keys that can name a row: primary key first, then unique keys in definition order, each with every column NOT NULL and no
         prefix or expression parts, as the server has them now. Empty, too, when the table is not there. Raises Unavailable."""
 
+    def cascading(self) -> Sequence[TableId]:
+        """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
+
     def close(self) -> None: ...
 
 

@@ -121,6 +121,24 @@ def keyless_faults(tables: Collection[TableId]) -> Iterator[Fault]:
         )
 
 
+def hides_cascades(variables: Mapping[str, str]) -> bool:
+    """Whether foreign keys change rows on this server without row events. Source: MySQL 9.6 release notes: cascades are executed above
+    the storage engine and written to the binlog, unless innodb_native_foreign_keys is ON."""
+    version = re.match(r"(\d+)\.(\d+)", variables.get("version", ""))
+    return (
+        version is None or (int(version[1]), int(version[2])) < (9, 6) or variables.get("innodb_native_foreign_keys", "OFF").upper() == "ON"
+    )
+
+
+def cascade_faults(tables: Collection[TableId]) -> Iterator[Fault]:
+    """Tables that a server which hides cascades changes by foreign keys: their rows would be lost without a word."""
+    for table in sorted(tables):
+        yield Fault(
+            f"foreign keys change rows of {table} by cascade, and this server does not write that to its binlog",
+            "use MySQL 9.6 or newer with innodb_native_foreign_keys = OFF, or make the keys RESTRICT, or put the table into tables.exclude",
+        )
+
+
 def literal_databases(patterns: Collection[str]) -> frozenset[str]:
     """The databases that `db.table` patterns name without a wildcard."""
     return frozenset(database for database, _, _ in (pattern.partition(".") for pattern in patterns) if "*" not in database)

@@ -16,7 +16,16 @@ from runtime.selection import SYSTEM_DATABASES
 from streamer.ports import ServerStatus
 
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
-VARIABLES = ("server_id", "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode")
+VARIABLES = (
+    "server_id",
+    "log_bin",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_metadata",
+    "gtid_mode",
+    "version",
+    "innodb_native_foreign_keys",
+)
 
 
 class MysqlServer:
@@ -73,6 +82,13 @@ class MysqlServer:
             if column is None or prefix is not None or nullable == "YES":
                 unusable.add(key)
         return [tuple(columns) for key, columns in parts.items() if key not in unusable]
+
+    def cascading(self) -> Sequence[TableId]:
+        found = self._rows(
+            "SELECT DISTINCT constraint_schema, table_name FROM information_schema.referential_constraints "
+            "WHERE update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
+        )
+        return [TableId(database, name) for database, name in found]
 
     def close(self) -> None:
         if self._connection is not None:

@@ -15,7 +15,17 @@ import structlog
 from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
-from streamer.core.preflight import Fault, Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
+from streamer.core.preflight import (
+    Fault,
+    Grants,
+    cascade_faults,
+    check_continuity,
+    grant_faults,
+    hides_cascades,
+    keyless_faults,
+    literal_databases,
+    server_faults,
+)
 from streamer.core.route import Choices
 from streamer.ports import Ports, ServerStatus, SourceServer, Tally
 from streamer.service.session import Session, Tuning
@@ -161,6 +171,8 @@ def source_faults(choices: Choices, server_id: int, status: ServerStatus, server
     yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
     merging = [table for table in captured if choices.of(table).must_merge and choices.of(table).key is None]
     yield from keyless_faults([table for table in merging if not server.unique_keys(table)])
+    if hides_cascades(status.variables):
+        yield from cascade_faults([table for table in server.cascading() if choices.captures(table)])
 
 
 def lock_name(prefix: str) -> str:

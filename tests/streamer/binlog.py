@@ -99,6 +99,8 @@ READY = {
     "binlog_row_metadata": "FULL",
     "gtid_mode": "ON",
     "server_id": "1",
+    "version": "9.7.4",
+    "innodb_native_foreign_keys": "OFF",
 }
 
 
@@ -113,6 +115,7 @@ class Source:
     granted: tuple[str, ...] = ("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`",)
     seen: tuple[TableId, ...] = ()
     keys: dict[TableId, list[tuple[str, ...]]] = field(default_factory=dict)
+    cascading: tuple[TableId, ...] = ()
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
     owner: str | None = None
     uuid: str = SERVER
@@ -200,6 +203,9 @@ class FakeServer:
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return self._source.keys.get(table, [])
+
+    def cascading(self) -> Sequence[TableId]:
+        return self._source.cascading
 
     def close(self) -> None:
         if self._source.owner == self._name:

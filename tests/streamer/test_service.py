@@ -353,6 +353,18 @@ def test_a_server_that_does_not_log_all_we_need_is_refused_before_anything_is_ma
     assert not world.broker.topics
 
 
+def test_a_captured_table_changed_by_cascades_the_binlog_does_not_hold_is_refused() -> None:
+    world = World()
+    world.source.variables["version"] = "8.4.6"
+    world.source.cascading = (TableId("elsewhere", "child"),)
+    world.run()
+    world = World()
+    world.source.variables["version"] = "8.4.6"
+    world.source.cascading = (TableId("shop", "order_items"),)
+    with pytest.raises(Invalid, match=r"foreign keys change rows of shop\.order_items"):
+        world.run()
+
+
 def test_a_merge_without_a_key_is_refused_at_start_and_when_the_key_is_lost() -> None:
     keyless = Table("orders", key_columns=0)
     world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(must_merge=True)}))

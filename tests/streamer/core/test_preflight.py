@@ -5,7 +5,16 @@ import pytest
 from contracts.errors import Gone
 from contracts.position import GtidSet
 from contracts.table import TableId
-from streamer.core.preflight import Grants, check_continuity, grant_faults, keyless_faults, literal_databases, server_faults
+from streamer.core.preflight import (
+    Grants,
+    cascade_faults,
+    check_continuity,
+    grant_faults,
+    hides_cascades,
+    keyless_faults,
+    literal_databases,
+    server_faults,
+)
 
 READY = {
     "log_bin": "ON",
@@ -94,6 +103,28 @@ def test_a_single_granted_table_of_a_database_is_enough_for_it() -> None:
 def test_a_merged_table_without_a_key_is_told_how_to_get_one() -> None:
     (fault,) = keyless_faults([TableId("we`ird", "t")])
     assert "ALTER TABLE `we``ird`.`t` ADD PRIMARY KEY" in fault.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "native", "hidden"),
+    [
+        ("9.7.4", "OFF", False),
+        ("9.6.0", "OFF", False),
+        ("9.5.0", "OFF", True),
+        ("8.4.6-log", "OFF", True),
+        ("9.7.4", "ON", True),
+        ("", "OFF", True),
+    ],
+)
+def test_cascades_are_in_the_binlog_from_9_6_on_unless_the_engine_does_them(version: str, native: str, hidden: bool) -> None:
+    assert hides_cascades({**READY, "version": version, "innodb_native_foreign_keys": native}) is hidden
+
+
+def test_a_table_changed_by_hidden_cascades_is_named_with_the_ways_out() -> None:
+    (fault,) = cascade_faults([ORDERS])
+    assert "shop.orders" in fault.what
+    assert "9.6" in fault.fix
+    assert "tables.exclude" in fault.fix
 
 
 def test_continuity_is_proved_by_sets_alone() -> None:
