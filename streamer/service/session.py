@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from contracts.errors import Refused
+from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
@@ -308,6 +308,10 @@ class Session:
             log.info("producer.recycled", n=ending.position.n)
             self._ports.sink.recycle()
             self._ports.sink.init()
+            # `init` makes this the newest producer, also when another streamer took over after our commit: then what we remember is old.
+            found = self._ports.positions.read()
+            if found is None or found.n != ending.position.n:
+                raise Unavailable("the position on Kafka is not the one committed here last: another streamer has run meanwhile")
         self._observed()
         return ending.position
 
