@@ -125,6 +125,16 @@ class HopefulProducer(FakeSink):
             self._unsettled = False
 
 
+class RenewingProducer(FakeSink):
+    """Renews itself and lets its owner go on from memory: whoever took over in between is fenced, and what it published comes again."""
+
+    def commit(self) -> None:
+        super().commit()
+        if self.gate.rng.random() < 0.3:
+            self.recycle()
+            self.init()
+
+
 class JanitorByAge(Janitor):
     """Takes what is old and not in the ledger for dead."""
 
@@ -222,6 +232,7 @@ MUTANTS: Sequence[Variant] = (
     Variant("going on from Kafka's committed offsets", warehouse=ResumingFromKafka),
     Variant("names used again", store=ReusedNames, risks=LOSSY),
     Variant("producer kept after a late EndTxn", sink=KeepingProducer),
+    Variant("producer renewed, position not read again", sink=RenewingProducer, risks=Risks(flap=0.03)),
     Variant("unanswered EndTxn taken for committed", sink=HopefulProducer),
     Variant("janitor by age", janitor=JanitorByAge),
     Variant("janitor without epoch and offset clauses", janitor=JanitorWithoutClauses),

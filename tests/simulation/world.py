@@ -246,7 +246,8 @@ class World:
             self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")
         kind = actor.name.rstrip("0123456789")
         body = {"loader": self._load, "streamer": self._stream if self.streams else self._feed, "janitor": self._clean}[kind]
-        if not (kind == "streamer" and self.fed) and not (kind == "janitor" and self.scheduler.calm):
+        done = self.fed and not self.broker.transactions if kind == "streamer" else kind == "janitor" and self.scheduler.calm
+        if not done:
             self._start(actor.name, body, timedelta(milliseconds=self.rng.randrange(0, 3_000)))
 
     def _nonce(self) -> str:
