@@ -111,6 +111,10 @@ class ReusedNames(FakeBatchStore):
 class KeepingProducer(FakeSink):
     """Goes on with a producer one of whose EndTxns was answered late: its copy ends the next transaction before its time."""
 
+    def commit(self) -> None:
+        self.repeats = 0.2
+        super().commit()
+
     def unsettled(self) -> bool:
         return False
 
@@ -122,7 +126,8 @@ class HopefulProducer(FakeSink):
         try:
             super().commit()
         except OutcomeUnknown:
-            self._unsettled = False
+            self.recycle()
+            self.init()
 
 
 class RenewingProducer(FakeSink):
