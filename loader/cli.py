@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from contracts.errors import Invalid, PipelineError
 from contracts.ledger import Guard, cluster_id
@@ -46,7 +44,6 @@ USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "ba
 POLL = timedelta(milliseconds=200)
 SYNC_AGE = timedelta(seconds=1)
 SYNC_LOOK_EVERY = timedelta(seconds=1)
-ENDPOINT_TIMEOUT_SECONDS = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="sync | check | status")
     sync = command.verb(verbs, "sync", "load until a table has reached what Kafka holds now, then exit", "loader sync -t shop.orders")
     sync.add_argument("-t", "--table", type=command.table, required=True, metavar="DB.TABLE")
-    check = command.verb(verbs, "check", "try every setting, grant and endpoint; exit 4 when one has a fault", "loader check")
+    check = command.verb(verbs, "check", "try every setting, grant and endpoint; exit 2 when one has a fault", "loader check")
     status = command.verb(verbs, "status", "how far each shard and table is", "loader status\nloader status --json")
     for shows in (check, status):
         command.json_flag(shows)
@@ -124,17 +121,12 @@ def _check(arguments: argparse.Namespace, _: Stop) -> int:
             print(orjson.dumps({"check": name, "ok": fault is None, "message": fault or said}).decode())
         else:
             print(f"{name}: {'FAULT: ' + fault if fault else 'ok, ' + said}")
-    return ExitCode.FOUND if faults else ExitCode.DONE
+    return ExitCode.USAGE if faults else ExitCode.DONE
 
 
 def _check_kafka(settings: Settings) -> str:
     topic = settings.topics.progress
-    try:
-        found = AdminClient(kafka.client_config(settings.kafka)).list_topics(topic, timeout=ENDPOINT_TIMEOUT_SECONDS).topics[topic]
-    except KafkaException as error:
-        raise Invalid(
-            f"{settings.kafka.bootstrap_servers}: {error.args[0].str()}; mend kafka.bootstrap_servers or its TLS and SASL"
-        ) from error
+    found = kafka.require_brokers(settings.kafka).list_topics(topic, timeout=kafka.REACH_TIMEOUT_SECONDS).topics[topic]
     if found.error is not None:
         raise Invalid(f"topic {topic}: {found.error.str()}; start the streamer, which makes it, or allow this user to read it")
     if len(found.partitions) != settings.state_shards:
@@ -194,6 +186,8 @@ def _loader(
     settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None
 ) -> Iterator[tuple[Loader, RedshiftWarehouse]]:
     """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
+    kafka.require_brokers(settings.kafka)
+    _check_s3(settings)
     config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
     warehouse = _warehouse(settings)
     warehouse.prepare(_guard(settings))

@@ -14,6 +14,7 @@ from contracts.position import GtidSet
 from contracts.table import TableId
 from runtime import command
 from runtime.command import ExitCode
+from runtime.connect.kafka import require_brokers
 from runtime.lifecycle import Stop, crash_points, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
@@ -81,6 +82,7 @@ def choices(settings: Settings) -> Choices:
 
 def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses=USES)
+    require_brokers(settings.kafka)
     server_id = settings.server_id("streamer")
     topics = settings.topics
     ports = Ports(

@@ -1,8 +1,20 @@
 """Kafka, as librdkafka is told about it."""
 
+import logging
 from typing import Any
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from contracts.errors import Invalid
 from runtime.sections import Kafka
+
+REACH_TIMEOUT_SECONDS = 10.0
+"""How long a start waits for a broker before it calls the setting wrong."""
+
+_SILENT = logging.getLogger("tidemark.reach")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 
 def client_config(settings: Kafka) -> dict[str, Any]:
@@ -23,3 +35,17 @@ def client_config(settings: Kafka) -> dict[str, Any]:
         config["sasl.username"] = settings.sasl_username
         config["sasl.password"] = settings.sasl_password.get_secret_value()
     return config
+
+
+def require_brokers(settings: Kafka) -> AdminClient:
+    """A client of a cluster that answers. Raises Invalid naming the setting: a service that starts without brokers has a wrong address
+    more often than a broken cluster, and whoever restarts it tries again."""
+    admin = AdminClient(client_config(settings), logger=_SILENT)
+    try:
+        admin.list_topics(timeout=REACH_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise Invalid(
+            f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): start it, or mend kafka.bootstrap_servers"
+            " or its TLS and SASL settings"
+        ) from error
+    return admin

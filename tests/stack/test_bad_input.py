@@ -107,8 +107,8 @@ def test_a_missing_grant_is_named_with_the_statement_that_gives_it(pipeline: Pip
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"binlog_row_metadata": "MINIMAL"}, "SET GLOBAL binlog_row_metadata = FULL"),
-        ({"binlog_row_image": "MINIMAL"}, "SET GLOBAL binlog_row_image = FULL"),
+        ({"binlog_row_metadata": "MINIMAL"}, "SET PERSIST binlog_row_metadata = FULL"),
+        ({"binlog_row_image": "MINIMAL"}, "SET PERSIST binlog_row_image = FULL"),
         ({"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}, "gtid_mode"),
         ({"skip_log_bin": 1}, "log_bin"),
     ],
