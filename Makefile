@@ -51,11 +51,13 @@ check: setup
 	@if [ -f kernel/Cargo.toml ] && command -v cargo >/dev/null; then \
 		cargo fmt --manifest-path kernel/Cargo.toml --check && cargo clippy --manifest-path kernel/Cargo.toml -- -D warnings; fi
 
+# Two workers, each with servers of its own: the stack tests wait more than they work.
+TEST := -m pytest -n 2 --dist loadfile
 test: setup
-	$(RUN) -m pytest -m "not long"
+	$(RUN) $(TEST) -m "not long"
 
 test-long: setup
-	$(RUN) -m pytest -m long
+	$(RUN) $(TEST) -m long
 
 sim: setup
 	$(RUN) -m tests.simulation --seeds $(SEEDS)

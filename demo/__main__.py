@@ -76,7 +76,7 @@ def _say_how_to_look(stack: Stack, pipeline: Pipeline, console: Console) -> None
 Everything goes on running. Look at it:
   MySQL      {shlex.join(mysql.command("mysql", "shop"))}
   warehouse  PGPASSWORD={redshift.password} psql -h {redshift.host} -p {redshift.port} -U {redshift.user} {redshift.database}
-             SELECT * FROM tidemark.watermarks;
+             or, without psql: .venv/bin/python -m devstack sql --dir {DIRECTORY} "SELECT * FROM tidemark.watermarks"
   bucket     AWS_ACCESS_KEY_ID={s3.access_key} AWS_SECRET_ACCESS_KEY={s3.secret_key} aws --endpoint-url {s3.endpoint_url} s3 ls --recursive s3://{BUCKET}
   commands   export TIDEMARK_CONFIG={pipeline.config_path.absolute()}
              .venv/bin/janitor list -t shop.orders

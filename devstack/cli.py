@@ -1,10 +1,13 @@
-"""The command line: up, down, status, env, doctor."""
+"""The command line: up, down, status, env, sql, doctor."""
 
 import argparse
 import json
 import shlex
 import sys
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
 
 from contracts.errors import Invalid, PipelineError
 from devstack.compose import docker_answers
@@ -17,6 +20,7 @@ examples:
   python -m devstack up --only mysql,kafka     some of them
   python -m devstack up --port mysql=3306      a port of your choice
   eval "$(python -m devstack env)"             point the services at it
+  python -m devstack sql "SELECT 1"            one statement on the warehouse
   python -m devstack down                      stop everything and remove its data
 
 Exit codes: 0 done (status: all up), 1 failed (status: something is down), 2 something is missing on this host or misspelt.
@@ -27,12 +31,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m devstack", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="{up,down,status,env,doctor}")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="{up,down,status,env,sql,doctor}")
     for verb, about in (
         ("up", "start the stack and leave it running"),
         ("down", "stop it and remove what it wrote"),
         ("status", "each server, up or down, with its endpoint"),
         ("env", "the variables that point the services at it"),
+        ("sql", "run one statement on the warehouse and show its rows"),
         ("doctor", "what this host lacks, and the command that installs it"),
     ):
         sub = verbs.add_parser(verb, help=about, description=about)
@@ -43,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--port", type=_port, action="append", default=[], metavar="SERVER=PORT", help="else a free one is chosen")
         if verb == "down":
             sub.add_argument("--keep", action="store_true", help="stop, but leave the data for the next `up`")
-        if verb != "down":
+        if verb == "sql":
+            sub.add_argument("statement")
+        elif verb != "down":
             sub.add_argument("--json", action="store_true", help="the answer as JSON on stdout")
     return top
 
@@ -66,7 +73,7 @@ def _port(text: str) -> tuple[str, int]:
 def main(arguments: list[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
-        return {"up": _up, "down": _down, "status": _status, "env": _env, "doctor": _doctor}[chosen.verb](chosen)
+        return {"up": _up, "down": _down, "status": _status, "env": _env, "sql": _sql, "doctor": _doctor}[chosen.verb](chosen)
     except PipelineError as error:
         print(f"devstack: {error.message}", file=sys.stderr)
         return error.exit_code
@@ -96,6 +103,9 @@ def _up(chosen: argparse.Namespace) -> int:
 
 
 def _down(chosen: argparse.Namespace) -> int:
+    if not (chosen.dir / "stack.json").exists():
+        print(f"nothing runs in {chosen.dir}")
+        return 0
     Stack.attach(chosen.dir).down(keep=chosen.keep)
     print("everything is stopped" + ("; its data is kept" if chosen.keep else " and removed"))
     return 0
@@ -122,6 +132,20 @@ def _env(chosen: argparse.Namespace) -> int:
     else:
         for name, value in environment.items():
             print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _sql(chosen: argparse.Namespace) -> int:
+    """One statement on the warehouse, its rows as a table: for looking without a client of one's own."""
+    with Stack.attach(chosen.dir).redshift.connect(ssl=False) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(chosen.statement)
+        if cursor.description is None:
+            return 0
+        table = Table(*(column[0] for column in cursor.description))
+        for row in cursor.fetchall():
+            table.add_row(*("NULL" if value is None else str(value) for value in row))
+    Console().print(table, markup=False, highlight=False)
     return 0
 
 

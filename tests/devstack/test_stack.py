@@ -36,6 +36,7 @@ def _native(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_STACK", "native")
 
 
+@pytest.mark.long
 def test_every_server_answers_keeps_its_data_over_a_kill_and_leaves_no_process(tmp_path: Path) -> None:
     with running_stack(tmp_path / "stack") as stack:
         traces = [str(stack.directory), str(stack.redshift.data)]
@@ -96,6 +97,7 @@ def test_every_server_answers_keeps_its_data_over_a_kill_and_leaves_no_process(t
     assert not Path(traces[1]).exists()
 
 
+@pytest.mark.long
 def test_a_second_mysql_has_its_own_uuid_and_the_settings_it_was_given(tmp_path: Path) -> None:
     uuids = set()
     for number, settings in ((1, {}), (2, {"binlog_row_image": "MINIMAL"}), (3, {"lower_case_table_names": 1})):

@@ -7,6 +7,7 @@ import pytest
 from redshift_connector.core import Connection
 
 from devstack.stack import Stack
+from tests.marks import long
 from tests.stack.scenario import (
     assert_equal,
     assert_ledger_tiles,
@@ -45,10 +46,7 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
     "point",
     [
         "loader.stage.before:6",
-        *(
-            pytest.param(point, marks=pytest.mark.long)
-            for point in ("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3")
-        ),
+        *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
     ],
 )
 def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
@@ -71,7 +69,7 @@ def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, w
     "point",
     [
         "streamer.commit.before:5",
-        *(pytest.param(point, marks=pytest.mark.long) for point in ("streamer.send.before:400", "streamer.commit.after:5")),
+        *long("streamer.send.before:400", "streamer.commit.after:5"),
     ],
 )
 def test_a_streamer_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:

@@ -23,6 +23,7 @@ from devstack.stack import Stack, running_stack
 from janitor.edges.redshift import RedshiftLedger
 from runtime.connect import redshift
 from runtime.settings import load
+from tests.marks import long
 
 pytestmark = pytest.mark.stack
 
@@ -302,7 +303,7 @@ def test_a_misspelt_table_exits_2_and_touches_nothing(lake: Lake) -> None:
     assert lake.words() == EVERYTHING | {readme(lake)}
 
 
-@pytest.mark.parametrize("point", ["delete.before:1", "delete.after:1", "mark_deleted.before:1", "mark_deleted.after:1"])
+@pytest.mark.parametrize("point", ["delete.after:1", *long("delete.before:1", "mark_deleted.before:1", "mark_deleted.after:1")])
 def test_a_janitor_killed_anywhere_leaves_what_the_next_one_finishes(lake: Lake, point: str) -> None:
     lake.change("s3", keep_committed_seconds=1)
     time.sleep(3)

@@ -22,6 +22,7 @@ from devstack.pipeline import Pipeline, Service, wait_until
 from devstack.redshift.faults import FaultRules
 from devstack.stack import Stack
 from devstack.warehouse import RedshiftStandIn
+from tests.marks import long
 from tests.stack.feed import Feed, drop, moved, put, table, truncated
 
 pytestmark = pytest.mark.stack
@@ -173,18 +174,20 @@ def test_a_truncate_empties_the_table_and_rows_after_it_stay(scene: Scene) -> No
 @pytest.mark.parametrize(
     "point",
     [
-        "loader.bump_epoch.after:1",
-        "loader.read_state.after:1",
-        "loader.ensure_target.after:1",
-        "loader.put.before:1",
         "loader.put.after:1",
-        "loader.put.after:2",
-        "loader.stage.before:1",
-        "loader.stage.after:1",
-        "loader.commit.before:1",
         "loader.commit.merged:1",
         "loader.commit.after:1",
-        "loader.mirror.before:1",
+        *long(
+            "loader.bump_epoch.after:1",
+            "loader.read_state.after:1",
+            "loader.ensure_target.after:1",
+            "loader.put.before:1",
+            "loader.put.after:2",
+            "loader.stage.before:1",
+            "loader.stage.after:1",
+            "loader.commit.before:1",
+            "loader.mirror.before:1",
+        ),
     ],
 )
 def test_a_kill_around_any_effect_neither_loses_nor_repeats_rows(scene: Scene, point: str) -> None:

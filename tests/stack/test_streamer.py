@@ -31,6 +31,7 @@ from runtime.sections import Kafka
 from streamer.edges.kafka import KafkaSink
 from streamer.edges.topics import KafkaPositions, KafkaTopics
 from streamer.ports import Message
+from tests.marks import long
 
 pytestmark = pytest.mark.stack
 
@@ -305,12 +306,9 @@ def test_an_idle_source_is_complete_up_to_its_own_clock(servers: Stack, tmp_path
 @pytest.mark.parametrize(
     "crash",
     [
-        "streamer.commit.before:4",
         "streamer.commit.after:4",
         "streamer.send.before:60",
-        "streamer.init.after:1",
-        "streamer.start.after:1",
-        "streamer.ensure.after:4",
+        *long("streamer.commit.before:4", "streamer.init.after:1", "streamer.start.after:1", "streamer.ensure.after:4"),
     ],
 )
 def test_a_streamer_killed_at_any_effect_goes_on_without_loss_or_repeat(servers: Stack, tmp_path: Path, crash: str) -> None:
@@ -328,6 +326,7 @@ def test_a_streamer_killed_at_any_effect_goes_on_without_loss_or_repeat(servers:
         assert len(assert_exactly_once(made)) > 3 * number
 
 
+@pytest.mark.long
 def test_kills_under_traffic_lose_and_repeat_nothing(servers: Stack, tmp_path: Path) -> None:
     with world(servers, tmp_path, "kills") as made, servers.mysql.connect(database="kills") as connection:
         stop = threading.Event()

@@ -32,6 +32,7 @@ def test_a_statement_redshift_would_refuse_is_a_problem(sql: str) -> None:
         "COPY t FROM 's3://b/k' IAM_ROLE default FORMAT AS PARQUET MANIFEST SERIALIZETOJSON",
         "ALTER TABLE t ALTER COLUMN a TYPE VARCHAR(300)",
         "DELETE FROM t USING s WHERE t.a = s.a",
+        'CREATE TABLE "s"."""merge""; --" ("/* c" INTEGER)',
         "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, 'it''s')",
         "",
     ],
