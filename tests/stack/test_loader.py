@@ -259,6 +259,7 @@ def test_a_value_too_long_loads_as_null_and_is_kept_until_its_key_is_good_again(
     scene.assert_ledger_tiles()
 
 
+@pytest.mark.long
 def test_quarantine_entries_left_open_by_another_session_are_closed_too(scene: Scene) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="x" * 200))
     first = scene.loader()
@@ -340,6 +341,7 @@ def test_a_commit_still_on_its_way_when_its_sender_dies_counts_once(scene: Scene
     scene.assert_ledger_tiles()
 
 
+@pytest.mark.long
 def test_a_second_loader_of_the_same_name_puts_the_first_out_and_says_so(scene: Scene) -> None:
     first = scene.loader("--instance", "same")
     scene.feed.transaction(put(ORDERS, id=1, note="a"))
@@ -453,6 +455,7 @@ def test_two_shards_are_cut_and_fenced_apart(stack: Stack, tmp_path: Path) -> No
         scene.assert_ledger_tiles()
 
 
+@pytest.mark.long
 def test_serializable_isolation_is_as_good(stack: Stack, tmp_path: Path) -> None:
     serializable = RedshiftStandIn(tmp_path / "serializable", s3=stack.s3, isolation="serializable", name="serializable")
     serializable.start()
