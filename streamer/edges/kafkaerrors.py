@@ -15,6 +15,7 @@ _REFUSED = {
     KafkaError._AUTHENTICATION: "correct kafka.sasl_username and kafka.sasl_password",
     KafkaError.SASL_AUTHENTICATION_FAILED: "correct kafka.sasl_username and kafka.sasl_password",
     KafkaError.INVALID_REPLICATION_FACTOR: "set kafka.replication_factor to at most the number of brokers",
+    KafkaError.TOPIC_EXCEPTION: "two topics may not differ only in . and _ (tables a_b.c and a.b_c): put one into tables.exclude",
     KafkaError.POLICY_VIOLATION: "the cluster's topic policy forbids what the pipeline's topics need",
 }
 

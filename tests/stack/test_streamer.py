@@ -20,10 +20,10 @@ from confluent_kafka.cimpl import NewTopic
 from pymysql.connections import Connection
 
 from contracts.envelope import Envelope, Op
-from contracts.errors import Fenced
+from contracts.errors import Fenced, Invalid
 from contracts.position import GtidSet
 from contracts.progress import Barrier, Position
-from contracts.table import TableSchema
+from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
 from devstack.mysql import MysqlServer
 from devstack.stack import Stack, running_stack
@@ -652,3 +652,12 @@ def test_a_server_that_lost_our_transactions_or_purged_the_next_ones_is_refused(
         done = made.run()
         assert done.returncode == 3
         assert "never executed transactions that are on Kafka" in done.stderr
+
+
+def test_two_tables_whose_topics_kafka_takes_for_one_are_refused_aloud(servers: Stack) -> None:
+    section = Kafka.model_validate({"bootstrap_servers": servers.kafka.bootstrap_servers, "allow_plaintext": True, "replication_factor": 1})
+    names = Topics("collide")
+    topics = KafkaTopics(section, names)
+    topics.ensure(names.rows(TableId("a_b", "c")), partitions=1, compacted=False)
+    with pytest.raises(Invalid, match=r"tables\.exclude"):
+        topics.ensure(names.rows(TableId("a", "b_c")), partitions=1, compacted=False)
