@@ -20,11 +20,11 @@ def test_a_minute_of_oltp_write_only_is_equal(stack: Stack, tmp_path: Path) -> N
     mysql = stack.mysql
     with mysql.connect() as connection, connection.cursor() as cursor:
         cursor.execute("CREATE DATABASE sbtest")
-        cursor.execute("CREATE USER sb@'%%' IDENTIFIED WITH caching_sha2_password BY 'sb'")
-        cursor.execute("GRANT ALL ON sbtest.* TO sb@'%%'")
+        cursor.execute("CREATE USER sb@'%' IDENTIFIED WITH caching_sha2_password BY 'sb'")
+        cursor.execute("GRANT ALL ON sbtest.* TO sb@'%'")
     command = [
         sysbench, "oltp_write_only", "--tables=4", "--table-size=5000", "--threads=2", "--rate=150", "--time=60",
-        f"--mysql-host={mysql.host}", f"--mysql-port={mysql.port}", "--mysql-user=sb", "--mysql-password=sb", "--mysql-ssl=on",
+        f"--mysql-host={mysql.host}", f"--mysql-port={mysql.port}", "--mysql-user=sb", "--mysql-password=sb",
     ]  # fmt: skip
     subprocess.run([*command, "prepare"], check=True, capture_output=True, text=True)
     settings = {"redshift": {"schema": "tidemark_sysbench"}, "s3": {"prefix": "lake-sysbench"}}
