@@ -150,7 +150,7 @@ class Story:
                 raise Failed(f"the {name} ended with exit code {service.process.returncode}; its log ends:\n{service.tail()}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[bold green]•[/bold green] {text}", highlight=False)
+        self._console.print(f"[bold green]•[/bold green] {text}", highlight=False, soft_wrap=True)
 
 
 def _stem(key: str) -> str:
@@ -165,4 +165,5 @@ def print_summary(outcome: Outcome, console: Console) -> None:
         f"{outcome.batches:,} batches,\none SIGKILL between upload and commit, {outcome.orphans} orphaned batches found, proven and "
         f"removed. {outcome.elapsed_s:.0f} s.",
         highlight=False,
+        soft_wrap=True,
     )
