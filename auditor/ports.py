@@ -26,6 +26,9 @@ class Source(Protocol):
         """The table as it is now, its key the primary key, else the first all-NOT NULL unique key.
         Raises Invalid when there is no such table, or it has no key."""
 
+    def holds_rows(self, table: TableId) -> bool:
+        """Raises Invalid when there is no such table."""
+
     def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
         """Every row, from one consistent snapshot."""
 

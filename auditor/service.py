@@ -60,7 +60,7 @@ class Auditor:
 
         def missing() -> list[str]:
             loaded = self._warehouse.targets()
-            return [str(table) for table in tables if table not in loaded and any(self._source.rows(self._source.schema(table)))]
+            return [str(table) for table in tables if table not in loaded and self._source.holds_rows(table)]
 
         wait_for(
             lambda: not missing(),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 from pymysql.cursors import SSCursor
 
 from auditor.core.canonical import from_mysql, mysql_expression
@@ -64,14 +65,21 @@ class MysqlSource:
                 return TableSchema(table, columns, tuple(name for name, _ in parts))
         raise Invalid(f"{table} has neither a primary key nor a unique key of NOT NULL columns; only rows with a key can be compared")
 
+    def holds_rows(self, table: TableId) -> bool:
+        try:
+            return bool(self._query(f"SELECT 1 FROM {_quoted(table)} LIMIT 1"))
+        except pymysql.err.ProgrammingError as error:
+            if error.args[0] != ER.NO_SUCH_TABLE:
+                raise
+            raise Invalid(f"MySQL has no table {table}; names are written database.table") from error
+
     def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
         select = ", ".join(mysql_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_mysql(column) for column in schema.columns]
-        table = f"{quote(schema.table.database)}.{quote(schema.table.name)}"
         try:
             with self._connection.cursor(SSCursor) as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-                cursor.execute(f"SELECT {select} FROM {table}")
+                cursor.execute(f"SELECT {select} FROM {_quoted(schema.table)}")
                 for row in cursor:
                     yield [form(value) for form, value in zip(convert, row, strict=True)]
             self._connection.rollback()
@@ -87,6 +95,10 @@ class MysqlSource:
         except pymysql.err.OperationalError as error:
             raise Unavailable(f"MySQL stopped answering: {error}") from error
         return rows
+
+
+def _quoted(table: TableId) -> str:
+    return f"{quote(table.database)}.{quote(table.name)}"
 
 
 def _column(row: tuple[Any, ...]) -> Column:

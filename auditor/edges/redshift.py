@@ -11,7 +11,7 @@ from auditor.core.diff import CanonicalRow
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
-from contracts.sql import quote
+from contracts.sql import qualified, quote
 from contracts.table import TableId, TableSchema
 
 _NO_SUCH_TABLE = "42P01"
@@ -25,17 +25,16 @@ class RedshiftWarehouse:
         self._ledger = quote(ledger_schema)
 
     def targets(self) -> Mapping[TableId, Target]:
-        found = {}
         try:
             rows = self._query(f"SELECT source_table, target_table, shard, state FROM {self._ledger}.offsets")
         except ProgrammingError as error:
             if error.args[0].get("C") == _NO_SUCH_TABLE:
                 return {}  # no loader of this pipeline has run yet
             raise
-        for source, name, shard, state in rows:
-            columns = self._columns(name)
-            found[TableId.parse(source)] = Target(name, int(shard), state, append="_tidemark_op" in columns)
-        return found
+        # What the append mode adds to a table tells it from one that equals its source.
+        marked = self._query("SELECT table_schema, table_name FROM information_schema.columns WHERE column_name = '_tidemark_op'")
+        appended = {qualified(schema, name) for schema, name in marked}
+        return {TableId.parse(source): Target(name, int(shard), state, name in appended) for source, name, shard, state in rows}
 
     def loaded(self, shard: int) -> Loaded:
         rows = self._query(f"SELECT gtid_set, partial FROM {self._ledger}.fence WHERE shard = {int(shard)}")
@@ -48,11 +47,6 @@ class RedshiftWarehouse:
         convert = [from_warehouse(column) for column in schema.columns]
         for row in self._query(f"SELECT {select} FROM {target.name}"):
             yield [form(value) for form, value in zip(convert, row, strict=True)]
-
-    def _columns(self, target: str) -> set[str]:
-        cursor = self._connection.cursor()
-        cursor.execute(f"SELECT * FROM {target} LIMIT 0")
-        return {column[0].decode() if isinstance(column[0], bytes) else column[0] for column in cursor.description}
 
     def _query(self, sql: str) -> list[Any]:
         try:

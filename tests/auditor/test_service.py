@@ -34,6 +34,9 @@ class Both:
 
 
 class FakeSource(Both):
+    def holds_rows(self, table: TableId) -> bool:
+        return bool(self.source(0))
+
     def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
         self.reads += 1
         return iter(self.source(self.reads))

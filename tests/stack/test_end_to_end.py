@@ -46,17 +46,20 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
     "point",
     [
         "loader.stage.before:6",
+        "streamer.commit.before:5",
         *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
+        *long("streamer.send.before:400", "streamer.commit.after:5"),
     ],
 )
-def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
+def test_a_service_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
     name = "kill_" + point.partition(":")[0].replace(".", "_")
+    victim = point.partition(".")[0]
     with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
-        pipeline.start("streamer")
-        pipeline.start("loader", crash=point)
+        pipeline.start("streamer" if victim == "loader" else "loader")
+        pipeline.start(victim, crash=point)
         with traffic(shop):
             killed_by_itself(pipeline)
-            pipeline.start("loader")
+            pipeline.start(victim)
             wait_for_commits(warehouse, pipeline, 12)
         assert_equal(pipeline)
         assert_ledger_tiles(warehouse, pipeline)
@@ -65,28 +68,11 @@ def test_a_loader_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, w
         assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "streamer.commit.before:5",
-        *long("streamer.send.before:400", "streamer.commit.after:5"),
-    ],
-)
-def test_a_streamer_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
-    name = "kill_" + point.partition(":")[0].replace(".", "_")
-    with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
-        pipeline.start("loader")
-        pipeline.start("streamer", crash=point)
-        with traffic(shop):
-            killed_by_itself(pipeline)
-            pipeline.start("streamer")
-            wait_for_commits(warehouse, pipeline, 12)
-        assert_equal(pipeline)
-        assert_ledger_tiles(warehouse, pipeline)
-
-
 def test_a_broken_row_in_the_warehouse_is_found_and_named(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:
     with shop_pipeline(stack, tmp_path, "broken") as (pipeline, _):
+        with stack.mysql.connect() as connection, connection.cursor() as source:
+            source.execute("CREATE TABLE broken.log (line VARCHAR(20))")
+            source.execute("INSERT INTO broken.log VALUES ('once')")
         pipeline.start("streamer")
         pipeline.start("loader")
         assert_equal(pipeline)
@@ -99,3 +85,9 @@ def test_a_broken_row_in_the_warehouse_is_found_and_named(stack: Stack, warehous
         assert "unequal" in done.stdout
         assert "8" in done.stdout
         assert "missing" in done.stdout
+        kept = pipeline.run("auditor", "verify", "--table=broken.log")
+        assert kept.returncode == 2
+        assert "broken.log is an append table" in kept.stderr
+        nowhere = pipeline.run("auditor", "verify", "--table=broken.nowhere")
+        assert nowhere.returncode == 2
+        assert "MySQL has no table broken.nowhere" in nowhere.stderr
