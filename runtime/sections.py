@@ -183,6 +183,12 @@ class Batch(Section):
     seconds: Seconds = Field(30, gt=0, le=86400)
 
 
+class Streamer(Section):
+    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
+
+    decoder: Literal["auto", "kernel", "python"] = "auto"
+
+
 class Logs(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"

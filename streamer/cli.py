@@ -18,6 +18,7 @@ from runtime.connect.kafka import require_brokers
 from runtime.lifecycle import Stop, crash_points, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
+from streamer.core import decoders
 from streamer.core.preflight import Fault, check_continuity
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
@@ -26,7 +27,7 @@ from streamer.edges.dump import MysqlBinlog
 from streamer.edges.kafka import KafkaSink
 from streamer.edges.mysql import MysqlServer
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import Ports
+from streamer.ports import Ports, Tally
 from streamer.service import Streamer, Tuning, source_faults
 
 EXAMPLES = """
@@ -80,15 +81,16 @@ def choices(settings: Settings) -> Choices:
     return Choices(settings.topics, settings.state_shards, captures, settings.tables.include, tables)
 
 
-def _run(arguments: argparse.Namespace, stop: Stop) -> int:
-    settings = command.start(arguments, "streamer", os.environ, uses=USES)
-    require_brokers(settings.kafka)
+def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None]) -> Streamer:
+    """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits."""
     server_id = settings.server_id("streamer")
     topics = settings.topics
+    chosen = decoders.choose(settings.streamer.decoder)
+    log.info("decoder.chosen", decoder=chosen.name, **({"because": chosen.because} if chosen.because else {}))
     ports = Ports(
         clock=SystemClock(stop),
         server=crash_points(MysqlServer(settings.mysql), "streamer"),
-        binlog=crash_points(MysqlBinlog(settings.mysql, server_id, f"tidemark-{topics.prefix}"), "streamer"),
+        binlog=crash_points(MysqlBinlog(settings.mysql, server_id, f"tidemark-{topics.prefix}", chosen.packets), "streamer"),
         sink=crash_points(KafkaSink(settings.kafka, topics, settings.memory_bytes_max // 2), "streamer"),
         positions=crash_points(KafkaPositions(settings.kafka, topics), "streamer"),
         topics=crash_points(KafkaTopics(settings.kafka, topics), "streamer"),
@@ -98,8 +100,14 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
         close=ClosePolicy(split_rows=settings.batch.rows, split_age=timeout / TRANSACTION_SHARE),
         message_bytes_max=settings.kafka.message_bytes_max,
     )
+    return Streamer(ports, choices(settings), server_id, tuning, observe, chosen.decoder)
+
+
+def _run(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES)
+    require_brokers(settings.kafka)
     health = Health()
-    streamer = Streamer(ports, choices(settings), server_id, tuning, metrics.observe)
+    streamer = build(settings, stop, metrics.observe)
     with serve(settings.metrics.listen, health):
         try:
             while not stop.requested():

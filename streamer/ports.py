@@ -6,7 +6,7 @@ Since these ports were first drawn: `Message` lives in `core.route` (the core bu
 caller does, as after a start; `Tally` is what an observer of the service is told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from contracts.position import GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
+from streamer.core.decoder import Records
 from streamer.core.route import Message as Message
 
 
@@ -64,13 +65,6 @@ class SourceServer(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """One binlog event as the server sent it, header and checksum included."""
-
-    data: bytes
-
-
 class BinlogSource(Protocol):
     """The dump connection."""
 
@@ -78,9 +72,9 @@ class BinlogSource(Protocol):
         """Streams every transaction not in `executed`; what an earlier start streams ends. Raises Gone when some of them are purged
         (or `next` does), Unavailable."""
 
-    def next(self, timeout: timedelta) -> RawEvent | None:
-        """The next event; None when the server sent nothing within `timeout`. Raises Unavailable when the connection is lost: start again
-        from what is committed."""
+    def next(self, timeout: timedelta) -> bytes | None:
+        """The next events, whole as the server sent them, header and checksum included, back to back; None when there was none within
+        `timeout`. Raises Unavailable when the connection is lost: start again from what is committed."""
 
     def close(self) -> None: ...
 
@@ -97,9 +91,13 @@ class EnvelopeSink(Protocol):
     def send(self, message: Message) -> None:
         """Queues; waits while the queue is full, never drops. Raises Fenced, Unavailable, Corrupt (too large a message)."""
 
-    def commit(self) -> None:
-        """Rows, barrier and position become visible together. Raises Fenced; Unavailable when it was aborted for certain; OutcomeUnknown
-        when it may or may not be committed: `recycle`, then read the position again."""
+    def send_rows(self, rows: Records) -> None:
+        """Queues them for the topic's partition 0, in order. As `send`."""
+
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
+        """Rows, barrier and position become visible together. `meanwhile` may be called while the answer is awaited, until it returns
+        False; it must not raise, nor touch the sink. Raises Fenced; Unavailable when it was aborted for certain; OutcomeUnknown when it may
+        or may not be committed: `recycle`, then read the position again."""
 
     def abort(self) -> None:
         """Best effort, never raises: whoever calls this recycles next."""

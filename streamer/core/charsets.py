@@ -89,12 +89,25 @@ def decoder(charset: str) -> Decode:
         return _narrow if charset == "ucs2" else lambda data: data.decode(codec)
     if charset in MULTI:
         return _multi_byte(charset)
-    if charset in SINGLE:
-        codec, changes = SINGLE[charset]
-        table = "".join(changes.get(byte) or bytes([byte]).decode(codec, "ignore") or UNDEFINED for byte in range(256))
-    else:
-        table = "".join(map(chr, range(128))) + HIGH[charset]
+    table = _table(charset)
     return lambda data: codecs.charmap_decode(data, "strict", table)[0]
+
+
+def plan(charset: str) -> tuple[str, str | Decode | None]:
+    """How to decode one of `CHARSETS` but `binary` elsewhere: the form, and what is needed for it. `utf8`, `ucs2` (no surrogates),
+    `utf16`, `utf16le` and `utf32` need nothing; `single` the character of each of 256 bytes, UNDEFINED for none; `foreign` is to be
+    asked: its `decoder`."""
+    if charset in _UNICODE:
+        return "utf8" if charset in ("utf8mb3", "utf8mb4") else charset, None
+    return ("foreign", decoder(charset)) if charset in MULTI else ("single", _table(charset))
+
+
+def _table(charset: str) -> str:
+    """The characters of a set of single bytes."""
+    if charset not in SINGLE:
+        return "".join(map(chr, range(128))) + HIGH[charset]
+    codec, changes = SINGLE[charset]
+    return "".join(changes.get(byte) or bytes([byte]).decode(codec, "ignore") or UNDEFINED for byte in range(256))
 
 
 def decode_lossy(data: bytes, collation: int) -> str:

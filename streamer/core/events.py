@@ -5,7 +5,7 @@ body, and four bytes of CRC32 where the file's FORMAT_DESCRIPTION said so; what 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -78,11 +78,16 @@ class Header:
     flags: int
 
     @classmethod
+    def unpack(cls, head: bytes) -> "Header":
+        """From at least HEADER_SIZE bytes."""
+        return cls(*_HEADER.unpack_from(head))
+
+    @classmethod
     def parse(cls, raw: bytes) -> "Header":
         """Raises Corrupt unless `raw` is one whole event by its own account."""
         if len(raw) < HEADER_SIZE:
             raise Corrupt(f"event header: {len(raw)} bytes, needs {HEADER_SIZE}")
-        header = cls(*_HEADER.unpack_from(raw))
+        header = cls.unpack(raw)
         if header.size != len(raw):
             raise Corrupt(f"event of type {header.type}: header says {header.size} bytes, has {len(raw)}")
         return header
@@ -217,6 +222,17 @@ Event = (
     | TransactionContext
     | Ignored
 )
+
+
+def split_events(block: bytes) -> Iterator[bytes]:
+    """The raw events that lie back to back in `block`. Raises Corrupt when their sizes do not add up to it."""
+    at = 0
+    while at < len(block):
+        size = int.from_bytes(block[at + 9 : at + 13], "little")
+        if not HEADER_SIZE <= size <= len(block) - at:
+            raise Corrupt(f"an event of {size} bytes where {len(block) - at} are left")
+        yield block if size == len(block) else block[at : at + size]
+        at += size
 
 
 def parse(header: Header, body: bytes) -> Event:

@@ -4,11 +4,12 @@ Seqs, GTID set, commit times and the transaction in progress move here and nowhe
 object, and the next one starts from the position Kafka holds.
 """
 
-import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+
+from xxhash import xxh3_128
 
 from contracts.errors import Corrupt, Refused
 from contracts.position import BinlogPosition, Gtid, GtidSet
@@ -28,9 +29,31 @@ class CommitTimes:
 
     def seen(self, commit_us: int) -> "CommitTimes":
         """After a transaction committed at `commit_us`, or the server's clock said so with nothing new executed since."""
-        backstep = max(self.backstep_us, self.newest_us - commit_us)
-        newest = max(self.newest_us, commit_us)
+        return self.after(commit_us, commit_us, 0)
+
+    def after(self, lowest_us: int, newest_us: int, backstep_us: int) -> "CommitTimes":
+        """After a run of transactions: its lowest and newest commit times and the greatest step back inside it."""
+        backstep = max(self.backstep_us, self.newest_us - lowest_us, backstep_us)
+        newest = max(self.newest_us, newest_us)
         return CommitTimes(max(self.promised_us, newest - backstep), newest, backstep)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCommits:
+    """Source transactions that were committed one after another. Their commit times on the server we read from, in microseconds:
+    the `lowest_us`, the `newest_us`, and the greatest step back from a newer one to an older one among them. `end`: where the last one
+    ends."""
+
+    gtids: GtidSet
+    count: int
+    lowest_us: int
+    newest_us: int
+    backstep_us: int
+    end: BinlogPosition
+
+    @classmethod
+    def one(cls, gtid: Gtid, commit_us: int, end: BinlogPosition) -> "SourceCommits":
+        return cls(GtidSet().with_gtid(gtid), 1, commit_us, commit_us, 0, end)
 
 
 def idle_time(clock_us: int, executed_then: GtidSet, executed_now: GtidSet, ours: GtidSet) -> int | None:
@@ -48,7 +71,7 @@ class SplitTransaction:
         self.gtid = gtid
         self.rows = 0
         self._before = before
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = xxh3_128()  # against accidents, not against malice; it is computed for every row
 
     @property
     def next_is_out(self) -> bool:
@@ -58,29 +81,43 @@ class SplitTransaction:
     def take(self, row: bytes) -> None:
         """The next row, as bytes without anything that differs from run to run. Raises Corrupt when the rows up to where the transaction
         was split are not those that are out."""
-        self._hash.update(len(row).to_bytes(8, "big"))
         self._hash.update(row)
+        self._hash.update(len(row).to_bytes(8, "big"))
         self.rows += 1
         held = self._before
         if held is not None and self.rows == held.rows_done and self._hash.hexdigest() != held.rows_hash:
-            raise Corrupt(
-                f"transaction {self.gtid}: its first {held.rows_done} captured rows are on Kafka, but what the server sends now are "
-                "other rows or in another order (another server, or other captured tables?); go back to the server and settings it was "
-                "begun with",
-                gtid=str(self.gtid),
-                rows_done=held.rows_done,
-            )
+            raise other_rows(held)
 
     def finish(self) -> None:
         """Its last row was taken. Raises Corrupt when it has fewer rows than are out."""
         if self._before is not None and self.rows < self._before.rows_done:
-            raise Corrupt(
-                f"transaction {self.gtid}: {self._before.rows_done} of its rows are on Kafka, but the server now sends only {self.rows}",
-                gtid=str(self.gtid),
-            )
+            raise too_few_rows(self._before, self.rows)
 
-    def so_far(self) -> InProgress:
-        return InProgress(self.gtid, self.rows, self._hash.hexdigest())
+    def so_far(self) -> InProgress | None:
+        """What is out once the rows taken are; None before the first."""
+        if self._before is not None and self.rows < self._before.rows_done:
+            return self._before
+        return InProgress(self.gtid, self.rows, self._hash.hexdigest()) if self.rows else None
+
+
+def other_rows(held: InProgress) -> Corrupt:
+    """The error for a split transaction whose rows are not those that are out."""
+    return Corrupt(
+        f"transaction {held.gtid}: its first {held.rows_done} captured rows are on Kafka, but what the server sends now are "
+        "other rows or in another order (another server, or other captured tables?); go back to the server and settings it was "
+        "begun with",
+        gtid=str(held.gtid),
+        rows_done=held.rows_done,
+    )
+
+
+def too_few_rows(held: InProgress, rows: int) -> Corrupt:
+    """The error for a split transaction that ends before the rows that are out."""
+    return Corrupt(
+        f"transaction {held.gtid}: {held.rows_done} of its rows are on Kafka, but the server now sends only {rows}",
+        gtid=str(held.gtid),
+        rows_done=held.rows_done,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +165,24 @@ class OpenTransaction:
         """Whether the topic has a record, here or on Kafka."""
         return topic in self._next_seqs or topic in self._start.next_seqs
 
-    def next_seq(self, topic: str, shard: int) -> int:
-        """The seq of the topic's next envelope, which is thereby in this transaction."""
-        seq = self._next_seqs.get(topic)
-        if seq is None:
-            seq = self._start.next_seqs.get(topic, 0)
-            self._shards[topic] = shard
-        self._next_seqs[topic] = seq + 1
-        self.rows += 1
+    def next_seq(self, topic: str) -> int:
+        """The seq of the topic's next envelope."""
+        return self._next_seqs.get(topic, self._start.next_seqs.get(topic, 0))
+
+    def took(self, topic: str, shard: int, count: int = 1) -> int:
+        """The topic's next `count` envelopes are in this transaction. Returns the seq of the first."""
+        seq = self.next_seq(topic)
+        self._shards[topic] = shard
+        self._next_seqs[topic] = seq + count
+        self.rows += count
         return seq
 
-    def source_committed(self, gtid: Gtid, commit_us: int, binlog: BinlogPosition) -> None:
-        """Every captured row of `gtid` has been handed on."""
-        self._gtids = self._gtids.with_gtid(gtid)
-        self._times = self._times.seen(commit_us)
-        self._binlog = binlog
-        if self._in_progress is not None and self._in_progress.gtid == gtid:
+    def source_committed(self, commits: SourceCommits) -> None:
+        """Every captured row of these transactions has been handed on."""
+        self._gtids = self._gtids.union(commits.gtids)
+        self._times = self._times.after(commits.lowest_us, commits.newest_us, commits.backstep_us)
+        self._binlog = commits.end
+        if self._in_progress is not None and self._in_progress.gtid in commits.gtids:
             self._in_progress = None
 
     def source_split(self, done: InProgress) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from contracts.envelope import Envelope, Op, Row, Source, Value, encode_key
+from contracts.envelope import Envelope, Op, Row, Source, encode_key
 from contracts.errors import Corrupt
 from contracts.table import TableId
 from streamer.core.events import Change
@@ -76,7 +76,11 @@ def key_changes(row: RowChange, way: Route) -> tuple[KeyChange, ...]:
 
 def identity(changes: Sequence[KeyChange], topic: str) -> bytes:
     """The bytes by which a resumed stream knows the same row again: what changed and where, nothing of when or how it was sent."""
-    return orjson.dumps([topic, *([change.op.value, change.before, change.after, change.raw] for change in changes)])
+    parts: list[bytes] = []
+    for change in changes:
+        images = {"before": change.before, "after": change.after}
+        parts += [f"{topic} {change.op.value} ".encode(), orjson.dumps(images), orjson.dumps(dict(change.raw))]
+    return b"".join(parts)
 
 
 def message(change: KeyChange, way: Route, origin: Origin, *, seq: int, ev: int, now_ms: int, bytes_max: int) -> Message:
@@ -128,9 +132,9 @@ def _source(change: KeyChange, way: Route, origin: Origin, seq: int, ev: int) ->
     )
 
 
-def _key(row: Row, raw: Mapping[str, str], key: Sequence[str]) -> list[tuple[Value, str | None]]:
-    # A value JSON cannot carry is null in the row: its text tells two of them apart.
-    return [(row[name], raw.get(name)) for name in key]
+def _key(row: Row, raw: Mapping[str, str], key: Sequence[str]) -> tuple[bytes | None, list[str | None]]:
+    # As Kafka has it; a value JSON cannot carry is null in the row, and its text tells two of them apart.
+    return encode_key(key, row), [raw.get(name) for name in key]
 
 
 def _only(names: Sequence[str], row: Row | None) -> Row | None:
@@ -139,10 +143,15 @@ def _only(names: Sequence[str], row: Row | None) -> Row | None:
 
 def _refuse_unknown(names: Sequence[str], table: TableId) -> None:
     if names:
-        raise Corrupt(
-            f"a change of {table} does not say what column {names[0]} holds: the session that made it set binlog_row_image to MINIMAL or "
-            "NOBLOB, or binlog_row_value_options = PARTIAL_JSON with it. SET PERSIST binlog_row_image = FULL, and take the right to "
-            "change it from that account (SESSION_VARIABLES_ADMIN)",
-            table=str(table),
-            column=names[0],
-        )
+        raise unknown_column(names[0], table)
+
+
+def unknown_column(column: str, table: TableId) -> Corrupt:
+    """The error for a row image that leaves out a column which the change cannot do without."""
+    return Corrupt(
+        f"a change of {table} does not say what column {column} holds: the session that made it set binlog_row_image to MINIMAL or "
+        "NOBLOB, or binlog_row_value_options = PARTIAL_JSON with it. SET PERSIST binlog_row_image = FULL, and take the right to "
+        "change it from that account (SESSION_VARIABLES_ADMIN)",
+        table=str(table),
+        column=column,
+    )

@@ -4,11 +4,13 @@ The connection, its session settings and the registration as a replica are mysql
 ours, because the library cannot write a tagged GTID set, drops what it does not know, and reconnects on its own (docs/decisions/0001).
 """
 
+import select
 import socket
 import ssl
 import struct
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,14 +22,14 @@ from contracts.errors import Corrupt, Gone, Invalid, PipelineError, Unavailable
 from contracts.position import GtidSet
 from runtime.connect import mysql
 from runtime.sections import Mysql
-from streamer.ports import RawEvent
+from streamer.core.packets import PACKET_SIZE_MAX, Packets, PythonPackets
 
 HEARTBEAT = timedelta(seconds=1)
+_PARTIAL_RECORD = timedelta(seconds=1)  # of TLS: the rest is on its way
 SILENCE_MAX = timedelta(seconds=30)  # without even a heartbeat: the connection is dead
 
 _COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID = 0x12, 0x1E
 _BINLOG_THROUGH_GTID = 0x04
-_PACKET_SIZE_MAX = 0xFF_FFFF
 _RECEIVE_BYTES = 256 * 1024
 _ER_FATAL_READING_BINLOG = 1236
 _ER_NO_BINLOG_GRANT = {1045, 1227}
@@ -68,13 +70,13 @@ class _DumpConnection(Connection):  # type: ignore[type-arg,unused-ignore]  # ge
 class MysqlBinlog:
     """A BinlogSource on one server. `server_id`: unique among the server's replicas; `name`: shown by SHOW REPLICAS."""
 
-    def __init__(self, settings: Mysql, server_id: int, name: str) -> None:
+    def __init__(self, settings: Mysql, server_id: int, name: str, packets: Callable[[], Packets] = PythonPackets) -> None:
         self._settings = settings
         self._server_id = server_id
         self._name = name[:60]
         self._connection: Any = None
-        self._buffer = bytearray()
-        self._at = 0
+        self._new_packets = packets
+        self._packets = packets()
         self._received = memoryview(bytearray(_RECEIVE_BYTES))
         self._heard = 0.0
 
@@ -85,77 +87,49 @@ class MysqlBinlog:
             with connection.cursor() as cursor:
                 # Files written before a change of binlog_checksum carry what was set then; each says itself which.
                 cursor.execute("SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32'")
+            connection._sock.settimeout(_PARTIAL_RECORD.total_seconds())
             gtids = encode_gtid_set(executed)
             command = struct.pack("<BHIIQI", _COM_BINLOG_DUMP_GTID, _BINLOG_THROUGH_GTID, self._server_id, 0, 4, len(gtids)) + gtids
             Connection._write_bytes(connection, _packets(command))  # type: ignore[attr-defined]
         except (MySQLError, OSError) as error:
             self.close()
             raise _refusal(error, "the dump could not be started") from error
-        self._buffer.clear()
-        self._at = 0
+        self._packets = self._new_packets()
         self._heard = time.monotonic()
 
-    def next(self, timeout: timedelta) -> RawEvent | None:
+    def next(self, timeout: timedelta) -> bytes | None:
         deadline = time.monotonic() + timeout.total_seconds()
-        while (packet := self._packet()) is None:
-            if not self._receive(deadline - time.monotonic()):
-                return None
-        if packet[0] == 0:
-            return RawEvent(packet[1:])
-        if packet[0] == 0xFF:
-            self.close()
-            raise _dump_error(packet)
-        if packet[0] == 0xFE and len(packet) < 9:
-            self.close()
-            raise Unavailable("the server ended the binlog dump")
-        raise Corrupt(f"a packet of the binlog dump begins with {packet[0]:#04x}; expected an event")
-
-    def _packet(self) -> bytes | None:
-        """The next whole packet, joined where the protocol split it at 16 MiB; None while it is incomplete."""
-        at, buffer = self._at, self._buffer
-        spans: list[slice] = []
         while True:
-            if len(buffer) - at < 4:
+            if (answer := self._packets.answer) is not None:
+                self.close()
+                raise _refused(answer)
+            if (received := self._receive(deadline - time.monotonic())) is None:
                 return None
-            size = int.from_bytes(buffer[at : at + 3], "little")
-            if len(buffer) - at - 4 < size:
-                return None
-            spans.append(slice(at + 4, at + 4 + size))
-            at += 4 + size
-            if size < _PACKET_SIZE_MAX:
-                break
-        self._at = at
-        packet = bytes(buffer[spans[0]]) if len(spans) == 1 else b"".join(buffer[span] for span in spans)
-        if not packet:
-            raise Corrupt("an empty packet in the binlog dump")
-        return packet
+            if events := self._packets.take(received):
+                return events
 
-    def _receive(self, seconds: float) -> bool:
-        """Waits for bytes; False when none came in time."""
+    def _receive(self, seconds: float) -> memoryview | None:
+        """Waits for bytes; None when none came in time."""
         if self._connection is None:
             raise Unavailable("the binlog dump is not started")
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
         sock: socket.socket = self._connection._sock
-        # Zero would mean non-blocking, which TLS sockets report by errors of their own.
-        sock.settimeout(max(seconds, 0.0005))
         try:
-            count = sock.recv_into(self._received)
+            count = sock.recv_into(self._received) if _readable(sock, seconds) else -1
         except TimeoutError:
-            if time.monotonic() - self._heard > SILENCE_MAX.total_seconds():
-                self.close()
-                raise Unavailable(f"the server sent nothing for {SILENCE_MAX.total_seconds():.0f} s, not even a heartbeat") from None
-            return False
+            count = -1  # TLS had something to read, but not for us
         except (OSError, ssl.SSLError) as error:
             self.close()
             raise Unavailable(f"the connection of the binlog dump was lost: {error}") from error
+        if count < 0:
+            if time.monotonic() - self._heard > SILENCE_MAX.total_seconds():
+                self.close()
+                raise Unavailable(f"the server sent nothing for {SILENCE_MAX.total_seconds():.0f} s, not even a heartbeat")
+            return None
         if not count:
             self.close()
             raise Unavailable("the server closed the connection of the binlog dump")
-        self._buffer += self._received[:count]
         self._heard = time.monotonic()
-        return True
+        return self._received[:count]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -198,10 +172,28 @@ class MysqlBinlog:
 def _packets(command: bytes) -> bytes:
     """A command as packets of at most 16 MiB."""
     out = []
-    for number, at in enumerate(range(0, len(command) + 1, _PACKET_SIZE_MAX)):
-        part = command[at : at + _PACKET_SIZE_MAX]
+    for number, at in enumerate(range(0, len(command) + 1, PACKET_SIZE_MAX)):
+        part = command[at : at + PACKET_SIZE_MAX]
         out.append(struct.pack("<I", len(part))[:3] + bytes([number & 255]) + part)
     return b"".join(out)
+
+
+def _readable(sock: socket.socket, seconds: float) -> bool:
+    """Whether there are bytes within `seconds`. A look without waiting must not cost a wait: it is made after every transaction."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return True
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(max(seconds, 0.0) * 1000))
+
+
+def _refused(answer: bytes) -> PipelineError:
+    """The error for a packet that is no event."""
+    if answer[0] == 0xFF:
+        return _dump_error(answer)
+    if answer[0] == 0xFE and len(answer) < 9:
+        return Unavailable("the server ended the binlog dump")
+    return Corrupt(f"a packet of the binlog dump begins with {answer[0]:#04x}; expected an event")
 
 
 def _dump_error(packet: bytes) -> PipelineError:

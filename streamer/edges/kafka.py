@@ -6,17 +6,20 @@ makes one doubtful (an error without a clear answer, a retry, a timeout, a new c
 
 import logging
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from contracts.errors import Corrupt, OutcomeUnknown, PipelineError, Unavailable
+from contracts.errors import Corrupt, OutcomeUnknown, Unavailable
 from contracts.topics import Topics
 from runtime.connect.kafka import client_config
 from runtime.sections import Kafka
-from streamer.edges.kafkaerrors import FENCED, translated
+from streamer.core.decoder import Record, Records
+from streamer.edges.kafkaerrors import FENCED, REFUSED, translated
 from streamer.edges.topics import RECORD_OVERHEAD_BYTES
 from streamer.ports import Message
 
@@ -49,15 +52,14 @@ class KafkaSink:
             "queue.buffering.max.kbytes": min(max(queue_bytes_max // 1024, 1024), _QUEUE_KBYTES_MAX),
             "queue.buffering.max.messages": 2_000_000,
             "statistics.interval.ms": _STATS_INTERVAL_MS,
-            "delivery.report.only.error": True,
             "log_level": 3,
         }
         self._producer: Any = None
+        self._worker = ThreadPoolExecutor(1, "commit")
         self._sent = 0
         self._forget()
 
     def _forget(self) -> None:
-        self._failed: KafkaError | None = None  # the first failed delivery
         self._doubt = False
         self._initialised = False
         self._counters: tuple[int, ...] | None = None
@@ -94,12 +96,34 @@ class KafkaSink:
             except KafkaException as exception:
                 if exception.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                     raise self._too_large(message.topic) from exception
-                raise self._failure(exception, f"a record of {message.topic} could not be queued") from exception
+                raise translated(exception, f"a record of {message.topic} could not be queued") from exception
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
             self._producer.poll(0)
 
-    def commit(self) -> None:
+    def send_rows(self, rows: Records) -> None:
+        deadline = time.monotonic() + self._timeout.total_seconds()
+        left: list[Record] = list(rows.records)
+        while True:
+            if self._producer.produce_batch(rows.topic, left, 0) == len(left):
+                break
+            # Its first failure is the first record not queued: those behind it were not, either, or the order would be lost.
+            left = self._unqueued(rows.topic, left)
+            self._producer.poll(0.05)
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka took nothing for {self._timeout.total_seconds():.0f} s while the queue was full")
+        self._producer.poll(0)
+
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
+        if meanwhile is None:
+            self._commit()
+            return
+        committing = self._worker.submit(self._commit)
+        while not committing.done() and meanwhile():
+            pass
+        committing.result()
+
+    def _commit(self) -> None:
         deadline = time.monotonic() + self._timeout.total_seconds()
         while True:
             left = max(deadline - time.monotonic(), 0.1)
@@ -111,9 +135,10 @@ class KafkaSink:
                 error = exception.args[0]
                 if error.retriable() and time.monotonic() < deadline:
                     continue  # the same commit, to a definite result
-                if self._failed is not None:
-                    raise self._failure(exception, "the Kafka transaction was not committed") from exception
-                if error.code() in FENCED:
+                # A record that could not be delivered fails the commit before it is asked for.
+                if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise self._too_large("a topic of this pipeline") from exception
+                if error.code() in FENCED or error.code() in REFUSED:
                     raise translated(exception, "the Kafka transaction was not committed") from exception
                 raise OutcomeUnknown(f"whether Kafka committed the transaction is not known: {error.str()}") from exception
         self._producer.poll(0)
@@ -134,7 +159,6 @@ class KafkaSink:
                 **self._config,
                 "stats_cb": self._on_stats,
                 "error_cb": self._on_error,
-                "on_delivery": self._on_delivery,
                 "logger": _LIBRARY_LOG,  # its lines go where ours go, as poll serves them
             }
         )
@@ -150,21 +174,24 @@ class KafkaSink:
         self._producer.purge(blocking=False)
         self._producer = None
 
-    def _failure(self, exception: KafkaException, what: str) -> PipelineError:
-        failed = self._failed
-        if failed is not None and failed.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            return self._too_large("a topic of this pipeline")
-        return translated(KafkaException(failed) if failed is not None else exception, what)
+    def _unqueued(self, topic: str, records: list[Record]) -> list[Record]:
+        """The records of a batch that wait for room, without the marks of the failure. Raises what else kept one from being queued."""
+        first = next(place for place, record in enumerate(records) if "_error" in record)
+        for record in records[first:]:
+            error: Any = record.pop("_error", None)  # type: ignore[attr-defined]  # a dict, as produce_batch wants it
+            if error is None:
+                raise Unavailable(f"Kafka's client queued a record of {topic} behind one it refused; the order would be lost")
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise self._too_large(topic)
+            if error.code() != KafkaError._QUEUE_FULL:
+                raise translated(KafkaException(error), f"a record of {topic} could not be queued")
+        return records[first:]
 
     def _too_large(self, topic: str) -> Corrupt:
         return Corrupt(
             f"a record of {topic} is larger than Kafka takes; make max.message.bytes of the topic at least kafka.message_bytes_max "
             f"+ {RECORD_OVERHEAD_BYTES} bytes"
         )
-
-    def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
-        if error is not None and self._failed is None and error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
-            self._failed = error
 
     def _on_error(self, _error: KafkaError) -> None:
         # Lost connections and timed-out requests arrive here before a commit that met them returns; the statistics come later.

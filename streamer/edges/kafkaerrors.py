@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 from contracts.errors import Fenced, Invalid, PipelineError, Unavailable
 
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-_REFUSED = {
+REFUSED = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on this transactional id",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on the pipeline's topics",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant CREATE on the pipeline's topics",
@@ -26,6 +26,6 @@ def translated(exception: KafkaException, what: str) -> PipelineError:
     advice = ""
     if error.code() in FENCED:
         kind, advice = Fenced, "; another streamer of this pipeline has taken over"
-    elif error.code() in _REFUSED:
-        kind, advice = Invalid, f"; {_REFUSED[error.code()]}"
+    elif error.code() in REFUSED:
+        kind, advice = Invalid, f"; {REFUSED[error.code()]}"
     return kind(f"{what}: {error.str()}{advice}", code=error.name())

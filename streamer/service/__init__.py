@@ -15,6 +15,7 @@ import structlog
 from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
+from streamer.core.decoder import DecoderFactory
 from streamer.core.preflight import (
     Fault,
     Grants,
@@ -27,6 +28,7 @@ from streamer.core.preflight import (
     server_faults,
 )
 from streamer.core.route import Choices
+from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ServerStatus, SourceServer, Tally
 from streamer.service.session import Session, Tuning
 
@@ -47,6 +49,7 @@ class Streamer:
         server_id: int,
         tuning: Tuning | None = None,
         observe: Callable[[Tally], None] | None = None,
+        decoder: DecoderFactory = PythonDecoder,
     ) -> None:
         """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
         hold."""
@@ -55,6 +58,7 @@ class Streamer:
         self._server_id = server_id
         self._tuning = tuning or Tuning()
         self._observe = observe or (lambda _: None)
+        self._decoder = decoder
         self._lock = lock_name(choices.topics.prefix)
         self._leads = False
         self._waits = False
@@ -116,7 +120,7 @@ class Streamer:
         ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
         ports.binlog.start(position.gtid_set)
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        session = Session(ports, self._choices, self._tuning, position, self._observe)
+        session = Session(ports, self._choices, self._tuning, position, self._observe, self._decoder)
         if position.n == 0:
             session.establish()
         return session

@@ -8,21 +8,20 @@ import structlog
 
 from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
-from contracts.progress import Position
+from contracts.progress import InProgress, Position
 from contracts.table import TableId
 from streamer.core.ddl import DatabaseDropped, Verb
+from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
 from streamer.core.heartbeats import Heartbeats
-from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SplitTransaction, idle_time, must_split, reason_to_close
+from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
-from streamer.core.rows import RowChange, RowDecoder
 from streamer.core.schemas import TableMap
-from streamer.core.stream import EventStream
-from streamer.core.transactions import Began, Committed, Ddl, Rows, SourceTransactions
-from streamer.core.translate import Origin, identity, key_changes, message, truncate_message
+from streamer.core.transactions import Began, Committed, Ddl, EventJudge
+from streamer.core.translate import Origin, truncate_message
 from streamer.ports import Ports, Tally
+from streamer.service.reading import Reading
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
-_TABLES_MAX = 4096  # decoders and routes kept; all forgotten together when more are seen
 
 log = structlog.get_logger()
 
@@ -43,25 +42,34 @@ class Tuning:
 class Session:
     """One run of the stream from one committed position to the first thing that goes wrong."""
 
-    def __init__(self, ports: Ports, choices: Choices, tuning: Tuning, position: Position, observe: Callable[[Tally], None]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        choices: Choices,
+        tuning: Tuning,
+        position: Position,
+        observe: Callable[[Tally], None],
+        decoder: DecoderFactory,
+    ) -> None:
         self._ports = ports
         self._choices = choices
         self._tuning = tuning
         self._observe = observe
-        self._stream = EventStream()
-        self._transactions = SourceTransactions(choices.captures)
+        made = decoder(choices.topics.prefix, tuning.message_bytes_max, position.in_progress)
+        self._reading = Reading(ports.binlog, ports.clock, made, tuning.close)
+        self._judge = EventJudge(choices.captures)
         self._open = OpenTransaction(position, choices.topics)
         self._opened_at = ports.clock.now()
         self.begun = False  # a Kafka transaction is open
         self.committed = False  # at least one was committed
 
-        self._source: SplitTransaction | None = None
-        self._began: Began | None = None
-        self._ev = 0
+        self._under_way = False  # what was taken last is inside a source transaction
+        self._in_progress: InProgress | None = None  # its rows that were taken
+        self._xid: str | None = None  # it is an XA transaction
         self._alone = False  # a TRUNCATE: its Kafka transaction ends with it
 
-        self._known: dict[TableMap, tuple[Route, RowDecoder]] = {}
-        self._routes: dict[str, Route] = {}  # by fingerprint of the schema under its primary key
+        self._ways: dict[str, Route] = {}  # by fingerprint of the schema under its primary key
+        self._shards: dict[str, int] = {}  # by topic
         self._ensured: set[str] = set()
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
@@ -77,89 +85,91 @@ class Session:
         self._commit(self._beats.due(now), now)
 
     def step(self) -> None:
-        """Takes one event, or waits for one; commits what is due. Raises whatever ends this session."""
-        pending = self._open.rows > 0
+        """Takes one step of the stream, or waits for one; commits what is due. Raises whatever ends this session."""
         now = self._ports.clock.now()
-        if pending:
-            wait = _MID_TRANSACTION if self._transactions.under_way else timedelta(0)
+        policy, rows = self._tuning.close, self._open.rows
+        late = rows > 0 and now - self._opened_at >= policy.age_max
+        split = rows >= policy.split_rows  # what comes goes into the next Kafka transaction
+        step = self._reading.next(0 if late else policy.rows_max - rows, policy.split_rows - (0 if split else rows))
+        idle = False
+        if step is not None:
+            self._take(step)
+        elif rows:
+            idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else timedelta(0))
         else:
-            wait = max(self._beats.next(now) - now, timedelta(0))
-        raw = self._ports.binlog.next(wait)
-        if raw is not None:
-            for located in self._stream.feed(raw.data):
-                for taken in self._transactions.feed(located):
-                    self._take(taken)
+            idle = not self._reading.receive(max(self._beats.next(now) - now, timedelta(0)))
         now = self._ports.clock.now()
-        at_commit = self._transactions.under_way is None
-        if self._open.rows and at_commit:
-            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=raw is None, policy=self._tuning.close):
-                self._close(reason, now)
+        if self._open.rows and not self._under_way:
+            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=idle, policy=policy):
+                # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
+                self._close(reason, now, None if idle else self._reading.ahead)
         elif self._open.rows:
-            if raw is None and must_split(self._open.rows, now - self._opened_at, self._tuning.close):
+            if idle and must_split(self._open.rows, now - self._opened_at, policy):
                 self._split(CloseReason.SPLIT, now)
-        elif now >= self._beats.next(now) or (self._beats.partial and at_commit and self._open.in_progress is None):
-            self._heartbeat(now, idle=raw is None)
+        elif now >= self._beats.next(now) or (self._beats.partial and not self._under_way and self._open.in_progress is None):
+            self._heartbeat(now, idle=idle)
         self._summarise(now)
 
-    def _take(self, taken: Began | Rows | Ddl | Committed) -> None:
-        if isinstance(taken, Rows):
-            self._rows(taken)
-        elif isinstance(taken, Began):
-            if taken.xid is not None and self._open.rows:
-                self._close(CloseReason.SPLIT, self._ports.clock.now())  # so that nothing has to be committed while its outcome is open
-            held = self._open.in_progress
-            self._began = taken
-            self._source = SplitTransaction(taken.gtid, held if held is not None and held.gtid == taken.gtid else None)
-            self._ev = 0
-        elif isinstance(taken, Ddl):
-            self._ddl(taken)
+    def _take(self, step: Step) -> None:
+        if isinstance(step, Chunk):
+            self._chunk(step)
+        elif isinstance(step, Unrouted):
+            self._in_progress = step.in_progress
+            self._table(step.table)
         else:
-            assert self._source is not None
-            self._source.finish()
-            self._open.source_committed(taken.gtid, taken.commit_us, taken.end)
-            self._source = None
-            self._tally.source_transactions += 1
-            if self._alone:
-                self._close(CloseReason.TRUNCATE, self._ports.clock.now())
-                self._alone = False
+            self._shown(step)
 
-    def _rows(self, rows: Rows) -> None:
-        assert self._began is not None
-        way, decoder = self._way(rows.table)
+    def _chunk(self, chunk: Chunk) -> None:
         now = self._ports.clock.now()
-        origin = Origin(
-            self._choices.topics.prefix,
-            rows.server_id,
-            str(self._began.gtid),
-            rows.start.file,
-            rows.start.offset,
-            rows.ts_ms,
-            self._began.commit_us,
-        )
-        for row in decoder.rows(rows.event):
-            self._row(row, way, origin, now)
+        if chunk.records and self._under_way and must_split(self._open.rows, now - self._opened_at, self._tuning.close):
+            self._split(CloseReason.SPLIT, now, self._reading.ahead)
+        for rows in chunk.records:
+            self._begin()
+            self._ports.sink.send_rows(rows)
+            self._open.took(rows.topic, self._shards[rows.topic], len(rows.records))
+            self._tally.size_bytes += rows.size_bytes
+        if chunk.commits is not None:
+            self._source_committed(chunk.commits)
+        self._under_way, self._in_progress = chunk.under_way, chunk.in_progress
 
-    def _row(self, row: RowChange, way: Route, origin: Origin, now: datetime) -> None:
-        assert self._source is not None
-        changes = key_changes(row, way)
-        out_already = self._source.next_is_out
-        if not out_already:
-            if must_split(self._open.rows, now - self._opened_at, self._tuning.close):
-                self._split(CloseReason.SPLIT, now)
-            if self._announced.get(way.topic) != way.schema.fingerprint:
-                self._announce(way, now)
-        self._source.take(identity(changes, way.topic))
-        if out_already:
-            self._ev += len(changes)
+    def _source_committed(self, commits: SourceCommits) -> None:
+        self._open.source_committed(commits)
+        self._tally.source_transactions += commits.count
+
+    def _shown(self, shown: Shown) -> None:
+        decoder = self._reading.decoder
+        for meaning in self._judge.judge(shown.at, shown.under_way):
+            if isinstance(meaning, Began):
+                if meaning.xid is not None and self._open.rows:
+                    # So that nothing has to be committed while its outcome is open.
+                    self._close(CloseReason.SPLIT, self._ports.clock.now())
+                decoder.began()
+                self._under_way, self._xid = True, meaning.xid
+            elif isinstance(meaning, Ddl):
+                assert shown.under_way is not None
+                began = Began(shown.under_way.gtid, shown.under_way.commit_us)
+                self._ddl(meaning, began)
+            else:
+                self._ended(meaning)
+
+    def _ended(self, committed: Committed) -> None:
+        self._reading.decoder.ended()
+        self._source_committed(SourceCommits.one(committed.gtid, committed.commit_us, committed.end))
+        self._under_way, self._in_progress, self._xid = False, None, None
+        if self._alone:
+            self._close(CloseReason.TRUNCATE, self._ports.clock.now())
+            self._alone = False
+
+    def _table(self, table: TableMap) -> None:
+        decoder = self._reading.decoder
+        if not self._judge.captures(table.table):
+            decoder.ignore(table)
             return
-        for change in changes:
-            seq = self._open.next_seq(way.topic, way.shard)
-            self._send(
-                message(
-                    change, way, origin, seq=seq, ev=self._ev, now_ms=int(now.timestamp() * 1000), bytes_max=self._tuning.message_bytes_max
-                )
-            )
-            self._ev += 1
+        way = self._route(table)
+        self._shards[way.topic] = way.shard
+        if self._announced.get(way.topic) != way.schema.fingerprint:
+            self._announce(way, self._ports.clock.now())
+        decoder.use(table, way, self._open.next_seq(way.topic))
 
     def _announce(self, way: Route, now: datetime) -> None:
         """The schema's record goes with the first row that uses it, in a Kafka transaction without rows of the table's former schema."""
@@ -170,22 +180,22 @@ class Session:
         self._announced[way.topic] = way.schema.fingerprint
         log.info("schema.announced", topic=way.topic, schema=way.schema.fingerprint, columns=len(way.schema.columns))
 
-    def _ddl(self, ddl: Ddl) -> None:
+    def _ddl(self, ddl: Ddl, began: Began) -> None:
         change = ddl.change
         if isinstance(change, DatabaseDropped):
-            if any(way.schema.table.database == change.database for way in self._routes.values()):
+            if any(way.schema.table.database == change.database for way in self._ways.values()):
                 log.warning("database.dropped", database=change.database, advice="the rows of its tables stay in the warehouse")
             return
-        captured = [table for table in change.tables if self._transactions.captures(table)]
+        captured = [table for table in change.tables if self._judge.captures(table)]
         if change.verb is Verb.TRUNCATE:
             for table in captured:
-                self._truncate(table, ddl)
+                self._truncate(table, ddl, began)
         elif change.verb in (Verb.DROP, Verb.RENAME) or change.renames:
             for table in captured:
                 log.warning(
                     f"table.{'dropped' if change.verb is Verb.DROP else 'renamed'}",
                     table=str(table),
-                    gtid=str(self._transactions.under_way),
+                    gtid=str(began.gtid),
                     advice="this release does not follow it: the rows loaded so far stay in the warehouse under the old name",
                 )
         elif change.rows_unseen:
@@ -193,13 +203,11 @@ class Session:
                 log.warning(
                     "table.diverged",
                     table=str(table),
-                    gtid=str(self._transactions.under_way),
+                    gtid=str(began.gtid),
                     advice="a partition was truncated, dropped or exchanged, which no row event tells: the warehouse keeps those rows",
                 )
 
-    def _truncate(self, table: TableId, ddl: Ddl) -> None:
-        assert self._began is not None
-        assert self._source is not None
+    def _truncate(self, table: TableId, ddl: Ddl, began: Began) -> None:
         now = self._ports.clock.now()
         topic, shard = self._choices.topic(table), self._choices.shard(table)
         if not self._open.begun(topic):
@@ -210,27 +218,20 @@ class Session:
         origin = Origin(
             self._choices.topics.prefix,
             ddl.server_id,
-            str(self._began.gtid),
+            str(began.gtid),
             ddl.start.file,
             ddl.start.offset,
             ddl.ts_ms,
-            self._began.commit_us,
+            began.commit_us,
         )
-        seq = self._open.next_seq(topic, shard)
+        seq = self._open.took(topic, shard)
+        self._reading.decoder.forget(topic)
         self._send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
         self._alone = True
 
-    def _way(self, table_map: TableMap) -> tuple[Route, RowDecoder]:
-        known = self._known.get(table_map)
-        if known is None:
-            if len(self._known) >= _TABLES_MAX:
-                self._known.clear()
-            known = self._known[table_map] = (self._route(table_map), RowDecoder(table_map))
-        return known
-
     def _route(self, table_map: TableMap) -> Route:
         schema = table_map.schema
-        known = self._routes.get(schema.fingerprint)
+        known = self._ways.get(schema.fingerprint)
         if known is not None:
             return known
         way = route(schema, self._choices, self._ports.server.unique_keys)
@@ -241,7 +242,7 @@ class Session:
                     "name its key columns in tables.override, or set mode: append"
                 )
             log.warning("table.keyless", table=str(schema.table), advice="its changes are appended, not merged")
-        self._routes[schema.fingerprint] = way
+        self._ways[schema.fingerprint] = way
         return way
 
     def _ensure(self, topic: str) -> None:
@@ -249,30 +250,33 @@ class Session:
             self._ports.topics.ensure(topic, partitions=1, compacted=False)
             self._ensured.add(topic)
 
-    def _send(self, record: Message) -> None:
+    def _begin(self) -> None:
         if not self.begun:
             self._ports.sink.begin()
             self.begun = True
             self._opened_at = self._ports.clock.now()
+
+    def _send(self, record: Message) -> None:
+        self._begin()
         self._ports.sink.send(record)
         self._tally.size_bytes += len(record.value)
 
-    def _split(self, reason: CloseReason, now: datetime) -> None:
+    def _split(self, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
         """Closes, also inside a source transaction: the position then says how many of its rows are out."""
-        if self._source is not None and self._source.rows:
-            assert self._began is not None
-            if self._began.xid is not None:
+        if self._in_progress is not None:
+            if self._xid is not None:
                 raise Refused(
-                    f"XA transaction {self._began.xid} does not fit one Kafka transaction, and its outcome is open until its end; raise "
+                    f"XA transaction {self._xid} does not fit one Kafka transaction, and its outcome is open until its end; raise "
                     "batch.rows, or exclude the tables it changes",
-                    xid=self._began.xid,
+                    xid=self._xid,
                 )
-            self._open.source_split(self._source.so_far())
-        self._close(reason, now)
+            self._open.source_split(self._in_progress)
+        self._close(reason, now, meanwhile)
 
-    def _close(self, reason: CloseReason, now: datetime) -> None:
+    def _close(self, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
+        """`meanwhile`: as of EnvelopeSink.commit. To read ahead it must be none while a step is not answered for yet."""
         rows = self._open.rows
-        position = self._commit(self._beats.due(now), now)
+        position = self._commit(self._beats.due(now), now, meanwhile)
         log.debug("transaction.committed", n=position.n, rows=rows, reason=reason.value, partial=position.in_progress is not None)
 
     def _heartbeat(self, now: datetime, *, idle: bool) -> None:
@@ -291,11 +295,11 @@ class Session:
         self._looked_at = now
         return status.now_us, status.executed
 
-    def _commit(self, due: frozenset[int], now: datetime) -> Position:
+    def _commit(self, due: frozenset[int], now: datetime, meanwhile: Callable[[], bool] | None = None) -> Position:
         ending = self._open.end(due)
         for record in ending.messages:
             self._send(record)
-        self._ports.sink.commit()
+        self._ports.sink.commit(meanwhile)
         self.begun = False
         self.committed = True
         rows = self._open.rows
@@ -338,7 +342,7 @@ class Session:
             size_bytes=seen.size_bytes,
             transactions=seen.source_transactions,
             kafka_transactions=seen.kafka_transactions,
-            binlog=str(self._stream.position),
+            binlog=str(self._reading.decoder.position),
             behind_transactions=self._tally.behind,
         )
         self._summary = Tally()

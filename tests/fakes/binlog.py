@@ -8,7 +8,7 @@ from datetime import timedelta
 from contracts.position import Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.events import ARTIFICIAL, Type
-from streamer.ports import RawEvent, ServerStatus
+from streamer.ports import ServerStatus
 from tests.fakes.faults import Gate
 from tests.streamer.binlog import READY, event, format_description
 
@@ -88,12 +88,12 @@ class FakeBinlogSource:
 
         self._events = _placed(self.gate.cross("streamer.start", start))
 
-    def next(self, timeout: timedelta) -> RawEvent | None:
+    def next(self, timeout: timedelta) -> bytes | None:
         if not self._events:
             self.gate.wait("streamer.next", lambda: False, timeout)
             return None
         self.gate.cross("streamer.next", lambda: None)
-        return RawEvent(self._events.pop(0))
+        return self._events.pop(0)
 
     def close(self) -> None:
         self._events = []

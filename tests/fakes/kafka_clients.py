@@ -1,6 +1,6 @@
 """The services' Kafka ports over the fake broker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from contracts.progress import Position, decode_next_seq
 from contracts.table import TableSchema
 from loader.core.plan import Record
 from loader.ports import LogBounds
+from streamer.core.decoder import Records
 from streamer.ports import Message
 from tests.fakes.broker import Broker, Group, checked_partitions, latest_by_key
 from tests.fakes.faults import Gate
@@ -182,7 +183,11 @@ class FakeSink:
 
         self.gate.cross("streamer.send", send, None)
 
-    def commit(self) -> None:
+    def send_rows(self, rows: Records) -> None:
+        for record in rows.records:
+            self.send(Message(rows.topic, record["key"], record["value"] or b""))
+
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
         epoch = self.epoch
 
         def end() -> None:
@@ -194,6 +199,8 @@ class FakeSink:
                 self.gate.later(end)
             end()
 
+        while meanwhile is not None and meanwhile():
+            pass
         try:
             self.gate.cross("streamer.commit", commit, OutcomeUnknown)
         except OutcomeUnknown:

@@ -9,7 +9,7 @@ from contracts.errors import OutcomeUnknown, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
 from contracts.topics import Topics
-from streamer.core.progress import OpenTransaction, SplitTransaction
+from streamer.core.progress import OpenTransaction, SourceCommits, SplitTransaction
 from streamer.ports import EnvelopeSink, Message, PositionStore
 from tests.simulation.source import SERVER, History, RowChange, SourceTransaction
 
@@ -67,10 +67,12 @@ class Feeder:
                     continue
                 self._send(open_, source, number, change)
                 if number + 1 < len(source.changes) and open_.rows >= ROWS_SPLIT and not source.changes[number + 1].key_change:
-                    open_.source_split(split.so_far())
+                    done = split.so_far()
+                    assert done is not None
+                    open_.source_split(done)
                     return self._commit(open_, every_shard)
             split.finish()
-            open_.source_committed(source.gtid, source.commit_us, BinlogPosition("binlog.000001", 4))
+            open_.source_committed(SourceCommits.one(source.gtid, source.commit_us, BinlogPosition("binlog.000001", 4)))
         return self._commit(open_, every_shard)
 
     def _next(self, position: Position) -> Iterator[SourceTransaction]:
@@ -98,7 +100,7 @@ class Feeder:
             key = f"{topic}/{change.schema.fingerprint}".encode()
             self.sink.send(Message(self.topics.schemas, key, change.schema.encode()))
             self.announced.add(change.schema.fingerprint)
-        seq = open_.next_seq(topic, table.shard)
+        seq = open_.took(topic, table.shard)
         at = Source(
             name=self.topics.prefix,
             table=table.table,

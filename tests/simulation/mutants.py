@@ -2,7 +2,7 @@
 them proves nothing by finding no fault in the design."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -111,9 +111,9 @@ class ReusedNames(FakeBatchStore):
 class KeepingProducer(FakeSink):
     """Goes on with a producer one of whose EndTxns was answered late: its copy ends the next transaction before its time."""
 
-    def commit(self) -> None:
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
         self.repeats = 0.2
-        super().commit()
+        super().commit(meanwhile)
 
     def unsettled(self) -> bool:
         return False
@@ -122,9 +122,9 @@ class KeepingProducer(FakeSink):
 class HopefulProducer(FakeSink):
     """Takes an EndTxn without an answer for a committed one."""
 
-    def commit(self) -> None:
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
         try:
-            super().commit()
+            super().commit(meanwhile)
         except OutcomeUnknown:
             self.recycle()
             self.init()
@@ -133,8 +133,8 @@ class HopefulProducer(FakeSink):
 class RenewingProducer(FakeSink):
     """Renews itself and lets its owner go on from memory: whoever took over in between is fenced, and what it published comes again."""
 
-    def commit(self) -> None:
-        super().commit()
+    def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
+        super().commit(meanwhile)
         if self.gate.rng.random() < 0.3:
             self.recycle()
             self.init()

@@ -48,7 +48,7 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
         "loader.stage.before:6",
         "streamer.commit.before:5",
         *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
-        *long("streamer.send.before:400", "streamer.commit.after:5"),
+        *long("streamer.send_rows.before:40", "streamer.commit.after:5"),
     ],
 )
 def test_a_service_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:

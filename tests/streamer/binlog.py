@@ -10,7 +10,7 @@ from contracts.errors import PipelineError
 from contracts.position import Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.events import ARTIFICIAL, Type
-from streamer.ports import RawEvent, ServerStatus
+from streamer.ports import ServerStatus
 from tests.fakes.clock import Time
 
 SERVER = "11111111-2222-3333-4444-555555555555"
@@ -154,7 +154,7 @@ class FakeBinlog:
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._queue = [rotate, format_description()]
 
-    def next(self, timeout: timedelta) -> RawEvent | None:
+    def next(self, timeout: timedelta) -> bytes | None:
         source = self._source
         if source.breaks and self._given >= source.breaks[0][0]:
             raise source.breaks.pop(0)[1]
@@ -171,7 +171,7 @@ class FakeBinlog:
         if data[4] != Type.ROTATE:
             self._at += len(data)
             data[13:17] = self._at.to_bytes(4, "little")
-        return RawEvent(bytes(data))
+        return bytes(data)
 
     def close(self) -> None:
         self._queue = []

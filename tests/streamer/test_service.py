@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -11,10 +12,13 @@ from contracts.position import Gtid, GtidSet
 from contracts.progress import Barrier, Position, decode_next_seq
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
+from streamer.core.decoder import DecoderFactory
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
+from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports
 from streamer.service import Streamer, Tuning, lock_name
+from tests.decoders import DECODERS, decoder_named
 from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time
 from tests.fakes.faults import Fate, Gate, Killed
@@ -45,6 +49,7 @@ class World:
     broker: Broker = field(default_factory=Broker)
     choices: Choices = field(default_factory=lambda: Choices(TOPICS, 1, captures, ("shop.*",)))
     tuning: Tuning = field(default_factory=Tuning)
+    decoder: ClassVar[DecoderFactory] = PythonDecoder
 
     def __post_init__(self) -> None:
         self.source = Source(self.time)
@@ -61,7 +66,7 @@ class World:
             Positions(self.broker, self.gate, TOPICS.position),
             FakeTopicAdmin(self.broker, self.gate, "p"),
         )
-        return Streamer(ports, self.choices, 99, self.tuning)
+        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder)
 
     def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
         """Until everything the source has executed is on Kafka."""
@@ -89,6 +94,11 @@ class World:
 
     def barriers(self, shard: int = 0) -> list[Barrier]:
         return [Barrier.decode(value) for _, value in self.records(TOPICS.progress, shard)]
+
+
+@pytest.fixture(params=DECODERS, autouse=True)
+def _decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "decoder", staticmethod(decoder_named(request.param)))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from streamer.core.progress import (
     CloseReason,
     CommitTimes,
     OpenTransaction,
+    SourceCommits,
     SplitTransaction,
     idle_time,
     must_split,
@@ -37,15 +38,15 @@ def start(in_progress: InProgress | None = None) -> Position:
 
 def test_seqs_go_on_where_the_position_left_them_and_begin_at_zero() -> None:
     going = OpenTransaction(start(), TOPICS)
-    assert [going.next_seq("p.s.a", 0), going.next_seq("p.s.new", 0), going.next_seq("p.s.a", 0)] == [3, 0, 4]
-    assert going.end().position.next_seqs == {"p.s.old": 7, "p.s.a": 5, "p.s.new": 1}
+    assert [going.took("p.s.a", 0, 2), going.took("p.s.new", 0), going.took("p.s.a", 0)] == [3, 0, 5]
+    assert going.end().position.next_seqs == {"p.s.old": 7, "p.s.a": 6, "p.s.new": 1}
 
 
 def test_the_ending_names_only_what_was_touched_each_in_its_shard() -> None:
     going = OpenTransaction(start(), TOPICS)
-    going.next_seq("p.s.a", 2)
-    going.next_seq("p.s.b", 1)
-    going.source_committed(gtid(10), 700, BinlogPosition("b.1", 99))
+    going.took("p.s.a", 2)
+    going.took("p.s.b", 1)
+    going.source_committed(SourceCommits.one(gtid(10), 700, BinlogPosition("b.1", 99)))
     ending = going.end(due={1, 3})
     barriers = {m.partition: Barrier.decode(m.value) for m in ending.messages if m.topic == TOPICS.progress}
     assert {shard: barrier.next_seqs for shard, barrier in barriers.items()} == {1: {"p.s.b": 1}, 2: {"p.s.a": 4}, 3: {}}
@@ -59,20 +60,20 @@ def test_the_ending_names_only_what_was_touched_each_in_its_shard() -> None:
 
 def test_a_split_makes_every_barrier_partial_and_keeps_the_set_before_the_transaction() -> None:
     going = OpenTransaction(start(), TOPICS)
-    going.next_seq("p.s.a", 0)
+    going.took("p.s.a", 0)
     going.source_split(InProgress(gtid(10), 1, "h"))
     ending = going.end(due={1})
     barriers = [Barrier.decode(m.value) for m in ending.messages if m.topic == TOPICS.progress]
     assert [(barrier.partial, str(barrier.gtid_set)) for barrier in barriers] == [(True, f"{SERVER}:1-9")] * 2
     after = OpenTransaction(ending.position, TOPICS)
-    after.source_committed(gtid(10), 700, BinlogPosition("b.1", 99))
+    after.source_committed(SourceCommits.one(gtid(10), 700, BinlogPosition("b.1", 99)))
     assert after.end().position.in_progress is None
     assert Barrier.decode(after.end(due={0}).messages[0].value).partial is False
 
 
 def test_it_stays_partial_until_the_split_transaction_itself_is_committed() -> None:
     going = OpenTransaction(start(in_progress=InProgress(gtid(11), 1, "h")), TOPICS)
-    going.source_committed(gtid(10), 700, BinlogPosition("b.1", 99))
+    going.source_committed(SourceCommits.one(gtid(10), 700, BinlogPosition("b.1", 99)))
     assert Barrier.decode(going.end(due={0}).messages[0].value).partial is True
     with pytest.raises(Refused, match="replica_preserve_commit_order"):
         going.source_split(InProgress(gtid(12), 1, "h"))
@@ -115,7 +116,30 @@ def test_a_split_transaction_taken_up_again_hands_on_the_rest() -> None:
     again = SplitTransaction(gtid(1), first.so_far())
     assert rows(again, b"a", b"b", b"c") == [b"c"]
     again.finish()
-    assert again.so_far().rows_done == 3
+    done = again.so_far()
+    assert done is not None
+    assert done.rows_done == 3
+
+
+def test_what_is_out_stays_out_while_it_is_taken_up_again() -> None:
+    first = SplitTransaction(gtid(1))
+    assert first.so_far() is None
+    rows(first, b"a", b"b")
+    again = SplitTransaction(gtid(1), first.so_far())
+    rows(again, b"a")
+    assert again.so_far() == first.so_far()
+
+
+@given(st.lists(st.lists(st.integers(0, 10_000), min_size=1), min_size=1))
+def test_a_run_of_commits_promises_no_more_than_its_commits_one_by_one_and_ends_the_same(runs: list[list[int]]) -> None:
+    single, joined = CommitTimes(), CommitTimes()
+    for run in runs:
+        backstep = max(max(run[: place + 1]) - commit for place, commit in enumerate(run))
+        joined = joined.after(min(run), max(run), backstep)
+        for commit in run:
+            single = single.seen(commit)
+        assert (joined.newest_us, joined.backstep_us) == (single.newest_us, single.backstep_us)
+        assert joined.newest_us - joined.backstep_us <= joined.promised_us <= single.promised_us
 
 
 @pytest.mark.parametrize("others", [(b"a", b"x"), (b"b", b"a"), (b"ab", b"")])

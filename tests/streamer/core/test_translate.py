@@ -1,6 +1,5 @@
 """Row changes as envelopes: keys, key changes, images with holes, rows too large."""
 
-import orjson
 import pytest
 
 from contracts.envelope import Envelope, Op
@@ -130,4 +129,4 @@ def test_a_row_is_known_again_by_what_changed_and_where() -> None:
         identity((KeyChange(Op.CREATE, first[0].after, None),), "t"),
     ]
     assert len({same, *others}) == 6
-    assert orjson.loads(same)[0] == "t"
+    assert same.startswith(b"t c ")

@@ -17,7 +17,6 @@ from contracts.position import GtidSet
 from runtime.sections import Mysql
 from streamer.core.gtids import parse_previous
 from streamer.edges.dump import MysqlBinlog, encode_gtid_set
-from streamer.ports import RawEvent
 
 SOON = timedelta(seconds=5)
 UUIDS = st.sampled_from([f"{letter * 8}-1111-2222-3333-444444444444" for letter in "abc"])
@@ -37,6 +36,11 @@ def test_a_set_without_tags_has_the_form_every_server_reads() -> None:
         "0100000000000000" "aaaaaaaa111122223333444444444444" "0200000000000000"
         "0100000000000000" "0600000000000000" "0900000000000000" "0a00000000000000"
     )  # fmt: skip
+
+
+def raw(size: int) -> bytes:
+    """An event of so many bytes, by its own account too."""
+    return bytes(9) + size.to_bytes(4, "little") + (bytes(range(256)) * (size // 256 + 1))[: size - 13]
 
 
 class Wire:
@@ -62,22 +66,26 @@ def wire() -> Iterator[Wire]:
     made.binlog.close()
 
 
-def test_events_come_one_by_one_and_none_when_the_server_is_silent(wire: Wire) -> None:
-    wire.say(b"\0first", b"\0second")
-    assert [wire.binlog.next(SOON), wire.binlog.next(SOON)] == [RawEvent(b"first"), RawEvent(b"second")]
+def test_events_come_whole_and_none_when_the_server_is_silent(wire: Wire) -> None:
+    wire.say(b"\0" + raw(20), b"\0" + raw(333))
+    assert take(wire, 353) == raw(20) + raw(333)
     assert wire.binlog.next(timedelta(0)) is None
+
+
+def take(wire: Wire, size: int) -> bytes:
+    """So many bytes of events, however they are received."""
+    found = b""
+    while len(found) < size:
+        found += wire.binlog.next(timedelta(seconds=30)) or b""
+    return found
 
 
 @pytest.mark.parametrize("size", [0xFF_FFFE, 0xFF_FFFF, 0xFF_FFFF + 5, 2 * 0xFF_FFFF])
 def test_an_event_over_several_packets_is_joined(wire: Wire, size: int) -> None:
-    payload = b"\0" + bytes(range(256)) * (size // 256 + 1)
-    payload = payload[:size]
+    payload = b"\0" + raw(size - 1)
     parts = [payload[at : at + 0xFF_FFFF] for at in range(0, size + 1, 0xFF_FFFF)]
-    wire.say(*parts, b"\0next")
-    found = wire.binlog.next(timedelta(seconds=30))
-    assert found is not None
-    assert found.data == payload[1:]
-    assert wire.binlog.next(SOON) == RawEvent(b"next")
+    wire.say(*parts, b"\0" + raw(77))
+    assert take(wire, size - 1 + 77) == raw(size - 1) + raw(77)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,8 @@ def test_an_event_over_several_packets_is_joined(wire: Wire, size: int) -> None:
         (b"\xff" + (1158).to_bytes(2, "little") + b"#08S01Got an error", Unavailable, "1158"),
         (b"\xfe\0\0\2\0", Unavailable, "ended"),
         (b"\x07what", Corrupt, "0x07"),
+        (b"\0" + bytes(18), Corrupt, "a packet of 18 bytes"),
+        (b"\0" + raw(30)[:-1], Corrupt, "says it has 30"),
         (b"", Corrupt, "empty packet"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The streamer's benchmark: throughput against a pure-Python streamer on the same binlog, latency, memory."""

@@ -1,0 +1,51 @@
+"""What one run of a streamer gave: written by its process, read by the benchmark."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from benchmarks.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`rows` row changes, on Kafka for good, in `window`; `startup_s` from the start of the process to the start of the window.
+    `transactions`: Kafka's; 0 without transactions."""
+
+    rows: int
+    startup_s: float
+    window: Window
+    rss_peak_bytes: int
+    transactions: int
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / self.window.wall_s
+
+    @property
+    def cpu_s_per_million(self) -> float:
+        return self.window.own_s / self.rows * 1e6
+
+    def server_cpu_s_per_million(self, name: str) -> float | None:
+        """None for a server that is no process of this machine's."""
+        used = self.window.servers_s.get(name)
+        return None if used is None else used / self.rows * 1e6
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(orjson.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> "Measured":
+        body = orjson.loads(path.read_bytes())
+        return cls(**{**body, "window": Window.of(body["window"])})
+
+
+def parse_pids(text: str) -> Mapping[str, int]:
+    """From `mysql=12,kafka=34`."""
+    return {name: int(pid) for name, _, pid in (item.partition("=") for item in text.split(",") if item)}
+
+
+def format_pids(pids: Mapping[str, int]) -> str:
+    return ",".join(f"{name}={pid}" for name, pid in pids.items())

@@ -1,0 +1,305 @@
+//! The decoder: raw events in, records ready for Kafka out, and the few things only its caller can decide.
+//!
+//! It knows the stream (files, positions, table maps, transactions) and rows. Its twin, and the contract both keep, is
+//! `streamer.core.twin.PythonDecoder`, `streamer.core.decoder.Decoder`.
+
+pub mod chunk;
+pub mod fault;
+mod image;
+pub mod maps;
+mod rows;
+pub mod split;
+pub mod stream;
+pub mod way;
+
+use crate::binlog::event::{self, kind, Header};
+use crate::binlog::gtid::{self, Gtid};
+use crate::decoder::chunk::Chunk;
+use crate::decoder::fault::{malformed, Result};
+use crate::decoder::maps::{Known, Maps};
+use crate::decoder::rows::{Desk, Origin, Place, Rows, RowsEvent};
+use crate::decoder::split::{Done, Split};
+use crate::decoder::stream::{Event, Stream};
+use crate::decoder::way::WaySpec;
+use crate::values::write_string;
+
+/// Of a rows event without rows that only ends a statement.
+const DUMMY_TABLE_ID: u64 = 0xFF_FFFF;
+
+pub struct Settings {
+    pub pipeline: String,
+    pub record_bytes_max: usize,
+    pub payload_bytes_max: u64,
+    pub chunk_bytes: usize,
+    /// The transaction whose first rows are on Kafka already.
+    pub in_progress: Option<(String, Done)>,
+}
+
+/// The transaction whose GTID came last and whose end has not come yet. `rows`: of captured tables, were in it.
+pub struct UnderWay<'a> {
+    pub gtid: &'a Gtid,
+    pub begun: bool,
+    pub rows: bool,
+}
+
+pub enum Step {
+    /// What is in `Decoder::chunk`.
+    Chunk,
+    /// The next rows are of a table map nothing is known about.
+    Unrouted { map: u64, body: Vec<u8> },
+    /// An event for the caller to judge.
+    Shown(Event),
+}
+
+struct Transaction {
+    gtid: Gtid,
+    text: String,
+    begun: bool,
+    ev: u64,
+}
+
+pub struct Decoder {
+    settings: Settings,
+    pipeline: Vec<u8>, // as a JSON string
+    stream: Stream,
+    maps: Maps,
+    transaction: Option<Transaction>,
+    split: Split,
+    rows: Option<(Rows, u64)>,
+    held: Option<Event>, // to be looked at again
+    shown: Option<Event>,
+    desk: Desk,
+    now_ms: i64,
+    pub chunk: Chunk,
+}
+
+impl Decoder {
+    pub fn new(settings: Settings) -> Decoder {
+        let mut pipeline = Vec::new();
+        write_string(&settings.pipeline, &mut pipeline);
+        Decoder {
+            stream: Stream::new(settings.payload_bytes_max),
+            settings,
+            pipeline,
+            maps: Maps::default(),
+            transaction: None,
+            split: Split::new(None),
+            rows: None,
+            held: None,
+            shown: None,
+            desk: Desk::default(),
+            now_ms: 0,
+            chunk: Chunk::default(),
+        }
+    }
+
+    pub fn feed(&mut self, events: Vec<u8>, now_ms: i64) {
+        self.stream.feed(events);
+        self.now_ms = now_ms;
+    }
+
+    /// The next step; None when all that was fed is taken. The caller empties the chunk before the next.
+    pub fn next(&mut self, close_at: i64, stop_at: usize) -> Result<Option<Step>> {
+        if let Some(event) = self.shown.take() {
+            return Ok(Some(Step::Shown(event)));
+        }
+        while self.chunk.count < stop_at && self.chunk.arena.len() < self.settings.chunk_bytes {
+            if let Some((rows, map)) = &mut self.rows {
+                let (Some(way), Some(transaction)) = (self.maps.way(*map), &mut self.transaction) else {
+                    return malformed("a table map was unrouted while its rows were taken");
+                };
+                let mut place = Place {
+                    way,
+                    split: &mut self.split,
+                    chunk: &mut self.chunk,
+                    ev: &mut transaction.ev,
+                    now_ms: self.now_ms,
+                    record_bytes_max: self.settings.record_bytes_max,
+                };
+                while !rows.is_done() && place.chunk.count < stop_at && place.chunk.arena.len() < self.settings.chunk_bytes {
+                    rows.take(&mut place, &mut self.desk)?;
+                }
+                if rows.is_done() {
+                    self.rows = None;
+                }
+                continue;
+            }
+            let event = match self.held.take() {
+                Some(event) => event,
+                None => match self.stream.next()? {
+                    Some(event) => event,
+                    None => break,
+                },
+            };
+            let commits = self.chunk.commits.as_ref().map_or(0, |commits| commits.count);
+            if let Some(step) = self.look(event)? {
+                if self.chunk.is_empty() {
+                    return Ok(Some(step));
+                }
+                if let Step::Shown(event) = step {
+                    self.shown = Some(event); // an unrouted table is met again
+                }
+                break;
+            }
+            let committed = self.chunk.commits.as_ref().map_or(0, |commits| commits.count) > commits;
+            if committed && self.chunk.count as i64 >= close_at {
+                break;
+            }
+        }
+        Ok((!self.chunk.is_empty()).then_some(Step::Chunk))
+    }
+
+    pub fn take_way(&mut self, map: u64, spec: WaySpec) -> Result<()> {
+        Ok(self.maps.take_way(map, spec)?)
+    }
+
+    pub fn ignore(&mut self, map: u64) {
+        self.maps.ignore(map);
+    }
+
+    pub fn forget(&mut self, topic: &str) {
+        self.maps.forget(topic);
+    }
+
+    pub fn began(&mut self) -> Result<()> {
+        match &mut self.transaction {
+            Some(transaction) => {
+                transaction.begun = true;
+                Ok(())
+            }
+            None => malformed("no transaction is under way that could begin"),
+        }
+    }
+
+    pub fn ended(&mut self) -> Result<()> {
+        if self.transaction.take().is_none() {
+            return malformed("no transaction is under way that could end");
+        }
+        self.split.finish()
+    }
+
+    pub fn under_way(&self) -> Option<UnderWay<'_>> {
+        self.transaction.as_ref().map(|transaction| UnderWay {
+            gtid: &transaction.gtid,
+            begun: transaction.begun,
+            rows: self.split.rows > 0,
+        })
+    }
+
+    /// The transaction under way and what of its rows is out once those taken are.
+    pub fn in_progress(&self) -> Option<(&Gtid, Done)> {
+        let transaction = self.transaction.as_ref()?;
+        self.split.so_far().map(|done| (&transaction.gtid, done))
+    }
+
+    pub fn topic(&self, number: usize) -> &str {
+        self.maps.topic(number)
+    }
+
+    /// The file, and where in it the next event begins.
+    pub fn position(&self) -> (&str, u64) {
+        self.stream.position()
+    }
+
+    /// Takes an event of the common run; a step is what the caller has to see first.
+    fn look(&mut self, event: Event) -> Result<Option<Step>> {
+        match event.header.kind {
+            kind::TABLE_MAP => self.maps.see(&event.body)?,
+            kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS | kind::PARTIAL_UPDATE_ROWS => return self.begin_rows(event),
+            kind::GTID => self.begin_transaction(gtid::parse(&event.body)?)?,
+            kind::GTID_TAGGED => self.begin_transaction(gtid::parse_tagged(&event.body)?)?,
+            kind::XID => self.commit(&event)?,
+            kind::QUERY | kind::EXECUTE_LOAD_QUERY => {
+                match &mut self.transaction {
+                    Some(transaction) if !transaction.begun && event.header.kind == kind::QUERY && event::is_begin(&event.body) => {
+                        transaction.begun = true;
+                    }
+                    _ => return Ok(Some(Step::Shown(event))),
+                };
+            }
+            kind::XA_PREPARE | kind::ANONYMOUS_GTID | kind::INCIDENT => return Ok(Some(Step::Shown(event))),
+            kind::FORMAT_DESCRIPTION => {
+                self.maps.end_statement();
+                if let Some(transaction) = &self.transaction {
+                    return malformed(format!(
+                        "transaction {} is cut off: a new binlog file begins before its end",
+                        transaction.text
+                    ));
+                }
+            }
+            // Rotates, heartbeats and the heads of files have been read by the stream.
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn begin_transaction(&mut self, gtid: Gtid) -> Result<()> {
+        let text = gtid.to_string();
+        if let Some(transaction) = &self.transaction {
+            return malformed(format!("transaction {text} begins inside {}", transaction.text));
+        }
+        let held = self.settings.in_progress.as_ref();
+        self.split.restart(held.filter(|(held, _)| *held == text).map(|(_, done)| done.clone()));
+        self.transaction = Some(Transaction {
+            gtid,
+            text,
+            begun: false,
+            ev: 0,
+        });
+        Ok(())
+    }
+
+    fn commit(&mut self, event: &Event) -> Result<()> {
+        if event.body.len() < 8 {
+            return malformed(format!("xid event: needs 8 bytes, has {}", event.body.len()));
+        }
+        match &self.transaction {
+            Some(transaction) if transaction.begun => {
+                self.chunk.committed(&transaction.gtid, &event.file, event.end);
+                self.ended()
+            }
+            _ => malformed("the end of a transaction that did not begin"),
+        }
+    }
+
+    fn begin_rows(&mut self, event: Event) -> Result<Option<Step>> {
+        let parsed = RowsEvent::parse(event.header.kind, &event.body)?;
+        let Some(map) = self.maps.in_statement(parsed.table_id) else {
+            if parsed.table_id != DUMMY_TABLE_ID {
+                return malformed(format!("rows event: no table map for table id {} in this statement", parsed.table_id));
+            }
+            if parsed.end_of_statement {
+                self.maps.end_statement();
+            }
+            return Ok(None);
+        };
+        match self.maps.known(map) {
+            Known::Unrouted => {
+                let body = self.maps.body(map).to_vec();
+                self.held = Some(event);
+                return Ok(Some(Step::Unrouted { map, body }));
+            }
+            Known::Ignored => {}
+            Known::Used(way) => {
+                let Some(transaction) = self.transaction.as_ref().filter(|transaction| transaction.begun) else {
+                    return malformed(format!("rows of {}.{} outside a transaction", way.database, way.table));
+                };
+                let mut file = Vec::with_capacity(event.file.len() + 2);
+                write_string(&event.file, &mut file);
+                let origin = Origin {
+                    pipeline: &self.pipeline,
+                    gtid: &transaction.text,
+                    file: &file,
+                    offset: event.start,
+                    commit_us: transaction.gtid.commit_us,
+                };
+                let header: &Header = &event.header;
+                self.rows = Some((Rows::new(&parsed, &event.body, header, way, &origin)?, map));
+            }
+        }
+        if parsed.end_of_statement {
+            self.maps.end_statement();
+        }
+        Ok(None)
+    }
+}

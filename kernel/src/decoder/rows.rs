@@ -1,0 +1,447 @@
+//! Rows of one event → records: one a row, or two where the key changes.
+//!
+//! The twins are `streamer.core.rows`, `streamer.core.translate` and `contracts.envelope`, whose field order this keeps.
+
+use std::sync::Arc;
+
+use crate::binlog::cursor::Cursor;
+use crate::binlog::event::{kind, Header};
+use crate::decoder::chunk::{Chunk, Record};
+use crate::decoder::fault::{Fault, Result};
+use crate::decoder::image::Image;
+use crate::decoder::split::Split;
+use crate::decoder::way::{Plan, Way};
+use crate::malformed::{self, malformed, Malformed};
+use crate::shared::Shared;
+use crate::values::write_string;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// A rows event as parsed, its table map not looked at.
+pub struct RowsEvent {
+    pub table_id: u64,
+    pub end_of_statement: bool,
+    change: Change,
+    partial: bool,
+    width: u64,
+    present_before: (usize, usize),
+    present_after: (usize, usize),
+    data: usize,
+}
+
+const STATEMENT_END: u16 = 1;
+
+impl RowsEvent {
+    pub fn parse(event_kind: u8, body: &[u8]) -> malformed::Result<RowsEvent> {
+        let mut c = Cursor::new(body, "rows event");
+        let table_id = c.uint(6)?;
+        let flags = c.u16()?;
+        let extra = c.u16()?;
+        if extra < 2 {
+            return malformed(format!("rows event: extra data of {extra} bytes, which counts its own length of 2"));
+        }
+        c.take(u64::from(extra) - 2)?;
+        let width = c.lenenc()?;
+        let change = match event_kind {
+            kind::WRITE_ROWS => Change::Insert,
+            kind::DELETE_ROWS => Change::Delete,
+            _ => Change::Update,
+        };
+        let mut bitmap = |is_there: bool| -> malformed::Result<(usize, usize)> {
+            let begin = c.at();
+            if is_there {
+                c.take(width.div_ceil(8))?;
+            }
+            Ok((begin, c.at()))
+        };
+        let present_before = bitmap(change != Change::Insert)?;
+        let present_after = bitmap(change != Change::Delete)?;
+        Ok(RowsEvent {
+            table_id,
+            end_of_statement: flags & STATEMENT_END != 0,
+            change,
+            partial: event_kind == kind::PARTIAL_UPDATE_ROWS,
+            width,
+            present_before,
+            present_after,
+            data: c.at(),
+        })
+    }
+}
+
+/// What an event's rows have in common, in the words of their envelopes.
+pub struct Origin<'a> {
+    pub pipeline: &'a [u8],
+    pub gtid: &'a str,
+    pub file: &'a [u8],
+    pub offset: u64,
+    pub commit_us: u64,
+}
+
+/// The rows of an event that are still to be taken.
+pub struct Rows {
+    data: Shared,
+    at: usize,
+    number: u64,
+    change: Change,
+    partial: bool,
+    before: Arc<Plan>,
+    after: Arc<Plan>,
+    /// The `source` of their envelopes up to `"row":`, and from behind `ev` on.
+    source: Vec<u8>,
+    source_end: Vec<u8>,
+}
+
+/// What is kept from row to row for its memory's sake.
+#[derive(Default)]
+pub struct Desk {
+    before: Image,
+    after: Image,
+    scratch: Vec<u8>,
+    digits: itoa::Buffer,
+}
+
+/// Where the records of a row go.
+pub struct Place<'a> {
+    pub way: &'a mut Way,
+    pub split: &'a mut Split,
+    pub chunk: &'a mut Chunk,
+    pub ev: &'a mut u64,
+    pub now_ms: i64,
+    pub record_bytes_max: usize,
+}
+
+impl Rows {
+    pub fn new(event: &RowsEvent, body: &Shared, header: &Header, way: &mut Way, origin: &Origin) -> malformed::Result<Rows> {
+        if event.width != way.columns.len() as u64 {
+            return malformed(format!(
+                "rows event of {}.{}: {} columns, its table map has {}",
+                way.database,
+                way.table,
+                event.width,
+                way.columns.len()
+            ));
+        }
+        let data = body.from(event.data);
+        if data.is_empty() {
+            return malformed(format!("rows event of {}.{}: no rows", way.database, way.table));
+        }
+        let mut digits = itoa::Buffer::new();
+        let mut source = b",\"source\":{\"version\":\"tidemark-1\",\"connector\":\"mysql\",\"name\":".to_vec();
+        source.extend_from_slice(origin.pipeline);
+        source.extend_from_slice(b",\"ts_ms\":");
+        source.extend_from_slice(digits.format(u64::from(header.timestamp_s) * 1000).as_bytes());
+        source.extend_from_slice(&way.source_table);
+        source.extend_from_slice(digits.format(header.server_id).as_bytes());
+        source.extend_from_slice(b",\"gtid\":\"");
+        source.extend_from_slice(origin.gtid.as_bytes());
+        source.extend_from_slice(b"\",\"file\":");
+        source.extend_from_slice(origin.file);
+        source.extend_from_slice(b",\"pos\":");
+        source.extend_from_slice(digits.format(origin.offset).as_bytes());
+        source.extend_from_slice(b",\"row\":");
+        let mut source_end = b",\"commit_ts_us\":".to_vec();
+        source_end.extend_from_slice(digits.format(origin.commit_us).as_bytes());
+        source_end.extend_from_slice(&way.source_schema);
+        let bits = |(begin, end): (usize, usize)| &body[begin..end];
+        Ok(Rows {
+            data,
+            at: 0,
+            number: 0,
+            change: event.change,
+            partial: event.partial,
+            before: way.plan(bits(event.present_before)),
+            after: way.plan(bits(event.present_after)),
+            source,
+            source_end,
+        })
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.at >= self.data.len()
+    }
+
+    /// Takes the next row.
+    pub fn take(&mut self, place: &mut Place, desk: &mut Desk) -> Result<()> {
+        let data = self.data.clone();
+        let begin = place.chunk.arena.len();
+        let is_out = place.split.next_is_out();
+        let end = self.images(&data, place, desk).map_err(|error| {
+            Malformed(format!(
+                "rows event of {}.{}: row {}, {}",
+                place.way.database, place.way.table, self.number, error.0
+            ))
+        })?;
+        if end == self.at {
+            return Err(Malformed(format!("rows event of {}.{}: a row without bytes", place.way.database, place.way.table)).into());
+        }
+        self.at = end;
+        self.number += 1;
+        self.records(place, desk, begin, is_out)?;
+        place.split.take()?;
+        if is_out {
+            place.chunk.arena.truncate(begin);
+        }
+        Ok(())
+    }
+
+    /// Writes `{"before":…,"after":…` as the row has them; returns where its bytes end.
+    fn images(&self, data: &[u8], place: &mut Place, desk: &mut Desk) -> malformed::Result<usize> {
+        let out = &mut place.chunk.arena;
+        let mut at = self.at;
+        out.extend_from_slice(b"{\"before\":");
+        if self.change == Change::Insert {
+            out.extend_from_slice(b"null");
+        } else {
+            at = desk.before.write(place.way, &self.before, data, at, self.partial, out)?;
+        }
+        out.extend_from_slice(b",\"after\":");
+        if self.change == Change::Delete {
+            out.extend_from_slice(b"null");
+            return Ok(at);
+        }
+        if self.partial {
+            let (has_diffs, end) = desk.before.read_partial(place.way, data, at)?;
+            if has_diffs {
+                return desk.after.write_partial(place.way, &self.after, data, end, &desk.before, out);
+            }
+            at = end;
+        }
+        desk.after.write(place.way, &self.after, data, at, false, out)
+    }
+
+    /// Makes the records of the row whose images lie in the arena from `begin` on.
+    fn records(&self, place: &mut Place, desk: &mut Desk, begin: usize, is_out: bool) -> Result<()> {
+        let way = &*place.way;
+        if self.change != Change::Insert && !desk.before.absent.is_empty() {
+            let keyless_delete = way.key.is_empty() && self.change == Change::Delete;
+            require(way, desk.before.absent.iter().find(|column| keyless_delete || way.key.contains(column)))?;
+        }
+        match self.change {
+            Change::Insert => {
+                require(way, desk.after.absent.first())?;
+                self.record(place, desk, begin, b'c', false, is_out);
+            }
+            Change::Delete => self.record(place, desk, begin, b'd', false, is_out),
+            Change::Update => {
+                if !desk.after.absent.is_empty() {
+                    require(way, desk.after.absent.iter().find(|&&column| !desk.before.holds(column)))?;
+                    let Desk {
+                        before, after, scratch, ..
+                    } = desk;
+                    after.complete(way, before, &mut place.chunk.arena, scratch);
+                }
+                if same_key(way, &desk.before, &desk.after, &place.chunk.arena) {
+                    self.record(place, desk, begin, b'u', false, is_out);
+                } else {
+                    // The old key deleted, the new one created, adjacent.
+                    let arena = &mut place.chunk.arena;
+                    desk.scratch.clear();
+                    desk.scratch.extend_from_slice(&arena[desk.after.begin..desk.after.end]);
+                    arena.truncate(desk.before.end);
+                    arena.extend_from_slice(b",\"after\":null");
+                    self.record(place, desk, begin, b'd', true, is_out);
+                    let arena = &mut place.chunk.arena;
+                    let begin = arena.len();
+                    arena.extend_from_slice(b"{\"before\":null,\"after\":");
+                    desk.after.moved(arena.len());
+                    arena.extend_from_slice(&desk.scratch);
+                    self.record(place, desk, begin, b'c', true, is_out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the record that begins at `begin` with its images, and hands it on unless it is out already.
+    fn record(&self, place: &mut Place, desk: &mut Desk, begin: usize, op: u8, key_change: bool, is_out: bool) {
+        let way = &mut *place.way;
+        let out = &mut place.chunk.arena;
+        let image = if op == b'd' { &desk.before } else { &desk.after };
+        place.split.add(way.identity.as_bytes());
+        place.split.add(&[b' ', op, b' ']);
+        place.split.add(&out[begin..]);
+        if image.raws.is_empty() {
+            place.split.add(b"}{}");
+        } else {
+            let mut raw = vec![b'}'];
+            write_raw(way, image.raws.iter(), &mut raw);
+            place.split.add(&raw);
+        }
+        let ev = *place.ev;
+        *place.ev += 1;
+        if is_out {
+            return;
+        }
+        let seq = way.next_seq;
+        way.next_seq += 1;
+        let rest = Rest {
+            rows: self,
+            way,
+            ev,
+            seq,
+            op,
+            key_change,
+            now_ms: place.now_ms,
+        };
+        rest.write(image.raws.iter(), 0, out, &mut desk.digits);
+        let value_end = out.len();
+        let key_end = write_key(way, image, out);
+        let size = key_end.unwrap_or(value_end) - begin;
+        let record = if size > place.record_bytes_max {
+            let small = rest.write_small(desk, begin, size, out, &mut desk_digits());
+            small
+        } else {
+            Record {
+                begin,
+                value_end,
+                key_end,
+            }
+        };
+        place.chunk.add(way.topic, record);
+    }
+}
+
+fn desk_digits() -> itoa::Buffer {
+    itoa::Buffer::new()
+}
+
+/// What of a record comes behind its images.
+struct Rest<'a> {
+    rows: &'a Rows,
+    way: &'a Way,
+    ev: u64,
+    seq: u64,
+    op: u8,
+    key_change: bool,
+    now_ms: i64,
+}
+
+impl Rest<'_> {
+    fn write<'r>(
+        &self,
+        raws: impl ExactSizeIterator<Item = &'r (usize, String)>,
+        oversize: usize,
+        out: &mut Vec<u8>,
+        digits: &mut itoa::Buffer,
+    ) {
+        out.extend_from_slice(&self.rows.source);
+        out.extend_from_slice(digits.format(self.ev).as_bytes());
+        out.extend_from_slice(b",\"seq\":");
+        out.extend_from_slice(digits.format(self.seq).as_bytes());
+        out.extend_from_slice(b",\"ev\":");
+        out.extend_from_slice(digits.format(self.ev).as_bytes());
+        out.extend_from_slice(&self.rows.source_end);
+        if self.key_change {
+            out.extend_from_slice(b",\"key_change\":true");
+        }
+        if raws.len() > 0 {
+            out.extend_from_slice(b",\"raw\":");
+            write_raw(self.way, raws, out);
+        }
+        if oversize > 0 {
+            out.extend_from_slice(b",\"oversize\":");
+            out.extend_from_slice(digits.format(oversize).as_bytes());
+        }
+        out.extend_from_slice(b"},\"op\":\"");
+        out.push(self.op);
+        out.extend_from_slice(b"\",\"ts_ms\":");
+        out.extend_from_slice(digits.format(self.now_ms).as_bytes());
+        out.push(b'}');
+    }
+
+    /// In place of a record larger than Kafka takes: its key columns, and how large it was.
+    fn write_small(&self, desk: &Desk, begin: usize, size: usize, out: &mut Vec<u8>, digits: &mut itoa::Buffer) -> Record {
+        let (has_before, has_after) = match (self.op, self.key_change) {
+            (b'd', _) => (true, false),
+            (b'c', _) => (false, true),
+            _ => (true, true),
+        };
+        let mut small = b"{\"before\":".to_vec();
+        write_only(self.way, has_before.then_some(&desk.before), out, &mut small);
+        small.extend_from_slice(b",\"after\":");
+        write_only(self.way, has_after.then_some(&desk.after), out, &mut small);
+        let image = if self.op == b'd' { &desk.before } else { &desk.after };
+        let raws: Vec<_> = image.raws.iter().filter(|(column, _)| self.way.key.contains(column)).cloned().collect();
+        self.write(raws.iter(), size, &mut small, digits);
+        let value_size = small.len();
+        let has_key = write_small_key(self.way, image, out, &mut small);
+        out.truncate(begin);
+        out.extend_from_slice(&small);
+        Record {
+            begin,
+            value_end: begin + value_size,
+            key_end: has_key.then_some(out.len()),
+        }
+    }
+}
+
+fn require(way: &Way, absent: Option<&usize>) -> Result<()> {
+    match absent {
+        None => Ok(()),
+        Some(&column) => Err(Fault::Absent {
+            database: way.database.clone(),
+            table: way.table.clone(),
+            column: way.columns[column].name.clone(),
+        }),
+    }
+}
+
+fn same_key(way: &Way, before: &Image, after: &Image, json: &[u8]) -> bool {
+    way.key
+        .iter()
+        .all(|&column| before.value(column, json) == after.value(column, json) && before.raw(column) == after.raw(column))
+}
+
+/// The key columns as a JSON object in key order, behind the value; None for a table without a key.
+fn write_key(way: &Way, image: &Image, out: &mut Vec<u8>) -> Option<usize> {
+    if way.key.is_empty() {
+        return None;
+    }
+    out.push(b'{');
+    for (number, &column) in way.key.iter().enumerate() {
+        out.extend_from_slice(&way.columns[column].prefix[usize::from(number == 0)..]);
+        let (begin, end) = image.values[column];
+        out.extend_from_within(begin..end);
+    }
+    out.push(b'}');
+    Some(out.len())
+}
+
+fn write_small_key(way: &Way, image: &Image, json: &[u8], out: &mut Vec<u8>) -> bool {
+    if way.key.is_empty() {
+        return false;
+    }
+    write_only(way, Some(image), json, out);
+    true
+}
+
+/// The key columns of an image, those that it holds.
+fn write_only(way: &Way, image: Option<&Image>, json: &[u8], out: &mut Vec<u8>) {
+    let Some(image) = image else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    out.push(b'{');
+    let mut first = true;
+    for &column in way.key.iter().filter(|&&column| image.holds(column)) {
+        out.extend_from_slice(&way.columns[column].prefix[usize::from(first)..]);
+        out.extend_from_slice(image.value(column, json));
+        first = false;
+    }
+    out.push(b'}');
+}
+
+fn write_raw<'r>(way: &Way, raws: impl Iterator<Item = &'r (usize, String)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (number, (column, text)) in raws.enumerate() {
+        out.extend_from_slice(&way.columns[*column].prefix[usize::from(number == 0)..]);
+        write_string(text, out);
+    }
+    out.push(b'}');
+}

@@ -1,0 +1,111 @@
+//! How rows of a table map travel: their columns, their key, and what of their envelopes is the same for all of them.
+
+use std::sync::Arc;
+
+use crate::malformed::{malformed, Result};
+use crate::values::{write_string, ColumnSpec, Decoder};
+
+/// As many row-image shapes as are kept for a table: sessions write few.
+const PLANS_MAX: usize = 64;
+
+/// What the caller says of a table map that it wants.
+pub struct WaySpec {
+    pub topic: String,
+    pub database: String,
+    pub table: String,
+    pub fingerprint: String,
+    pub columns: Vec<ColumnSpec>,
+    pub key: Vec<String>,
+    pub next_seq: u64,
+}
+
+/// `prefix`: `,"name":`, which stands before a value that is not the first.
+pub struct Column {
+    pub name: String,
+    pub prefix: Vec<u8>,
+    pub decoder: Decoder,
+}
+
+/// The columns in a row image, by their places in the table, and those that are not.
+pub struct Plan {
+    pub present: Vec<usize>,
+    pub absent: Vec<usize>,
+}
+
+/// `topic`: its number. `identity`: the topic's name as it goes into the hash of a row. `next_seq`: of the topic's next envelope.
+pub struct Way {
+    pub topic: usize,
+    pub identity: String,
+    pub database: String,
+    pub table: String,
+    pub columns: Vec<Column>,
+    pub json_columns: Vec<usize>,
+    pub key: Vec<usize>,
+    pub next_seq: u64,
+    /// `,"snapshot":"false","db":…,"table":…,"server_id":`
+    pub source_table: Vec<u8>,
+    /// `,"schema":…`
+    pub source_schema: Vec<u8>,
+    plans: Vec<(Box<[u8]>, Arc<Plan>)>,
+}
+
+impl Way {
+    pub fn new(spec: WaySpec, topic: usize) -> Result<Way> {
+        let mut columns = Vec::with_capacity(spec.columns.len());
+        for column in &spec.columns {
+            let mut prefix = vec![b','];
+            write_string(&column.name, &mut prefix);
+            prefix.push(b':');
+            columns.push(Column {
+                name: column.name.clone(),
+                prefix,
+                decoder: Decoder::new(column)?,
+            });
+        }
+        let mut key = Vec::with_capacity(spec.key.len());
+        for name in &spec.key {
+            match columns.iter().position(|column| column.name == *name) {
+                Some(place) => key.push(place),
+                None => return malformed(format!("key column {name} is not a column")),
+            }
+        }
+        let mut source_table = b",\"snapshot\":\"false\",\"db\":".to_vec();
+        write_string(&spec.database, &mut source_table);
+        source_table.extend_from_slice(b",\"table\":");
+        write_string(&spec.table, &mut source_table);
+        source_table.extend_from_slice(b",\"server_id\":");
+        let mut source_schema = b",\"schema\":".to_vec();
+        write_string(&spec.fingerprint, &mut source_schema);
+        let json_columns = (0..columns.len()).filter(|&place| columns[place].decoder.is_json()).collect();
+        Ok(Way {
+            topic,
+            identity: spec.topic,
+            database: spec.database,
+            table: spec.table,
+            columns,
+            json_columns,
+            key,
+            next_seq: spec.next_seq,
+            source_table,
+            source_schema,
+            plans: Vec::new(),
+        })
+    }
+
+    pub fn plan(&mut self, present: &[u8]) -> Arc<Plan> {
+        if let Some((_, plan)) = self.plans.iter().find(|(bits, _)| **bits == *present) {
+            return Arc::clone(plan);
+        }
+        let is_present = |place: &usize| present.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
+        let (present_places, absent) = (0..self.columns.len()).partition(is_present);
+        let plan = Arc::new(Plan {
+            present: present_places,
+            absent,
+        });
+        if self.plans.len() >= PLANS_MAX {
+            self.plans.clear();
+        }
+        self.plans.push((present.into(), Arc::clone(&plan)));
+        plan
+    }
+}

@@ -1,0 +1,141 @@
+//! Paths of JSON diffs: keys and array places. The binlog writes no wildcards, no `last`, and `$` or nothing at the head.
+//!
+//! Source: MySQL 9.7, sql-common/json_path.cc. What is taken is what the readable decoder's regular expression takes.
+
+use crate::malformed::{malformed, Result};
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Leg {
+    Key(String),
+    Place(u64),
+}
+
+pub fn parse_path(text: &str) -> Result<Vec<Leg>> {
+    let mut rest = text.strip_prefix('$').unwrap_or(text);
+    let mut legs = Vec::new();
+    while !rest.is_empty() {
+        let parsed = if let Some(quoted) = rest.strip_prefix(".\"") {
+            quoted_key(quoted)
+        } else if let Some(plain) = rest.strip_prefix('.') {
+            plain_key(plain)
+        } else if let Some(place) = rest.strip_prefix('[') {
+            array_place(place)
+        } else {
+            None
+        };
+        let Some((leg, after)) = parsed else {
+            return malformed("JSON diffs: not a path");
+        };
+        legs.push(leg);
+        rest = after;
+    }
+    Ok(legs)
+}
+
+/// Python's `str.isspace`, which is what `\s` means to it: Unicode's white space and four separators of ASCII.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+fn plain_key(text: &str) -> Option<(Leg, &str)> {
+    let end = text
+        .find(|character| matches!(character, '.' | '"' | '[') || is_space(character))
+        .unwrap_or(text.len());
+    let (key, after) = text.split_at(end);
+    (!key.is_empty()).then(|| (Leg::Key(key.to_owned()), after))
+}
+
+fn array_place(text: &str) -> Option<(Leg, &str)> {
+    let text = text.trim_start_matches(is_space);
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, after) = text.split_at(end);
+    if !(1..=10).contains(&digits.len()) {
+        return None;
+    }
+    let after = after.trim_start_matches(is_space).strip_prefix(']')?;
+    Some((Leg::Place(digits.parse().ok()?), after))
+}
+
+/// A JSON string after its opening quote. Control characters may stand for themselves; half a pair of surrogates is no text.
+fn quoted_key(text: &str) -> Option<(Leg, &str)> {
+    let mut key = String::new();
+    let mut rest = text;
+    loop {
+        let stop = rest.find(['"', '\\'])?;
+        let (literal, after) = rest.split_at(stop);
+        key.push_str(literal);
+        if let Some(after) = after.strip_prefix('"') {
+            return Some((Leg::Key(key), after));
+        }
+        let mut characters = after.chars();
+        characters.next();
+        let escaped = characters.next()?;
+        rest = characters.as_str();
+        key.push(match escaped {
+            '"' | '\\' | '/' => escaped,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let mut code = hex_unit(&mut rest)?;
+                if (0xd800..0xdc00).contains(&code) {
+                    rest = rest.strip_prefix("\\u")?;
+                    let low = hex_unit(&mut rest).filter(|low| (0xdc00..0xe000).contains(low))?;
+                    code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                }
+                char::from_u32(code)?
+            }
+            _ => return None,
+        });
+    }
+}
+
+/// Four hex digits.
+fn hex_unit(rest: &mut &str) -> Option<u32> {
+    let (digits, after) = rest.split_at_checked(4)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    *rest = after;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(text: &str) -> Option<Vec<Leg>> {
+        parse_path(text).ok()
+    }
+
+    #[test]
+    fn paths() {
+        let key = |text: &str| Leg::Key(text.to_owned());
+        assert_eq!(keys(""), Some(vec![]));
+        assert_eq!(keys("$"), Some(vec![]));
+        assert_eq!(
+            keys("$.a[ 12 ].\"b\\\"\\u00e9\\ud83d\\ude00\"[0]"),
+            Some(vec![key("a"), Leg::Place(12), key("b\"é😀"), Leg::Place(0)])
+        );
+        assert_eq!(keys(".a]b\\"), Some(vec![key("a]b\\")]));
+        for bad in [
+            "a",
+            "$$",
+            "$.",
+            "$[",
+            "$[]",
+            "$[x]",
+            "$[12345678901]",
+            "$.a b",
+            "$.\u{1c}",
+            "$.\"a",
+            "$.\"\\ud800\"",
+            "$.\"\\x\"",
+            "$.a\"b\"",
+        ] {
+            assert_eq!(keys(bad), None, "{bad}");
+        }
+    }
+}

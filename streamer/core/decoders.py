@@ -1,0 +1,45 @@
+"""Which decoder runs: the native kernel where it was built, else its Python twin."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from contracts.errors import Invalid
+from streamer.core.decoder import DecoderFactory
+from streamer.core.packets import Packets, PythonPackets
+from streamer.core.twin import PythonDecoder
+
+KERNEL_VERSION = 1
+"""Of the bindings between the two: a kernel of another version was built from other sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoders:
+    """`because`: why it is not the kernel, where that was left open; else empty."""
+
+    name: str
+    decoder: DecoderFactory
+    packets: Callable[[], Packets]
+    because: str = ""
+
+
+PYTHON = Decoders("python", PythonDecoder, PythonPackets)
+
+
+def choose(wanted: str) -> Decoders:
+    """`auto`: the kernel if it is there. Raises Invalid when `kernel` is asked for and it is not."""
+    if wanted == "python":
+        return PYTHON
+    fault = ""
+    try:
+        version = getattr(import_module("tidemark_kernel"), "VERSION", 0)
+        if version != KERNEL_VERSION:
+            fault = f"it was built from other sources (version {version}, needed is {KERNEL_VERSION})"
+    except ImportError as error:
+        fault = f"it was not built ({error})"
+    if not fault:
+        kernel = import_module("streamer.core.kernel")
+        return Decoders("kernel", kernel.KernelDecoder, kernel.KernelPackets)
+    if wanted == "kernel":
+        raise Invalid(f"streamer.decoder is kernel, but {fault}: install Rust's cargo and install tidemark again, or write auto")
+    return Decoders("python", PythonDecoder, PythonPackets, f"the kernel cannot be used: {fault}")

@@ -1,0 +1,164 @@
+"""The kernel as a Decoder and a Packets: its plain tuples in the project's own values, its errors in the project's own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import tidemark_kernel
+
+from contracts.errors import Corrupt
+from contracts.position import BinlogPosition, Gtid, GtidSet
+from contracts.progress import InProgress
+from contracts.table import TableId
+from streamer.core.charsets import plan
+from streamer.core.decoder import CHUNK_BYTES, Chunk, Records, Shown, Step, Unrouted
+from streamer.core.events import Header, parse
+from streamer.core.progress import SourceCommits, other_rows, too_few_rows
+from streamer.core.route import Route
+from streamer.core.schemas import StoredColumn, TableMap, parse_table_map
+from streamer.core.stream import PAYLOAD_BYTES_MAX, Located
+from streamer.core.transactions import UnderWay
+from streamer.core.translate import unknown_column
+
+
+class KernelDecoder:
+    """A Decoder."""
+
+    def __init__(
+        self,
+        pipeline: str,
+        message_bytes_max: int,
+        in_progress: InProgress | None = None,
+        *,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """`in_progress`: the transaction whose first rows are on Kafka already: they are checked and left out."""
+        held = (str(in_progress.gtid), in_progress.rows_done, in_progress.rows_hash) if in_progress else None
+        self._kernel = tidemark_kernel.Decoder(pipeline, message_bytes_max, held, payload_bytes_max, chunk_bytes)
+        self._in_progress = in_progress
+        self._asked: tuple[TableMap, int] | None = None  # the map that is unrouted, and the kernel's number of it
+
+    @property
+    def position(self) -> BinlogPosition:
+        return BinlogPosition(*self._kernel.position)
+
+    def feed(self, events: bytes, now: datetime) -> None:
+        self._kernel.feed(events, int(now.timestamp() * 1000))
+
+    def next(self, close_at: int, stop_at: int) -> Step | None:
+        with self._told():
+            found = self._kernel.next(close_at, stop_at)
+            if found is None:
+                return None
+            kind, *rest = found
+            if kind == "chunk":
+                return _chunk(*rest)
+            return self._unrouted(*rest) if kind == "unrouted" else _shown(*rest)
+
+    def use(self, table: TableMap, way: Route, next_seq: int) -> None:
+        columns = [_column(stored) for stored in table.columns]
+        named = way.schema.table
+        with self._told():
+            self._kernel.use_map(
+                self._number(table), way.topic, named.database, named.name, way.schema.fingerprint, columns, way.schema.key, next_seq
+            )
+
+    def ignore(self, table: TableMap) -> None:
+        self._kernel.ignore_map(self._number(table))
+
+    def forget(self, topic: str) -> None:
+        self._kernel.forget(topic)
+
+    def began(self) -> None:
+        with self._told():
+            self._kernel.began()
+
+    def ended(self) -> None:
+        with self._told():
+            self._kernel.ended()
+
+    def _unrouted(self, number: int, body: bytes, progress: Any) -> Unrouted:
+        if self._asked is None or self._asked[1] != number:
+            self._asked = (parse_table_map(body), number)
+        return Unrouted(self._asked[0], _in_progress(progress))
+
+    def _number(self, table: TableMap) -> int:
+        assert self._asked is not None
+        assert table is self._asked[0], "only the map that was shown last as unrouted can be answered for"
+        return self._asked[1]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The kernel's errors as ours, naming the position."""
+        try:
+            yield
+        except tidemark_kernel.KernelError as error:
+            raise self._corrupt(*error.args) from error
+
+    def _corrupt(self, kind: str, *rest: Any) -> Corrupt:
+        held = self._in_progress
+        if kind == "absent":
+            database, table, column = rest
+            return unknown_column(column, TableId(database, table))
+        if kind == "other rows" and held is not None:
+            return other_rows(held)
+        if kind == "too few rows" and held is not None:
+            return too_few_rows(held, rest[0])
+        return Corrupt(f"{rest[0]}, at binlog position {self.position}", position=str(self.position))
+
+
+class KernelPackets:
+    """A Packets."""
+
+    def __init__(self) -> None:
+        self._kernel = tidemark_kernel.Packets()
+
+    def take(self, received: memoryview) -> bytes:
+        try:
+            return self._kernel.take(received)
+        except tidemark_kernel.KernelError as error:
+            raise Corrupt(str(error.args[1])) from error
+
+    @property
+    def answer(self) -> bytes | None:
+        return self._kernel.answer
+
+
+def _column(stored: StoredColumn) -> Any:
+    column, storage = stored.column, stored.storage
+    text = plan(column.charset) if column.charset is not None else None
+    return column.name, storage.type, storage.size, storage.precision, storage.scale, column.unsigned, text, column.labels
+
+
+def _chunk(topics: list[Any], commits: Any, under_way: bool, progress: Any) -> Chunk:
+    return Chunk([Records(*of_topic) for of_topic in topics], commits and _commits(*commits), under_way, _in_progress(progress))
+
+
+def _commits(runs: list[Any], count: int, lowest_us: int, newest_us: int, backstep_us: int, file: str, offset: int) -> SourceCommits:
+    intervals: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for server, tag, first, last in runs:
+        intervals.setdefault((server, tag), []).append((first, last + 1))
+    return SourceCommits(GtidSet.of(intervals), count, lowest_us, newest_us, backstep_us, BinlogPosition(file, offset))
+
+
+def _shown(head: bytes, body: bytes, file: str, start: int, end: int, under_way: Any) -> Shown:
+    header = Header.unpack(head)
+    start_at, end_at = BinlogPosition(file, start), BinlogPosition(file, end)
+    try:
+        event = parse(header, body)
+    except Corrupt as error:
+        raise Corrupt(f"{error.message}, at binlog position {start_at}", **error.fields, position=str(start_at)) from error
+    located = Located(event, header, start_at, end_at)
+    if under_way is None:
+        return Shown(located, None)
+    gtid, commit_us, begun, rows = under_way
+    return Shown(located, UnderWay(Gtid(*gtid), commit_us, begun, rows))
+
+
+def _in_progress(progress: Any) -> InProgress | None:
+    if progress is None:
+        return None
+    gtid, rows, digest = progress
+    return InProgress(Gtid(*gtid), rows, digest)
