@@ -1,6 +1,7 @@
 """The command line, and the only place that wires settings to real clients."""
 
 import argparse
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,7 @@ streamer check                   every setting, grant, server variable and endpo
 streamer status --json           how far the stream is
 """
 USES = {"mysql", "kafka"}
+GC_THRESHOLD = 100_000  # records come and go by the thousand and are in no cycle: do not look for one after every 700
 TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
 
 log = structlog.get_logger()
@@ -83,6 +85,8 @@ def choices(settings: Settings) -> Choices:
 
 def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None]) -> Streamer:
     """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 50, 100)
     server_id = settings.server_id("streamer")
     topics = settings.topics
     chosen = decoders.choose(settings.streamer.decoder)

@@ -16,8 +16,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from benchmarks import machine
 from benchmarks.servers import DATABASE, Servers
 from benchmarks.streamer.readback import Wrong
-from benchmarks.streamer.throughput import decoder
+from benchmarks.streamer.throughput import NOISY_PERCENT, decoder
 from benchmarks.streamer.writer import Written, connect
+from benchmarks.window import Moment, Window
 from benchmarks.workloads import NARROW, create_table
 from contracts.table import TableId
 from contracts.topics import Topics
@@ -45,7 +46,8 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """One run. `tx_per_s`: what the writer achieved; `held`: whether that was steady enough for the rest to mean anything."""
+    """One run. `tx_per_s`: what the writer achieved; `held`: whether that was steady enough for the rest to mean anything;
+    `cpu_percent`: the streamer's, of one core."""
 
     p50_ms: float
     p99_ms: float
@@ -55,6 +57,7 @@ class Latency:
     tx_slowest_second: int
     held: bool
     cpu_percent: float
+    other_percent: float
     rss_peak_bytes: int
     decoder: str
 
@@ -63,9 +66,10 @@ class Latency:
         figures = f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms, max {self.max_ms:.0f} ms of {self.samples:,}"
         if not self.held:
             figures = "no figures: the writer did not hold its rate"
+        noisy = " NOISY" if self.other_percent > NOISY_PERCENT else ""
         return (
             f"{figures}; {self.tx_per_s:.0f} tx/s (slowest second {self.tx_slowest_second}); streamer {self.cpu_percent:.0f} % of a core, "
-            f"RSS {self.rss_peak_bytes / 1e6:.0f} MB"
+            f"RSS {self.rss_peak_bytes / 1e6:.0f} MB  other {self.other_percent:.0f} %{noisy}"
         )
 
 
@@ -128,10 +132,12 @@ def _measure(servers: Servers, pipeline: Pipeline, streamer: Service, consumer: 
         *("--port", str(servers.mysql.port), "--tables", ",".join(TABLES), "--rate", str(RATE)),
         *("--seconds", str(seconds), "--result", str(result)),
     )
-    cpu_before_s, before_s = machine.cpu_s(streamer.process.pid), time.monotonic()
-    arrived = _take(consumer, lambda _: not writer.running(), seconds + 60)
-    cpu_percent = 100 * (machine.cpu_s(streamer.process.pid) - cpu_before_s) / (time.monotonic() - before_s)
-    if writer.wait(10) != 0:
+    processes = {**servers.pids, "streamer": streamer.process.pid, "writer": writer.process.pid}
+    before = Moment.now(processes)
+    arrived = _take(consumer, lambda _: not writer.running(), seconds)  # the writer takes longer than that, by its start
+    window = Window.between(before, Moment.now(processes)) if writer.running() else None
+    arrived += _take(consumer, lambda _: not writer.running(), _ARRIVAL_PATIENCE_S)
+    if window is None or writer.wait(1) != 0:
         raise Wrong(f"the writer failed; its log, {writer.log}, ends:\n{writer.tail()}")
     written = Written.read(result)
     missing = len(written.committed_us) - len(arrived)
@@ -151,7 +157,8 @@ def _measure(servers: Servers, pipeline: Pipeline, streamer: Service, consumer: 
         tx_per_s=tx_per_s,
         tx_slowest_second=min(per_s),
         held=tx_per_s >= HELD * RATE and min(per_s) >= HELD_EACH_SECOND * RATE,
-        cpu_percent=cpu_percent,
+        cpu_percent=100 * window.servers_s["streamer"] / window.wall_s,
+        other_percent=window.other_percent,
         rss_peak_bytes=machine.peak_rss_bytes(streamer.process.pid),
         decoder=decoder(pipeline),
     )

@@ -14,13 +14,16 @@ class Wrong(Exception):
 
 
 def check(bootstrap_servers: str, topic: str, rows: int) -> None:
-    """Reads a topic to its end as a loader does. Raises Wrong unless it holds `rows` records whose seqs count from 0 without a gap."""
+    """Reads a topic to its end as a loader does. Raises Wrong unless it holds `rows` whole records whose seqs count from 0 without a
+    gap."""
     seq = -1
     for value in committed(bootstrap_servers, topic):
-        found = orjson.loads(value)["source"]["seq"]
-        if found != seq + 1:
-            raise Wrong(f"topic {topic}: seq {found} follows seq {seq}")
-        seq = found
+        source = orjson.loads(value)["source"]
+        if source["seq"] != seq + 1:
+            raise Wrong(f"topic {topic}: seq {source['seq']} follows seq {seq}")
+        seq += 1
+        if "oversize" in source:
+            raise Wrong(f"topic {topic}: the row of seq {seq} was too large, {source['oversize']:,} bytes, and went without its values")
     if seq + 1 != rows:
         raise Wrong(f"topic {topic} holds {seq + 1:,} records, and {rows:,} rows were changed")
 

@@ -133,6 +133,7 @@ def _latency(runs: Sequence[Latency], held: Sequence[Latency]) -> dict[str, Any]
         "latency_tx_per_s": _median_of(run.tx_per_s for run in runs),
         "latency_runs_held": len(held),
         "latency_cpu_percent": _median_of(run.cpu_percent for run in held),
+        "latency_other_percent_max": round(max(run.other_percent for run in held)) if held else None,
     }
 
 

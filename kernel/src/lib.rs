@@ -5,7 +5,6 @@ pub mod binlog;
 pub mod decoder;
 pub mod malformed;
 pub mod probe;
-pub mod shared;
 pub mod values;
 
 use pyo3::buffer::PyBuffer;
@@ -16,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::binlog::packets;
+use crate::decoder::chunk::Record;
 use crate::decoder::fault::Fault;
 use crate::decoder::split::Done;
 use crate::decoder::stream::Event;
@@ -135,17 +135,15 @@ impl Decoder {
         let arena = &inner.chunk.arena;
         let topics = PyList::empty(py);
         for of_topic in &inner.chunk.topics {
-            let records = PyList::empty(py);
-            for record in &of_topic.records {
+            let record = |record: &Record| {
                 let dict = PyDict::new(py);
-                match record.key_end {
-                    Some(end) => dict.set_item(key_name, PyBytes::new(py, &arena[record.value_end..end]))?,
-                    None => dict.set_item(key_name, py.None())?,
-                }
+                let key = record.key_end.map(|end| PyBytes::new(py, &arena[record.value_end..end]));
+                dict.set_item(key_name, key)?;
                 dict.set_item(value_name, PyBytes::new(py, &arena[record.begin..record.value_end]))?;
-                records.append(dict)?;
-            }
-            topics.append((inner.topic(of_topic.topic), records, of_topic.size_bytes))?;
+                Ok(dict)
+            };
+            let records = of_topic.records.iter().map(record).collect::<PyResult<Vec<_>>>()?;
+            topics.append((inner.topic(of_topic.topic), PyList::new(py, records)?, of_topic.size_bytes))?;
         }
         let commits = inner.chunk.commits.as_ref().map(|commits| {
             let runs: Vec<_> = commits
@@ -180,9 +178,9 @@ impl Decoder {
                 found.rows,
             )
         });
-        let head = PyBytes::new(py, &event.head);
-        let body = PyBytes::new(py, &event.body);
-        ("shown", head, body, &*event.file, event.start, event.end, under_way).into_pyobject(py)
+        let (head, body, file) = self.inner.shown_bytes(event);
+        let (head, body) = (PyBytes::new(py, head), PyBytes::new(py, body));
+        ("shown", head, body, file, event.start, event.end, under_way).into_pyobject(py)
     }
 
     fn progress(&self) -> Option<((String, u64, String), u64, String)> {

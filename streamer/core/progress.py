@@ -247,7 +247,7 @@ class ClosePolicy:
     """`rows_max`, `age_max`: at which a Kafka transaction closes at the next source commit. `split_rows`, `split_age`: at which it closes
     inside a source transaction; the age must stay well below Kafka's transaction timeout."""
 
-    rows_max: int = 10_000
+    rows_max: int = 30_000
     age_max: timedelta = timedelta(milliseconds=200)
     split_rows: int = 250_000
     split_age: timedelta = timedelta(seconds=20)

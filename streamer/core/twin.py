@@ -47,16 +47,13 @@ class _Transaction:
 
 @dataclass
 class _Filling:
-    """A chunk being filled."""
+    """A chunk being filled. `size_bytes`: of values and keys."""
 
     records: dict[str, list[Record]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     count: int = 0
+    size_bytes: int = 0
     commits: SourceCommits | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(self.sizes.values())
 
     def __bool__(self) -> bool:
         return self.count > 0 or self.commits is not None
@@ -65,6 +62,7 @@ class _Filling:
         self.records.setdefault(topic, []).append({"key": key, "value": value})
         self.sizes[topic] = self.sizes.get(topic, 0) + len(value)
         self.count += 1
+        self.size_bytes += len(value) + len(key or b"")
 
     def committed(self, event: GtidEvent, end: BinlogPosition) -> None:
         us, held = event.immediate_commit_us, self.commits

@@ -26,6 +26,8 @@ from streamer.ports import Message
 _LIBRARY_LOG = logging.getLogger("librdkafka")
 _STATS_INTERVAL_MS = 500
 _POLL_EVERY = 500  # messages
+_BATCH_BYTES = 4 << 20
+_LINGER_MS = 200
 _QUEUE_KBYTES_MAX = 2_097_151  # librdkafka's own limit
 
 
@@ -39,6 +41,7 @@ class KafkaSink:
     def __init__(self, settings: Kafka, topics: Topics, queue_bytes_max: int) -> None:
         self._id = transactional_id(topics)
         self._timeout = timedelta(seconds=settings.transaction_timeout_seconds)
+        message_bytes_max = settings.message_bytes_max + RECORD_OVERHEAD_BYTES
         self._config = {
             **client_config(settings),
             "transactional.id": self._id,
@@ -46,9 +49,12 @@ class KafkaSink:
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": "lz4",
-            "linger.ms": 5,  # a commit flushes at once; this fills batches in between
-            "batch.size": 1 << 20,
-            "message.max.bytes": settings.message_bytes_max + RECORD_OVERHEAD_BYTES,
+            # librdkafka has one request of a partition under way, and while one waits behind it that could go, its thread looks again and
+            # again: so batches are large, and nothing goes before its batch is full or a commit flushes it.
+            "linger.ms": _LINGER_MS,
+            "batch.size": min(_BATCH_BYTES, message_bytes_max),
+            "batch.num.messages": 100_000,
+            "message.max.bytes": message_bytes_max,
             "queue.buffering.max.kbytes": min(max(queue_bytes_max // 1024, 1024), _QUEUE_KBYTES_MAX),
             "queue.buffering.max.messages": 2_000_000,
             "statistics.interval.ms": _STATS_INTERVAL_MS,

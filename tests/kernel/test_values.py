@@ -212,7 +212,7 @@ def test_every_byte_and_pair_of_bytes_is_text_alike(charset: str) -> None:
     for code in codes:
         tail = b"\0\0\0" + code[-1:] if charset == "utf32" else b""
         texts += same(stored, bytes([len(code + tail)]) + code + tail)
-        if charset.startswith("utf16"):
+        if charset in ("ucs2", "utf16", "utf16le"):
             same(stored, bytes([4]) + code.ljust(2, b"\xdc") + b"\xdc\x01")
     assert texts
 
@@ -292,8 +292,8 @@ def packed_decimal(digits: str, whole: int, negative: bool) -> bytes:
 
 
 def float_cases(chance: random.Random) -> Iterator[float]:
-    # Its seven digits are so near the middle between two floats that as a double they are the middle.
-    yield struct.unpack("<f", struct.pack("<I", 0x15AE43FD))[0]
+    # Seven digits between these two are so near their middle that as a double they are it.
+    yield from struct.unpack("<2f", struct.pack("<2I", 0x15AE43FD, 0x15AE43FE))
     for exponent in range(-149, 128):
         for step in (-1, 0, 1):
             (bits,) = struct.unpack("<I", struct.pack("<f", 2.0**exponent))
@@ -468,6 +468,23 @@ def test_mutated_documents_are_alike(value: Json, large: bool, changes: list[tup
     same_update(bytes(data[: len(data) - cut]), b"")
 
 
+def test_dates_and_times_in_documents_are_alike() -> None:
+    chance = random.Random("tidemark json times")
+    edge = [0, 1, -1, 1 << 24, -(1 << 24), 2**63 - 1, -(2**63), 0xFFFFFF, -0xFFFFFF]
+    for kind in (7, 10, 11, 12):
+        for packed in [*edge, *(chance.randrange(-(2**63), 2**63) >> chance.randrange(63) for _ in range(500))]:
+            assert same_document(document(Opaque(bytes([kind]) + packed.to_bytes(8, "little", signed=True))))
+
+
+def test_bytes_in_documents_are_alike() -> None:
+    for length in (7, 9):
+        assert not same_document(document(Opaque(b"\x0c" + bytes(length))))
+    # MySQL breaks their base64 into lines.
+    for length in (*range(8), *range(50, 65), *range(110, 120), 171, 172, 5000):
+        for kind in (15, 252, 253, 16, 255):
+            assert same_document(document(Opaque(bytes([kind]) + b"\x01" * length)))
+
+
 def test_a_servers_document_and_its_mutants_are_alike() -> None:
     body = body_of(golden("write_rows"))
     at = body.index(b"\x00\x02\x00Z\x00")  # a small object of two members and 90 bytes
@@ -619,6 +636,8 @@ def test_chosen_diffs_are_alike() -> None:
         b"\0\xff", b"\0\xfb", b"\0\xfe\xff", b"\0\x02$",
         b"\0\x01\xff\x00", diff(0, "$.a", b"\x63"), diff(0, "$.a"),
     ]  # fmt: skip
+    good += [diff(1, "$.a[\x1c1\u3000]", seven), diff(0, "$.a[0000000001]", seven), diff(1, "$.\x7f", seven)]
+    bad += [diff(1, "$.q\x1c", seven), diff(1, "$.q\xa0", seven), diff(0, "$.a[00000000001]", seven)]
     for data in good:
         assert same_update(tree, data)
         same_update(tree, data[:-1])

@@ -189,22 +189,14 @@ pub fn is_begin(body: &[u8]) -> bool {
     body.get(schema_at + schema_size..) == Some(b"\0BEGIN") && simdutf8::basic::from_utf8(&body[schema_at..schema_at + schema_size]).is_ok()
 }
 
-pub struct TableMap<'a> {
-    pub id: u64,
-    pub database: &'a str,
-    pub table: &'a str,
-}
-
-/// TABLE_MAP_EVENT, type 19: whose it is. What columns it has is for Python to read, once for the same bytes.
-pub fn table_map(body: &[u8]) -> Result<TableMap<'_>> {
+/// The table id of a TABLE_MAP_EVENT, type 19, that names a table. What columns it has is for Python to read, once for the same bytes.
+pub fn table_map(body: &[u8]) -> Result<u64> {
     let mut c = Cursor::new(body, "table map");
     let id = c.uint(6)?;
     c.u16()?;
-    Ok(TableMap {
-        id,
-        database: name(&mut c)?,
-        table: name(&mut c)?,
-    })
+    name(&mut c)?; // of the database
+    name(&mut c)?;
+    Ok(id)
 }
 
 fn name<'a>(c: &mut Cursor<'a>) -> Result<&'a str> {

@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use crate::binlog::cursor::Cursor;
 use crate::binlog::event::HEADER_SIZE;
 use crate::malformed::{malformed, Malformed, Result};
-use crate::shared::Shared;
 
 const ZSTD: u64 = 0;
 const NONE: u64 = 255;
@@ -25,9 +24,9 @@ pub struct PayloadEvents {
 
 impl PayloadEvents {
     /// TRANSACTION_PAYLOAD_EVENT, type 40. Refuses what says that it inflates to more than `size_max`.
-    pub fn parse(body: Shared, size_max: u64) -> Result<PayloadEvents> {
+    pub fn parse(body: &[u8], size_max: u64) -> Result<PayloadEvents> {
         let what = "transaction payload";
-        let mut c = Cursor::new(&body, what);
+        let mut c = Cursor::new(body, what);
         let (mut compression, mut inflated, mut size) = (NONE, None, None);
         loop {
             let kind = c.lenenc()?;
@@ -54,8 +53,7 @@ impl PayloadEvents {
                 "{what}: {left} bytes when inflated, over the limit of {size_max}; raise the limit if this transaction is genuine"
             ));
         }
-        let at = c.at();
-        let data = io::Cursor::new(body.from(at));
+        let data = io::Cursor::new(c.rest().to_vec());
         let stream: Box<dyn Read + Send + Sync> = match compression {
             NONE => Box::new(data),
             ZSTD => {
@@ -68,16 +66,16 @@ impl PayloadEvents {
         Ok(PayloadEvents { stream, left })
     }
 
-    /// The next raw event; None after the last.
-    pub fn next_event(&mut self) -> Result<Option<Vec<u8>>> {
+    /// Puts the next raw event into `raw`; false after the last.
+    pub fn next_event(&mut self, raw: &mut Vec<u8>) -> Result<bool> {
         if self.left == 0 {
             return match self.stream.read(&mut [0]).map_err(damaged)? {
-                0 => Ok(None),
+                0 => Ok(false),
                 _ => malformed("transaction payload: inflates to more than it says"),
             };
         }
-        let mut raw = Vec::with_capacity(HEADER_SIZE);
-        self.read(&mut raw, HEADER_SIZE.min(self.left as usize))?;
+        raw.clear();
+        self.read(raw, HEADER_SIZE.min(self.left as usize))?;
         let size = raw.get(9..13).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
         if size < HEADER_SIZE as u64 || size > self.left {
             return malformed(format!(
@@ -85,9 +83,9 @@ impl PayloadEvents {
                 self.left
             ));
         }
-        self.read(&mut raw, size as usize - HEADER_SIZE)?;
+        self.read(raw, size as usize - HEADER_SIZE)?;
         self.left -= size;
-        Ok(Some(raw))
+        Ok(true)
     }
 
     fn read(&mut self, out: &mut Vec<u8>, mut count: usize) -> Result<()> {

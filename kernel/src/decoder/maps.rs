@@ -9,7 +9,6 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::binlog::event::table_map;
 use crate::decoder::way::{Way, WaySpec};
 use crate::malformed::{malformed, Result};
-use crate::shared::Shared;
 
 /// Table maps kept; all forgotten together when more are seen.
 const MAPS_MAX: usize = 4096;
@@ -27,7 +26,8 @@ pub enum Known<'a> {
 }
 
 struct Map {
-    body: Shared,
+    body: Vec<u8>,
+    id: u64,
     state: State,
 }
 
@@ -45,13 +45,13 @@ pub struct Maps {
 
 impl Maps {
     /// A TABLE_MAP names the table of the row events that follow it in a statement.
-    pub fn see(&mut self, body: &Shared) -> Result<()> {
+    pub fn see(&mut self, body: &[u8]) -> Result<()> {
         let map = match self.last {
-            Some(last) if *self.map(last).body == **body => last,
+            Some(last) if self.map(last).body == body => last,
             _ => self.find(body)?,
         };
         self.last = Some(map);
-        let id = table_map(body)?.id;
+        let id = self.map(map).id;
         match self.statement.iter_mut().find(|(known, _)| *known == id) {
             Some(entry) => entry.1 = map,
             None => self.statement.push((id, map)),
@@ -59,11 +59,11 @@ impl Maps {
         Ok(())
     }
 
-    fn find(&mut self, body: &Shared) -> Result<u64> {
-        if let Some(&map) = self.by_body.get(&**body) {
+    fn find(&mut self, body: &[u8]) -> Result<u64> {
+        if let Some(&map) = self.by_body.get(body) {
             return Ok(map);
         }
-        table_map(body)?;
+        let id = table_map(body)?;
         if self.maps.len() >= MAPS_MAX && self.statement.is_empty() {
             self.first += self.maps.len() as u64;
             self.maps.clear();
@@ -72,10 +72,10 @@ impl Maps {
             self.last = None;
         }
         let map = self.first + self.maps.len() as u64;
-        let body = Shared::new(body.to_vec()); // of its own: not to keep all of what it came in
         self.by_body.insert(body.to_vec(), map);
         self.maps.push(Map {
-            body,
+            body: body.to_vec(),
+            id,
             state: State::Unrouted,
         });
         Ok(map)

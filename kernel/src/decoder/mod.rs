@@ -12,8 +12,10 @@ pub mod split;
 pub mod stream;
 pub mod way;
 
-use crate::binlog::event::{self, kind, Header};
-use crate::binlog::gtid::{self, Gtid};
+use std::sync::Arc;
+
+use crate::binlog::event::{self, kind};
+use crate::binlog::gtid::{self, Gtid, Source};
 use crate::decoder::chunk::Chunk;
 use crate::decoder::fault::{malformed, Result};
 use crate::decoder::maps::{Known, Maps};
@@ -47,13 +49,12 @@ pub enum Step {
     Chunk,
     /// The next rows are of a table map nothing is known about.
     Unrouted { map: u64, body: Vec<u8> },
-    /// An event for the caller to judge.
+    /// An event for the caller to judge; `Decoder::shown_bytes` has its bytes.
     Shown(Event),
 }
 
 struct Transaction {
     gtid: Gtid,
-    text: String,
     begun: bool,
     ev: u64,
 }
@@ -64,8 +65,10 @@ pub struct Decoder {
     stream: Stream,
     maps: Maps,
     transaction: Option<Transaction>,
+    gtid: GtidText,
+    file: FileText,
     split: Split,
-    rows: Option<(Rows, u64)>,
+    rows: Option<(Rows, Event, u64)>, // and their event and table map
     held: Option<Event>, // to be looked at again
     shown: Option<Event>,
     desk: Desk,
@@ -83,6 +86,8 @@ impl Decoder {
             pipeline,
             maps: Maps::default(),
             transaction: None,
+            gtid: GtidText::default(),
+            file: FileText::default(),
             split: Split::new(None),
             rows: None,
             held: None,
@@ -104,7 +109,7 @@ impl Decoder {
             return Ok(Some(Step::Shown(event)));
         }
         while self.chunk.count < stop_at && self.chunk.arena.len() < self.settings.chunk_bytes {
-            if let Some((rows, map)) = &mut self.rows {
+            if let Some((rows, event, map)) = &mut self.rows {
                 let (Some(way), Some(transaction)) = (self.maps.way(*map), &mut self.transaction) else {
                     return malformed("a table map was unrouted while its rows were taken");
                 };
@@ -116,10 +121,13 @@ impl Decoder {
                     now_ms: self.now_ms,
                     record_bytes_max: self.settings.record_bytes_max,
                 };
-                while !rows.is_done() && place.chunk.count < stop_at && place.chunk.arena.len() < self.settings.chunk_bytes {
-                    rows.take(&mut place, &mut self.desk)?;
+                let body = self.stream.body(event);
+                let mut is_done = rows.is_done(body);
+                while !is_done && place.chunk.count < stop_at && place.chunk.arena.len() < self.settings.chunk_bytes {
+                    rows.take(body, &mut place, &mut self.desk)?;
+                    is_done = rows.is_done(body);
                 }
-                if rows.is_done() {
+                if is_done {
                     self.rows = None;
                 }
                 continue;
@@ -196,6 +204,11 @@ impl Decoder {
         self.maps.topic(number)
     }
 
+    /// Header and body of the event that was shown last, and the file it is in.
+    pub fn shown_bytes(&self, event: &Event) -> (&[u8], &[u8], &str) {
+        (self.stream.head(event), self.stream.body(event), self.stream.file())
+    }
+
     /// The file, and where in it the next event begins.
     pub fn position(&self) -> (&str, u64) {
         self.stream.position()
@@ -203,15 +216,22 @@ impl Decoder {
 
     /// Takes an event of the common run; a step is what the caller has to see first.
     fn look(&mut self, event: Event) -> Result<Option<Step>> {
+        let body = self.stream.body(&event);
         match event.header.kind {
-            kind::TABLE_MAP => self.maps.see(&event.body)?,
+            kind::TABLE_MAP => self.maps.see(body)?,
             kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS | kind::PARTIAL_UPDATE_ROWS => return self.begin_rows(event),
-            kind::GTID => self.begin_transaction(gtid::parse(&event.body)?)?,
-            kind::GTID_TAGGED => self.begin_transaction(gtid::parse_tagged(&event.body)?)?,
+            kind::GTID => {
+                let gtid = gtid::parse(body)?;
+                self.begin_transaction(gtid)?;
+            }
+            kind::GTID_TAGGED => {
+                let gtid = gtid::parse_tagged(body)?;
+                self.begin_transaction(gtid)?;
+            }
             kind::XID => self.commit(&event)?,
             kind::QUERY | kind::EXECUTE_LOAD_QUERY => {
                 match &mut self.transaction {
-                    Some(transaction) if !transaction.begun && event.header.kind == kind::QUERY && event::is_begin(&event.body) => {
+                    Some(transaction) if !transaction.begun && event.header.kind == kind::QUERY && event::is_begin(body) => {
                         transaction.begun = true;
                     }
                     _ => return Ok(Some(Step::Shown(event))),
@@ -220,10 +240,10 @@ impl Decoder {
             kind::XA_PREPARE | kind::ANONYMOUS_GTID | kind::INCIDENT => return Ok(Some(Step::Shown(event))),
             kind::FORMAT_DESCRIPTION => {
                 self.maps.end_statement();
-                if let Some(transaction) = &self.transaction {
+                if self.transaction.is_some() {
                     return malformed(format!(
                         "transaction {} is cut off: a new binlog file begins before its end",
-                        transaction.text
+                        self.gtid.text
                     ));
                 }
             }
@@ -234,15 +254,15 @@ impl Decoder {
     }
 
     fn begin_transaction(&mut self, gtid: Gtid) -> Result<()> {
-        let text = gtid.to_string();
-        if let Some(transaction) = &self.transaction {
-            return malformed(format!("transaction {text} begins inside {}", transaction.text));
+        if self.transaction.is_some() {
+            return malformed(format!("transaction {gtid} begins inside {}", self.gtid.text));
         }
+        self.gtid.set(&gtid);
         let held = self.settings.in_progress.as_ref();
-        self.split.restart(held.filter(|(held, _)| *held == text).map(|(_, done)| done.clone()));
+        let before = held.filter(|(held, _)| *held == self.gtid.text).map(|(_, done)| done.clone());
+        self.split.restart(before);
         self.transaction = Some(Transaction {
             gtid,
-            text,
             begun: false,
             ev: 0,
         });
@@ -250,12 +270,13 @@ impl Decoder {
     }
 
     fn commit(&mut self, event: &Event) -> Result<()> {
-        if event.body.len() < 8 {
-            return malformed(format!("xid event: needs 8 bytes, has {}", event.body.len()));
+        let size = self.stream.body(event).len();
+        if size < 8 {
+            return malformed(format!("xid event: needs 8 bytes, has {size}"));
         }
         match &self.transaction {
             Some(transaction) if transaction.begun => {
-                self.chunk.committed(&transaction.gtid, &event.file, event.end);
+                self.chunk.committed(&transaction.gtid, self.stream.file(), event.end);
                 self.ended()
             }
             _ => malformed("the end of a transaction that did not begin"),
@@ -263,7 +284,8 @@ impl Decoder {
     }
 
     fn begin_rows(&mut self, event: Event) -> Result<Option<Step>> {
-        let parsed = RowsEvent::parse(event.header.kind, &event.body)?;
+        let body = self.stream.body(&event);
+        let parsed = RowsEvent::parse(event.header.kind, body)?;
         let Some(map) = self.maps.in_statement(parsed.table_id) else {
             if parsed.table_id != DUMMY_TABLE_ID {
                 return malformed(format!("rows event: no table map for table id {} in this statement", parsed.table_id));
@@ -284,22 +306,59 @@ impl Decoder {
                 let Some(transaction) = self.transaction.as_ref().filter(|transaction| transaction.begun) else {
                     return malformed(format!("rows of {}.{} outside a transaction", way.database, way.table));
                 };
-                let mut file = Vec::with_capacity(event.file.len() + 2);
-                write_string(&event.file, &mut file);
                 let origin = Origin {
                     pipeline: &self.pipeline,
-                    gtid: &transaction.text,
-                    file: &file,
+                    gtid: &self.gtid.text,
+                    file: self.file.json(self.stream.file()),
                     offset: event.start,
                     commit_us: transaction.gtid.commit_us,
                 };
-                let header: &Header = &event.header;
-                self.rows = Some((Rows::new(&parsed, &event.body, header, way, &origin)?, map));
+                let rows = Rows::new(&parsed, body, &event.header, way, &origin, &mut self.desk)?;
+                self.rows = Some((rows, event, map));
             }
         }
         if parsed.end_of_statement {
             self.maps.end_statement();
         }
         Ok(None)
+    }
+}
+
+/// A GTID's text. Most differ from the one before in their number alone.
+#[derive(Default)]
+struct GtidText {
+    source: Option<Source>,
+    head: usize,
+    text: String,
+}
+
+impl GtidText {
+    fn set(&mut self, gtid: &Gtid) {
+        if self.source.as_ref() != Some(&gtid.source) {
+            self.text = gtid.to_string();
+            self.head = self.text.rfind(':').map_or(0, |colon| colon + 1);
+            self.source = Some(gtid.source.clone());
+            return;
+        }
+        self.text.truncate(self.head);
+        self.text.push_str(itoa::Buffer::new().format(gtid.number));
+    }
+}
+
+/// The name of the binlog file as a JSON string.
+#[derive(Default)]
+struct FileText {
+    file: Option<Arc<str>>,
+    json: Vec<u8>,
+}
+
+impl FileText {
+    fn json(&mut self, file: &Arc<str>) -> &[u8] {
+        if !self.file.as_ref().is_some_and(|known| Arc::ptr_eq(known, file)) {
+            self.json.clear();
+            write_string(file, &mut self.json);
+            self.file = Some(Arc::clone(file));
+        }
+        &self.json
     }
 }

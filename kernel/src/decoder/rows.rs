@@ -2,17 +2,14 @@
 //!
 //! The twins are `streamer.core.rows`, `streamer.core.translate` and `contracts.envelope`, whose field order this keeps.
 
-use std::sync::Arc;
-
 use crate::binlog::cursor::Cursor;
 use crate::binlog::event::{kind, Header};
 use crate::decoder::chunk::{Chunk, Record};
 use crate::decoder::fault::{Fault, Result};
 use crate::decoder::image::Image;
 use crate::decoder::split::Split;
-use crate::decoder::way::{Plan, Way};
+use crate::decoder::way::Way;
 use crate::malformed::{self, malformed, Malformed};
-use crate::shared::Shared;
 use crate::values::write_string;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,25 +80,24 @@ pub struct Origin<'a> {
     pub commit_us: u64,
 }
 
-/// The rows of an event that are still to be taken.
+/// The rows of an event that are still to be taken: from `at` on in its body. `before`, `after`: the plans of their images.
 pub struct Rows {
-    data: Shared,
     at: usize,
     number: u64,
     change: Change,
     partial: bool,
-    before: Arc<Plan>,
-    after: Arc<Plan>,
-    /// The `source` of their envelopes up to `"row":`, and from behind `ev` on.
-    source: Vec<u8>,
-    source_end: Vec<u8>,
+    before: usize,
+    after: usize,
 }
 
-/// What is kept from row to row for its memory's sake.
+/// What is kept from row to row and from event to event. `source`: of the event's envelopes up to `"row":`, `source_end`: from behind `ev`
+/// on.
 #[derive(Default)]
 pub struct Desk {
     before: Image,
     after: Image,
+    source: Vec<u8>,
+    source_end: Vec<u8>,
     scratch: Vec<u8>,
     digits: itoa::Buffer,
 }
@@ -117,7 +113,7 @@ pub struct Place<'a> {
 }
 
 impl Rows {
-    pub fn new(event: &RowsEvent, body: &Shared, header: &Header, way: &mut Way, origin: &Origin) -> malformed::Result<Rows> {
+    pub fn new(event: &RowsEvent, body: &[u8], header: &Header, way: &mut Way, origin: &Origin, desk: &mut Desk) -> malformed::Result<Rows> {
         if event.width != way.columns.len() as u64 {
             return malformed(format!(
                 "rows event of {}.{}: {} columns, its table map has {}",
@@ -127,51 +123,31 @@ impl Rows {
                 way.columns.len()
             ));
         }
-        let data = body.from(event.data);
-        if data.is_empty() {
+        if event.data == body.len() {
             return malformed(format!("rows event of {}.{}: no rows", way.database, way.table));
         }
-        let mut digits = itoa::Buffer::new();
-        let mut source = b",\"source\":{\"version\":\"tidemark-1\",\"connector\":\"mysql\",\"name\":".to_vec();
-        source.extend_from_slice(origin.pipeline);
-        source.extend_from_slice(b",\"ts_ms\":");
-        source.extend_from_slice(digits.format(u64::from(header.timestamp_s) * 1000).as_bytes());
-        source.extend_from_slice(&way.source_table);
-        source.extend_from_slice(digits.format(header.server_id).as_bytes());
-        source.extend_from_slice(b",\"gtid\":\"");
-        source.extend_from_slice(origin.gtid.as_bytes());
-        source.extend_from_slice(b"\",\"file\":");
-        source.extend_from_slice(origin.file);
-        source.extend_from_slice(b",\"pos\":");
-        source.extend_from_slice(digits.format(origin.offset).as_bytes());
-        source.extend_from_slice(b",\"row\":");
-        let mut source_end = b",\"commit_ts_us\":".to_vec();
-        source_end.extend_from_slice(digits.format(origin.commit_us).as_bytes());
-        source_end.extend_from_slice(&way.source_schema);
+        desk.begin_event(header, way, origin);
+        way.make_room();
         let bits = |(begin, end): (usize, usize)| &body[begin..end];
         Ok(Rows {
-            data,
-            at: 0,
+            at: event.data,
             number: 0,
             change: event.change,
             partial: event.partial,
             before: way.plan(bits(event.present_before)),
             after: way.plan(bits(event.present_after)),
-            source,
-            source_end,
         })
     }
 
-    pub fn is_done(&self) -> bool {
-        self.at >= self.data.len()
+    pub fn is_done(&self, body: &[u8]) -> bool {
+        self.at >= body.len()
     }
 
     /// Takes the next row.
-    pub fn take(&mut self, place: &mut Place, desk: &mut Desk) -> Result<()> {
-        let data = self.data.clone();
+    pub fn take(&mut self, body: &[u8], place: &mut Place, desk: &mut Desk) -> Result<()> {
         let begin = place.chunk.arena.len();
         let is_out = place.split.next_is_out();
-        let end = self.images(&data, place, desk).map_err(|error| {
+        let end = self.images(body, place, desk).map_err(|error| {
             Malformed(format!(
                 "rows event of {}.{}: row {}, {}",
                 place.way.database, place.way.table, self.number, error.0
@@ -192,13 +168,14 @@ impl Rows {
 
     /// Writes `{"before":…,"after":…` as the row has them; returns where its bytes end.
     fn images(&self, data: &[u8], place: &mut Place, desk: &mut Desk) -> malformed::Result<usize> {
-        let out = &mut place.chunk.arena;
+        let (way, out) = (&*place.way, &mut place.chunk.arena);
+        let (before, after) = (&way.plans[self.before].1, &way.plans[self.after].1);
         let mut at = self.at;
         out.extend_from_slice(b"{\"before\":");
         if self.change == Change::Insert {
             out.extend_from_slice(b"null");
         } else {
-            at = desk.before.write(place.way, &self.before, data, at, self.partial, out)?;
+            at = desk.before.write(way, before, data, at, self.partial, out)?;
         }
         out.extend_from_slice(b",\"after\":");
         if self.change == Change::Delete {
@@ -206,13 +183,13 @@ impl Rows {
             return Ok(at);
         }
         if self.partial {
-            let (has_diffs, end) = desk.before.read_partial(place.way, data, at)?;
+            let (has_diffs, end) = desk.before.read_partial(way, data, at)?;
             if has_diffs {
-                return desk.after.write_partial(place.way, &self.after, data, end, &desk.before, out);
+                return desk.after.write_partial(way, after, data, end, &desk.before, out);
             }
             at = end;
         }
-        desk.after.write(place.way, &self.after, data, at, false, out)
+        desk.after.write(way, after, data, at, false, out)
     }
 
     /// Makes the records of the row whose images lie in the arena from `begin` on.
@@ -263,8 +240,12 @@ impl Rows {
         let way = &mut *place.way;
         let out = &mut place.chunk.arena;
         let image = if op == b'd' { &desk.before } else { &desk.after };
-        place.split.add(way.identity.as_bytes());
-        place.split.add(&[b' ', op, b' ']);
+        let [create, update, delete] = &way.identities;
+        place.split.add(match op {
+            b'c' => create,
+            b'u' => update,
+            _ => delete,
+        });
         place.split.add(&out[begin..]);
         if image.raws.is_empty() {
             place.split.add(b"}{}");
@@ -281,7 +262,8 @@ impl Rows {
         let seq = way.next_seq;
         way.next_seq += 1;
         let rest = Rest {
-            rows: self,
+            source: &desk.source,
+            source_end: &desk.source_end,
             way,
             ev,
             seq,
@@ -294,8 +276,7 @@ impl Rows {
         let key_end = write_key(way, image, out);
         let size = key_end.unwrap_or(value_end) - begin;
         let record = if size > place.record_bytes_max {
-            let small = rest.write_small(desk, begin, size, out, &mut desk_digits());
-            small
+            rest.write_small(&desk.before, &desk.after, begin, size, out)
         } else {
             Record {
                 begin,
@@ -307,13 +288,36 @@ impl Rows {
     }
 }
 
-fn desk_digits() -> itoa::Buffer {
-    itoa::Buffer::new()
+impl Desk {
+    fn begin_event(&mut self, header: &Header, way: &Way, origin: &Origin) {
+        let Desk {
+            source, source_end, digits, ..
+        } = self;
+        source.clear();
+        source.extend_from_slice(b",\"source\":{\"version\":\"tidemark-1\",\"connector\":\"mysql\",\"name\":");
+        source.extend_from_slice(origin.pipeline);
+        source.extend_from_slice(b",\"ts_ms\":");
+        source.extend_from_slice(digits.format(u64::from(header.timestamp_s) * 1000).as_bytes());
+        source.extend_from_slice(&way.source_table);
+        source.extend_from_slice(digits.format(header.server_id).as_bytes());
+        source.extend_from_slice(b",\"gtid\":\"");
+        source.extend_from_slice(origin.gtid.as_bytes());
+        source.extend_from_slice(b"\",\"file\":");
+        source.extend_from_slice(origin.file);
+        source.extend_from_slice(b",\"pos\":");
+        source.extend_from_slice(digits.format(origin.offset).as_bytes());
+        source.extend_from_slice(b",\"row\":");
+        source_end.clear();
+        source_end.extend_from_slice(b",\"commit_ts_us\":");
+        source_end.extend_from_slice(digits.format(origin.commit_us).as_bytes());
+        source_end.extend_from_slice(&way.source_schema);
+    }
 }
 
 /// What of a record comes behind its images.
 struct Rest<'a> {
-    rows: &'a Rows,
+    source: &'a [u8],
+    source_end: &'a [u8],
     way: &'a Way,
     ev: u64,
     seq: u64,
@@ -330,13 +334,13 @@ impl Rest<'_> {
         out: &mut Vec<u8>,
         digits: &mut itoa::Buffer,
     ) {
-        out.extend_from_slice(&self.rows.source);
+        out.extend_from_slice(self.source);
         out.extend_from_slice(digits.format(self.ev).as_bytes());
         out.extend_from_slice(b",\"seq\":");
         out.extend_from_slice(digits.format(self.seq).as_bytes());
         out.extend_from_slice(b",\"ev\":");
         out.extend_from_slice(digits.format(self.ev).as_bytes());
-        out.extend_from_slice(&self.rows.source_end);
+        out.extend_from_slice(self.source_end);
         if self.key_change {
             out.extend_from_slice(b",\"key_change\":true");
         }
@@ -356,19 +360,19 @@ impl Rest<'_> {
     }
 
     /// In place of a record larger than Kafka takes: its key columns, and how large it was.
-    fn write_small(&self, desk: &Desk, begin: usize, size: usize, out: &mut Vec<u8>, digits: &mut itoa::Buffer) -> Record {
+    fn write_small(&self, before: &Image, after: &Image, begin: usize, size: usize, out: &mut Vec<u8>) -> Record {
         let (has_before, has_after) = match (self.op, self.key_change) {
             (b'd', _) => (true, false),
             (b'c', _) => (false, true),
             _ => (true, true),
         };
         let mut small = b"{\"before\":".to_vec();
-        write_only(self.way, has_before.then_some(&desk.before), out, &mut small);
+        write_only(self.way, has_before.then_some(before), out, &mut small);
         small.extend_from_slice(b",\"after\":");
-        write_only(self.way, has_after.then_some(&desk.after), out, &mut small);
-        let image = if self.op == b'd' { &desk.before } else { &desk.after };
+        write_only(self.way, has_after.then_some(after), out, &mut small);
+        let image = if self.op == b'd' { before } else { after };
         let raws: Vec<_> = image.raws.iter().filter(|(column, _)| self.way.key.contains(column)).cloned().collect();
-        self.write(raws.iter(), size, &mut small, digits);
+        self.write(raws.iter(), size, &mut small, &mut itoa::Buffer::new());
         let value_size = small.len();
         let has_key = write_small_key(self.way, image, out, &mut small);
         out.truncate(begin);

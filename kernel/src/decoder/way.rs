@@ -1,7 +1,5 @@
 //! How rows of a table map travel: their columns, their key, and what of their envelopes is the same for all of them.
 
-use std::sync::Arc;
-
 use crate::malformed::{malformed, Result};
 use crate::values::{write_string, ColumnSpec, Decoder};
 
@@ -32,10 +30,11 @@ pub struct Plan {
     pub absent: Vec<usize>,
 }
 
-/// `topic`: its number. `identity`: the topic's name as it goes into the hash of a row. `next_seq`: of the topic's next envelope.
+/// `topic`: its number. `identities`: what goes into the hash of a row in front of its images, for a create, an update and a delete.
+/// `next_seq`: of the topic's next envelope.
 pub struct Way {
     pub topic: usize,
-    pub identity: String,
+    pub identities: [Vec<u8>; 3],
     pub database: String,
     pub table: String,
     pub columns: Vec<Column>,
@@ -46,7 +45,7 @@ pub struct Way {
     pub source_table: Vec<u8>,
     /// `,"schema":…`
     pub source_schema: Vec<u8>,
-    plans: Vec<(Box<[u8]>, Arc<Plan>)>,
+    pub plans: Vec<(Box<[u8]>, Plan)>,
 }
 
 impl Way {
@@ -79,7 +78,7 @@ impl Way {
         let json_columns = (0..columns.len()).filter(|&place| columns[place].decoder.is_json()).collect();
         Ok(Way {
             topic,
-            identity: spec.topic,
+            identities: ["c", "u", "d"].map(|op| format!("{} {op} ", spec.topic).into_bytes()),
             database: spec.database,
             table: spec.table,
             columns,
@@ -92,20 +91,25 @@ impl Way {
         })
     }
 
-    pub fn plan(&mut self, present: &[u8]) -> Arc<Plan> {
-        if let Some((_, plan)) = self.plans.iter().find(|(bits, _)| **bits == *present) {
-            return Arc::clone(plan);
+    /// The number of the plan for images with these columns present. Numbers hold good until `make_room`.
+    pub fn plan(&mut self, present: &[u8]) -> usize {
+        if let Some(number) = self.plans.iter().position(|(bits, _)| **bits == *present) {
+            return number;
         }
         let is_present = |place: &usize| present.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
         let (present_places, absent) = (0..self.columns.len()).partition(is_present);
-        let plan = Arc::new(Plan {
+        let plan = Plan {
             present: present_places,
             absent,
-        });
+        };
+        self.plans.push((present.into(), plan));
+        self.plans.len() - 1
+    }
+
+    /// Forgets plans where there are many.
+    pub fn make_room(&mut self) {
         if self.plans.len() >= PLANS_MAX {
             self.plans.clear();
         }
-        self.plans.push((present.into(), Arc::clone(&plan)));
-        plan
     }
 }

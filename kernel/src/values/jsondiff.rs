@@ -5,8 +5,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::jsonb::{write_key, KeyCheck, Reader, DEPTH_MAX};
+use super::jsonb::{write_key, KeyCheck};
 use super::jsonpath::{parse_path, Leg};
+use super::jsonreader::{Reader, DEPTH_MAX, LARGE_ARRAY};
 use crate::malformed::{malformed, Result};
 
 const REPLACE: u8 = 0;
@@ -78,7 +79,7 @@ fn parse_value<'a>(
     arena: &mut Vec<u8>,
     nesting: &mut usize,
 ) -> Result<Node<'a>> {
-    if kind > 3 {
+    if kind > LARGE_ARRAY {
         let start = arena.len();
         reader.write_scalar(kind, at, arena)?;
         return Ok(Node::Scalar(start, arena.len()));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::numbers::decimal_size;
 use super::*;
 
 fn specs() -> Vec<ColumnSpec> {
@@ -71,7 +72,7 @@ fn no_bytes_make_a_decoder_panic_or_write_what_is_no_text() {
         prop::collection::vec(any::<u8>(), 0..64),
         prop::collection::vec(prop_oneof![0..16u8, Just(255)], 0..64),
     ];
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(400));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
     runner
         .run(
             &(bytes, prop_oneof![0..4usize, Just(usize::MAX), Just(usize::MAX - 3)]),
@@ -109,7 +110,7 @@ fn no_bytes_make_a_document_or_its_diffs_panic() {
         }
         diff
     });
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(20_000));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(6000));
     runner
         .run(
             &(document(), prop::collection::vec(diff, 0..4), document()),

@@ -170,7 +170,7 @@ MS = timedelta(milliseconds=1)
         (9_999, 199 * MS, False, None),
         (1, 0 * MS, True, CloseReason.CAUGHT_UP),
         (1, 200 * MS, False, CloseReason.AGE),
-        (10_000, 0 * MS, False, CloseReason.ROWS),
+        (30_000, 0 * MS, False, CloseReason.ROWS),
     ],
 )
 def test_a_kafka_transaction_closes_at_a_commit_by_rows_age_or_nothing_more_to_read(
