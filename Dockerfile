@@ -4,6 +4,12 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 RUN groupadd --gid 65532 tidemark && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tidemark
 WORKDIR /app
 
+# The native decoder; one module for every Python from 3.11 on.
+FROM rust:1.95-slim-bookworm AS kernel
+WORKDIR /kernel
+COPY kernel ./
+RUN PYO3_NO_PYTHON=1 cargo build --release --locked
+
 FROM base AS packages
 RUN python -m venv /opt/tidemark
 COPY requirements.lock ./
@@ -15,7 +21,9 @@ COPY streamer streamer
 COPY loader loader
 COPY janitor janitor
 COPY auditor auditor
-RUN pip install --no-deps --no-build-isolation . && streamer --help && loader --help && janitor --help && auditor --help
+COPY --from=kernel /kernel/target/release/libtidemark_kernel.so /opt/tidemark/lib/python3.11/site-packages/tidemark_kernel.abi3.so
+RUN pip install --no-deps --no-build-isolation . && streamer --help && loader --help && janitor --help && auditor --help \
+    && python -c "from streamer.core.decoders import choose; assert choose('kernel').name == 'kernel'"
 
 FROM base AS devstack
 RUN python -m venv /opt/tidemark

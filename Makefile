@@ -22,8 +22,9 @@ help:
 
 setup: $(READY)
 
-# Touched last, so an interrupted set-up is done again; older than a lock or pyproject.toml, it is done again too.
-$(READY): requirements-dev.lock pyproject.toml
+# Touched last, so an interrupted set-up is done again; older than a lock, pyproject.toml or the kernel's sources, it is done again too.
+KERNEL := $(shell find kernel -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+$(READY): requirements-dev.lock pyproject.toml $(KERNEL)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "make: need Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 		echo "make: install one and name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
@@ -32,6 +33,7 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(RUN) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(RUN) -c 'import tidemark_kernel' 2>/dev/null || echo "make: the kernel was not built, so events are decoded in Python, more slowly. With Rust's cargo installed: make clean setup"
 	@touch $@
 
 up: setup
@@ -49,12 +51,12 @@ check: setup
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	@if [ -f kernel/Cargo.toml ] && command -v cargo >/dev/null; then \
-		cargo fmt --manifest-path kernel/Cargo.toml --check && cargo clippy --manifest-path kernel/Cargo.toml -- -D warnings; fi
+	@if command -v cargo >/dev/null; then cd kernel && cargo fmt --check && cargo clippy --locked --all-targets --no-default-features -- -D warnings; fi
 
 # Two workers, each with servers of its own: the stack tests wait more than they work.
 TEST := -m pytest -n 2 --dist loadfile
 test: setup
+	@if command -v cargo >/dev/null; then cd kernel && cargo test --quiet --locked --no-default-features; fi
 	$(RUN) $(TEST) -m "not long"
 
 test-long: setup
@@ -81,4 +83,4 @@ lock: setup
 	$(COMPILE) --group servers -c requirements-dev.lock -o requirements-servers.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist kernel/target *.so *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -30,7 +30,7 @@ SILENCE_MAX = timedelta(seconds=30)  # without even a heartbeat: the connection 
 
 _COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID = 0x12, 0x1E
 _BINLOG_THROUGH_GTID = 0x04
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 512 * 1024
 _ER_FATAL_READING_BINLOG = 1236
 _ER_NO_BINLOG_GRANT = {1045, 1227}
 _TAGGED_FORM = 1
@@ -112,15 +112,12 @@ class MysqlBinlog:
         """Waits for bytes; None when none came in time."""
         if self._connection is None:
             raise Unavailable("the binlog dump is not started")
-        sock: socket.socket = self._connection._sock
         try:
-            count = sock.recv_into(self._received) if _readable(sock, seconds) else -1
-        except TimeoutError:
-            count = -1  # TLS had something to read, but not for us
+            count = self._fill(self._connection._sock, seconds)
         except (OSError, ssl.SSLError) as error:
             self.close()
             raise Unavailable(f"the connection of the binlog dump was lost: {error}") from error
-        if count < 0:
+        if count is None:
             if time.monotonic() - self._heard > SILENCE_MAX.total_seconds():
                 self.close()
                 raise Unavailable(f"the server sent nothing for {SILENCE_MAX.total_seconds():.0f} s, not even a heartbeat")
@@ -130,6 +127,20 @@ class MysqlBinlog:
             raise Unavailable("the server closed the connection of the binlog dump")
         self._heard = time.monotonic()
         return self._received[:count]
+
+    def _fill(self, sock: socket.socket, seconds: float) -> int | None:
+        """Waits for bytes and takes as many as are there; 0 at the end of the connection, None when none came in time."""
+        count = 0
+        while count < len(self._received) and _readable(sock, 0.0 if count else seconds):
+            # TLS gives one record of at most 16 KiB at a time.
+            try:
+                got = sock.recv_into(self._received[count:])
+            except TimeoutError:
+                break  # it had something to read, but not for us
+            if not got:
+                return count  # the end is met again
+            count += got
+        return count or None
 
     def close(self) -> None:
         if self._connection is not None:

@@ -57,6 +57,7 @@ class KafkaSink:
             "message.max.bytes": message_bytes_max,
             "queue.buffering.max.kbytes": min(max(queue_bytes_max // 1024, 1024), _QUEUE_KBYTES_MAX),
             "queue.buffering.max.messages": 2_000_000,
+            "socket.nagle.disable": True,
             "statistics.interval.ms": _STATS_INTERVAL_MS,
             "log_level": 3,
         }

@@ -7,7 +7,12 @@ import pytest
 from devstack.mysql import MysqlServer
 from devstack.stack import running_stack
 
-QUICK = {"max_allowed_packet": "64M", "sync_binlog": 0, "innodb_flush_log_at_trx_commit": 0, "innodb_doublewrite": "OFF"}
+QUICK: dict[str, str | int] = {
+    "max_allowed_packet": "64M",
+    "sync_binlog": 0,
+    "innodb_flush_log_at_trx_commit": 0,
+    "innodb_doublewrite": "OFF",
+}
 
 
 @pytest.fixture(scope="session")

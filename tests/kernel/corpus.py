@@ -654,8 +654,6 @@ def incomplete() -> Iterator[Chapter]:
         "key": (minimal, "UPDATE i.t SET id = 3 WHERE id = 1"),
         "noblob": ("SET SESSION binlog_row_image = NOBLOB", "UPDATE i.t SET a = 2 WHERE id = 1"),
         "diff": (minimal, partial, "UPDATE i.t SET a = 3, b = 'q', j = JSON_SET(j, '$.a[0]', 7) WHERE id = 1"),
-        "keyless": ("CREATE TABLE i.k (a INT, b TEXT)", "INSERT INTO i.k VALUES (1, 'x')", "SET SESSION binlog_row_image = NOBLOB",
-                    "DELETE FROM i.k"),
         "statement": ("SET SESSION binlog_format = STATEMENT", "INSERT INTO i.t (id) VALUES (9)"),
         "xa": ("XA START 'p'", "UPDATE i.t SET a = 9", "XA END 'p'", "XA PREPARE 'p'", "XA COMMIT 'p'"),
     }  # fmt: skip

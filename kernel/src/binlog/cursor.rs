@@ -69,11 +69,7 @@ impl<'a> Cursor<'a> {
             252 => self.uint(2),
             253 => self.uint(3),
             254 => self.uint(8),
-            first => malformed(format!(
-                "{}: {first} does not begin a length at byte {}",
-                self.what,
-                self.at - 1
-            )),
+            first => malformed(format!("{}: {first} does not begin a length at byte {}", self.what, self.at - 1)),
         }
     }
 

@@ -115,7 +115,9 @@ pub fn format_description(raw: &[u8]) -> Result<bool> {
     let mut c = Cursor::new(&raw[HEADER_SIZE..], what);
     let version = c.u16()?;
     if version != 4 {
-        return malformed(format!("{what}: binlog version {version}; only version 4 (MySQL 5.0 and later) is read"));
+        return malformed(format!(
+            "{what}: binlog version {version}; only version 4 (MySQL 5.0 and later) is read"
+        ));
     }
     c.take(50 + 4)?;
     let length = c.u8()?;
@@ -138,7 +140,7 @@ pub fn format_description(raw: &[u8]) -> Result<bool> {
 /// The file and the offset in it where the next event is.
 pub fn rotate(body: &[u8]) -> Result<(String, u64)> {
     let mut c = Cursor::new(body, "rotate event");
-    let offset = c.u64()?;
+    let offset = checked_offset(c.u64()?, "rotate event")?;
     Ok((file_name(&mut c, "rotate event")?, offset))
 }
 
@@ -159,7 +161,7 @@ pub fn heartbeat_v2(body: &[u8]) -> Result<(String, u64)> {
         let mut value = Cursor::new(c.lenenc_bytes()?, what);
         match field {
             1 => file = Some(file_name(&mut value, what)?),
-            2 => offset = Some(value.lenenc()?),
+            2 => offset = Some(checked_offset(value.lenenc()?, what)?),
             _ => {}
         }
     }
@@ -167,6 +169,13 @@ pub fn heartbeat_v2(body: &[u8]) -> Result<(String, u64)> {
         (Some(file), Some(offset)) => Ok((file, offset)),
         _ => malformed(format!("{what}: file or position is missing")),
     }
+}
+
+fn checked_offset(offset: u64, what: &str) -> Result<u64> {
+    if offset > i64::MAX as u64 {
+        return malformed(format!("{what}: no file is as long as to have an offset of {offset}"));
+    }
+    Ok(offset)
 }
 
 fn file_name(c: &mut Cursor, what: &str) -> Result<String> {
@@ -186,7 +195,29 @@ pub fn is_begin(body: &[u8]) -> bool {
     let schema_size = usize::from(body[8]);
     let status_size = usize::from(u16::from_le_bytes([body[11], body[12]]));
     let schema_at = FIXED + status_size;
-    body.get(schema_at + schema_size..) == Some(b"\0BEGIN") && simdutf8::basic::from_utf8(&body[schema_at..schema_at + schema_size]).is_ok()
+    body.get(schema_at + schema_size..) == Some(b"\0BEGIN")
+        && simdutf8::basic::from_utf8(&body[schema_at..schema_at + schema_size]).is_ok()
+        && check_status_variables(&body[FIXED..schema_at]).is_ok()
+}
+
+/// Follows the status variables of a QUERY as far as `streamer.core.events` does: to the client's collation or one of unknown size.
+fn check_status_variables(data: &[u8]) -> Result<()> {
+    let mut c = Cursor::new(data, "query event, status variables");
+    while c.left() > 0 {
+        let code = c.u8()?;
+        let size = match code {
+            0 | 3 => 4,
+            1 => 8,
+            4 => 6,
+            6 => u64::from(c.u8()?), // catalog
+            _ => break,
+        };
+        c.take(size)?;
+        if code == 4 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The table id of a TABLE_MAP_EVENT, type 19, that names a table. What columns it has is for Python to read, once for the same bytes.

@@ -67,11 +67,7 @@ pub fn parse(body: &[u8]) -> Result<Gtid> {
         server,
         tag: String::new(),
     };
-    Ok(Gtid {
-        source,
-        number,
-        commit_us,
-    })
+    Ok(Gtid { source, number, commit_us })
 }
 
 /// GTID_TAGGED_LOG_EVENT, type 42: a message of numbered fields, a field left out has its default.

@@ -76,7 +76,9 @@ impl PayloadEvents {
         }
         raw.clear();
         self.read(raw, HEADER_SIZE.min(self.left as usize))?;
-        let size = raw.get(9..13).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        let size = raw
+            .get(9..13)
+            .map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
         if size < HEADER_SIZE as u64 || size > self.left {
             return malformed(format!(
                 "transaction payload: an inner event of {size} bytes where {} are left",

@@ -71,7 +71,10 @@ impl Image {
                     let (document, end) = column.decoder.prefixed(data, at).map_err(|error| named(column, error))?;
                     self.documents[place] = Some((end - document.len(), end));
                 }
-                at = column.decoder.write(data, at, out, &mut raw).map_err(|error| named(column, error))?;
+                at = column
+                    .decoder
+                    .write(data, at, out, &mut raw)
+                    .map_err(|error| named(column, error))?;
                 if let Some(text) = raw.take() {
                     self.raws.push((place, text));
                 }
@@ -132,7 +135,10 @@ impl Image {
             } else if let Some(((from, to), diffs)) = diffs {
                 write_updated(&data[from..to], diffs, out).map_err(|error| named(column, error))?;
             } else {
-                at = column.decoder.write(data, at, out, &mut raw).map_err(|error| named(column, error))?;
+                at = column
+                    .decoder
+                    .write(data, at, out, &mut raw)
+                    .map_err(|error| named(column, error))?;
                 if let Some(text) = raw.take() {
                     self.raws.push((place, text));
                 }

@@ -69,7 +69,7 @@ pub struct Decoder {
     file: FileText,
     split: Split,
     rows: Option<(Rows, Event, u64)>, // and their event and table map
-    held: Option<Event>, // to be looked at again
+    held: Option<Event>,              // to be looked at again
     shown: Option<Event>,
     desk: Desk,
     now_ms: i64,
@@ -134,7 +134,7 @@ impl Decoder {
             }
             let event = match self.held.take() {
                 Some(event) => event,
-                None => match self.stream.next()? {
+                None => match self.stream.next_event()? {
                     Some(event) => event,
                     None => break,
                 },
@@ -261,11 +261,7 @@ impl Decoder {
         let held = self.settings.in_progress.as_ref();
         let before = held.filter(|(held, _)| *held == self.gtid.text).map(|(_, done)| done.clone());
         self.split.restart(before);
-        self.transaction = Some(Transaction {
-            gtid,
-            begun: false,
-            ev: 0,
-        });
+        self.transaction = Some(Transaction { gtid, begun: false, ev: 0 });
         Ok(())
     }
 
@@ -288,7 +284,10 @@ impl Decoder {
         let parsed = RowsEvent::parse(event.header.kind, body)?;
         let Some(map) = self.maps.in_statement(parsed.table_id) else {
             if parsed.table_id != DUMMY_TABLE_ID {
-                return malformed(format!("rows event: no table map for table id {} in this statement", parsed.table_id));
+                return malformed(format!(
+                    "rows event: no table map for table id {} in this statement",
+                    parsed.table_id
+                ));
             }
             if parsed.end_of_statement {
                 self.maps.end_statement();

@@ -113,7 +113,14 @@ pub struct Place<'a> {
 }
 
 impl Rows {
-    pub fn new(event: &RowsEvent, body: &[u8], header: &Header, way: &mut Way, origin: &Origin, desk: &mut Desk) -> malformed::Result<Rows> {
+    pub fn new(
+        event: &RowsEvent,
+        body: &[u8],
+        header: &Header,
+        way: &mut Way,
+        origin: &Origin,
+        desk: &mut Desk,
+    ) -> malformed::Result<Rows> {
         if event.width != way.columns.len() as u64 {
             return malformed(format!(
                 "rows event of {}.{}: {} columns, its table map has {}",
@@ -154,7 +161,11 @@ impl Rows {
             ))
         })?;
         if end == self.at {
-            return Err(Malformed(format!("rows event of {}.{}: a row without bytes", place.way.database, place.way.table)).into());
+            return Err(Malformed(format!(
+                "rows event of {}.{}: a row without bytes",
+                place.way.database, place.way.table
+            ))
+            .into());
         }
         self.at = end;
         self.number += 1;
@@ -197,7 +208,10 @@ impl Rows {
         let way = &*place.way;
         if self.change != Change::Insert && !desk.before.absent.is_empty() {
             let keyless_delete = way.key.is_empty() && self.change == Change::Delete;
-            require(way, desk.before.absent.iter().find(|column| keyless_delete || way.key.contains(column)))?;
+            require(
+                way,
+                desk.before.absent.iter().find(|column| keyless_delete || way.key.contains(column)),
+            )?;
         }
         match self.change {
             Change::Insert => {
@@ -278,11 +292,7 @@ impl Rows {
         let record = if size > place.record_bytes_max {
             rest.write_small(&desk.before, &desk.after, begin, size, out)
         } else {
-            Record {
-                begin,
-                value_end,
-                key_end,
-            }
+            Record { begin, value_end, key_end }
         };
         place.chunk.add(way.topic, record);
     }
@@ -291,7 +301,10 @@ impl Rows {
 impl Desk {
     fn begin_event(&mut self, header: &Header, way: &Way, origin: &Origin) {
         let Desk {
-            source, source_end, digits, ..
+            source,
+            source_end,
+            digits,
+            ..
         } = self;
         source.clear();
         source.extend_from_slice(b",\"source\":{\"version\":\"tidemark-1\",\"connector\":\"mysql\",\"name\":");
@@ -300,9 +313,9 @@ impl Desk {
         source.extend_from_slice(digits.format(u64::from(header.timestamp_s) * 1000).as_bytes());
         source.extend_from_slice(&way.source_table);
         source.extend_from_slice(digits.format(header.server_id).as_bytes());
-        source.extend_from_slice(b",\"gtid\":\"");
-        source.extend_from_slice(origin.gtid.as_bytes());
-        source.extend_from_slice(b"\",\"file\":");
+        source.extend_from_slice(b",\"gtid\":");
+        write_string(origin.gtid, source);
+        source.extend_from_slice(b",\"file\":");
         source.extend_from_slice(origin.file);
         source.extend_from_slice(b",\"pos\":");
         source.extend_from_slice(digits.format(origin.offset).as_bytes());
@@ -371,7 +384,12 @@ impl Rest<'_> {
         small.extend_from_slice(b",\"after\":");
         write_only(self.way, has_after.then_some(after), out, &mut small);
         let image = if self.op == b'd' { before } else { after };
-        let raws: Vec<_> = image.raws.iter().filter(|(column, _)| self.way.key.contains(column)).cloned().collect();
+        let raws: Vec<_> = image
+            .raws
+            .iter()
+            .filter(|(column, _)| self.way.key.contains(column))
+            .cloned()
+            .collect();
         self.write(raws.iter(), size, &mut small, &mut itoa::Buffer::new());
         let value_size = small.len();
         let has_key = write_small_key(self.way, image, out, &mut small);

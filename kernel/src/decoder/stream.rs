@@ -81,7 +81,7 @@ impl Stream {
     }
 
     /// The next event; None when all that was fed is taken.
-    pub fn next(&mut self) -> Result<Option<Event>> {
+    pub fn next_event(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some((payload, start, end)) = &mut self.payload {
                 if payload.next_event(&mut self.inner)? {
@@ -141,7 +141,10 @@ impl Stream {
     fn take_inner(&self, start: u64, end: u64) -> Result<Event> {
         let header = Header::parse(&self.inner)?;
         if matches!(header.kind, kind::TRANSACTION_PAYLOAD | kind::FORMAT_DESCRIPTION | kind::ROTATE) {
-            return malformed(format!("transaction payload: an event of type {} cannot be inside one", header.kind));
+            return malformed(format!(
+                "transaction payload: an event of type {} cannot be inside one",
+                header.kind
+            ));
         }
         check(&header, &self.inner[HEADER_SIZE..])?;
         Ok(Event {
@@ -234,8 +237,12 @@ pub fn size_at(data: &[u8], at: usize) -> usize {
 fn check(header: &Header, body: &[u8]) -> Result<()> {
     match header.kind {
         kind::PREVIOUS_GTIDS => gtid::check_previous(body),
-        kind::QUERY | kind::STOP | kind::ROTATE | kind::FORMAT_DESCRIPTION | kind::XID | kind::EXECUTE_LOAD_QUERY | kind::TABLE_MAP => Ok(()),
-        kind::INCIDENT | kind::HEARTBEAT | kind::ROWS_QUERY => Ok(()),
+        kind::QUERY | kind::STOP | kind::ROTATE | kind::FORMAT_DESCRIPTION | kind::XID | kind::EXECUTE_LOAD_QUERY | kind::TABLE_MAP => {
+            Ok(())
+        }
+        kind::HEARTBEAT => event::heartbeat(header, body).map(drop),
+        kind::HEARTBEAT_V2 => event::heartbeat_v2(body).map(drop),
+        kind::INCIDENT | kind::ROWS_QUERY => Ok(()),
         kind::WRITE_ROWS..=kind::GTID_TAGGED => Ok(()),
         other if kind::ignorable(other) => Ok(()),
         other => malformed(format!(
