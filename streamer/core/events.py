@@ -264,8 +264,14 @@ def parse_format_description(raw: bytes) -> FormatDescription:
 
 def _rotate(header: Header, body: bytes) -> Rotate:
     c = Cursor(body, "rotate event")
-    offset = c.u64()
+    offset = _offset(c, c.u64())
     return Rotate(_file(c, c.left), offset)
+
+
+def _offset(c: Cursor, offset: int) -> int:
+    if offset >= 1 << 63:
+        raise Corrupt(f"{c.what}: no file is as long as to have an offset of {offset}")
+    return offset
 
 
 def _file(c: Cursor, size: int) -> str:
@@ -288,7 +294,7 @@ def _heartbeat_v2(header: Header, body: bytes) -> Heartbeat:
         if field == 1:
             file = _file(value, value.left)
         elif field == 2:
-            offset = value.lenenc()
+            offset = _offset(c, value.lenenc())
     if not file or offset < 0:
         raise Corrupt(f"{c.what}: file or position is missing")
     return Heartbeat(file, offset)

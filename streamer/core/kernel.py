@@ -11,7 +11,7 @@ from contracts.errors import Corrupt
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import InProgress
 from contracts.table import TableId
-from streamer.core.charsets import plan
+from streamer.core.charsets import BINARY, plan
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Records, Shown, Step, Unrouted
 from streamer.core.events import Header, parse
 from streamer.core.progress import SourceCommits, other_rows, too_few_rows
@@ -128,7 +128,7 @@ class KernelPackets:
 
 def _column(stored: StoredColumn) -> Any:
     column, storage = stored.column, stored.storage
-    text = plan(column.charset) if column.charset is not None else None
+    text = None if column.charset in (None, BINARY) else plan(column.charset)  # labels of ENUM and SET may be of no character set
     return column.name, storage.type, storage.size, storage.precision, storage.scale, column.unsigned, text, column.labels
 
 

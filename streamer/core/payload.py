@@ -18,6 +18,9 @@ _ZSTD, _NONE = 0, 255
 _WINDOW_BYTES_MAX = 1 << 27  # what zstd's highest level uses
 _SIZE_AT = slice(9, 13)  # of an event's header
 _HEADER_SIZE = 19
+# Read behind the payload. It comes out only if every frame before it is whole, which the reader does not tell at the end of its input.
+_END = b"\1"
+_END_FRAME = zstandard.compress(_END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,11 @@ class TransactionPayload:
                 "raise the limit if this transaction is genuine"
             )
         if self.compression == _NONE:
-            yield from _split(io.BytesIO(self.data), self.size_bytes)
+            yield from _split(io.BytesIO(self.data + _END), self.size_bytes)
             return
         inflater = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX)
         try:
-            with inflater.stream_reader(self.data, read_across_frames=True) as stream:
+            with inflater.stream_reader(self.data + _END_FRAME, read_across_frames=True) as stream:
                 yield from _split(stream, self.size_bytes)
         except zstandard.ZstdError as error:
             raise Corrupt(f"transaction payload: zstd: {error}") from error
@@ -79,8 +82,11 @@ def _split(stream: BinaryIO | zstandard.ZstdDecompressionReader, left: int) -> I
             raise Corrupt(f"transaction payload: an inner event of {size} bytes where {left} are left")
         yield head + _exactly(stream, size - _HEADER_SIZE)
         left -= size
-    if stream.read(1):
+    end = stream.read(1)
+    if end and stream.read(1):
         raise Corrupt("transaction payload: inflates to more than it says")
+    if end != _END:
+        raise Corrupt("transaction payload: its last frame is cut short")
 
 
 def _exactly(stream: BinaryIO | zstandard.ZstdDecompressionReader, count: int) -> bytes:

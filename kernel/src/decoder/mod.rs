@@ -76,6 +76,9 @@ pub struct Decoder {
     pub chunk: Chunk,
 }
 
+// It lies in a Python object, and Python's memory is aligned to this and no more.
+const _: () = assert!(std::mem::align_of::<Decoder>() <= 16);
+
 impl Decoder {
     pub fn new(settings: Settings) -> Decoder {
         let mut pipeline = Vec::new();

@@ -15,7 +15,7 @@ pub struct Done {
 pub struct Split {
     pub rows: u64,
     before: Option<Done>,
-    hash: Xxh3,
+    hash: Box<Xxh3>, // wants to lie at multiples of 64 bytes, which no Python object can promise
     length: u64,
 }
 
@@ -25,7 +25,7 @@ impl Split {
         Split {
             rows: 0,
             before,
-            hash: Xxh3::new(),
+            hash: Box::new(Xxh3::new()),
             length: 0,
         }
     }
