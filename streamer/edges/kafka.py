@@ -28,6 +28,9 @@ _STATS_INTERVAL_MS = 500
 _POLL_EVERY = 500  # messages
 _BATCH_BYTES = 4 << 20
 _LINGER_MS = 200
+# After a commit the coordinator still writes the transaction's markers. A partition added to the next one before that is refused, and
+# librdkafka asks again only 20 ms later.
+_SETTLING = timedelta(milliseconds=1)
 _QUEUE_KBYTES_MAX = 2_097_151  # librdkafka's own limit
 
 
@@ -68,6 +71,7 @@ class KafkaSink:
 
     def _forget(self) -> None:
         self._doubt = False
+        self._settled_at = 0.0
         self._initialised = False
         self._counters: tuple[int, ...] | None = None
 
@@ -85,6 +89,8 @@ class KafkaSink:
         self._initialised = True
 
     def begin(self) -> None:
+        if (left := self._settled_at - time.monotonic()) > 0:
+            time.sleep(left)
         try:
             self._producer.begin_transaction()
         except KafkaException as exception:
@@ -149,6 +155,7 @@ class KafkaSink:
                     raise translated(exception, "the Kafka transaction was not committed") from exception
                 raise OutcomeUnknown(f"whether Kafka committed the transaction is not known: {error.str()}") from exception
         self._producer.poll(0)
+        self._settled_at = time.monotonic() + _SETTLING.total_seconds()
 
     def abort(self) -> None:
         if self._producer is None:
