@@ -7,18 +7,19 @@ pub mod chunk;
 pub mod fault;
 mod image;
 pub mod maps;
+mod names;
+mod record;
 mod rows;
 pub mod split;
 pub mod stream;
 pub mod way;
 
-use std::sync::Arc;
-
 use crate::binlog::event::{self, kind};
-use crate::binlog::gtid::{self, Gtid, Source};
+use crate::binlog::gtid::{self, Gtid};
 use crate::decoder::chunk::Chunk;
 use crate::decoder::fault::{malformed, Result};
 use crate::decoder::maps::{Known, Maps};
+use crate::decoder::names::{FileText, GtidText};
 use crate::decoder::rows::{Desk, Origin, Place, Rows, RowsEvent};
 use crate::decoder::split::{Done, Split};
 use crate::decoder::stream::{Event, Stream};
@@ -323,44 +324,5 @@ impl Decoder {
             self.maps.end_statement();
         }
         Ok(None)
-    }
-}
-
-/// A GTID's text. Most differ from the one before in their number alone.
-#[derive(Default)]
-struct GtidText {
-    source: Option<Source>,
-    head: usize,
-    text: String,
-}
-
-impl GtidText {
-    fn set(&mut self, gtid: &Gtid) {
-        if self.source.as_ref() != Some(&gtid.source) {
-            self.text = gtid.to_string();
-            self.head = self.text.rfind(':').map_or(0, |colon| colon + 1);
-            self.source = Some(gtid.source.clone());
-            return;
-        }
-        self.text.truncate(self.head);
-        self.text.push_str(itoa::Buffer::new().format(gtid.number));
-    }
-}
-
-/// The name of the binlog file as a JSON string.
-#[derive(Default)]
-struct FileText {
-    file: Option<Arc<str>>,
-    json: Vec<u8>,
-}
-
-impl FileText {
-    fn json(&mut self, file: &Arc<str>) -> &[u8] {
-        if !self.file.as_ref().is_some_and(|known| Arc::ptr_eq(known, file)) {
-            self.json.clear();
-            write_string(file, &mut self.json);
-            self.file = Some(Arc::clone(file));
-        }
-        &self.json
     }
 }
