@@ -7,6 +7,7 @@ import pytest
 from contracts.errors import Fenced
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position, encode_next_seq
+from streamer.core.decoder import Record, Records
 from streamer.ports import EnvelopeSink, Message
 from tests.ports.conftest import BOTH
 from tests.ports.kafka_scenes import FakeKafka, KafkaScene, RealKafka
@@ -107,3 +108,44 @@ def test_barriers_go_to_their_shards_partition(kafka: KafkaScene) -> None:
     sink.send(Message(progress, None, b"of shard 1", partition=1))
     sink.commit()
     assert (kafka.committed(progress, 0), kafka.committed(progress, 1)) == ([], [b"of shard 1"])
+
+
+def batch(kafka: KafkaScene, count: int, size: int = 10) -> Records:
+    records: list[Record] = [{"key": b"%d" % number, "value": b"%d " % number + b"x" * size} for number in range(count)]
+    return Records(rows(kafka), records, count * size)
+
+
+def test_the_rows_of_a_batch_keep_their_order_and_show_with_the_commit(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    sink.begin()
+    sink.send_rows(batch(kafka, 3))
+    assert kafka.committed(rows(kafka)) == []
+    sink.commit()
+    assert kafka.committed(rows(kafka)) == [b"0 xxxxxxxxxx", b"1 xxxxxxxxxx", b"2 xxxxxxxxxx"]
+
+
+def test_rows_wait_while_the_queue_is_full_and_none_is_lost_or_doubled(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    sink.begin()
+    for _ in range(2):
+        sink.send_rows(batch(kafka, 1500, 1000))  # the queue of the real one holds 1 MiB
+    sink.commit()
+    numbers = [int(value.split()[0]) for value in kafka.committed(rows(kafka))]
+    assert numbers == [*range(1500), *range(1500)]
+
+
+def test_others_work_is_done_while_a_commit_is_awaited_until_there_is_no_more(kafka: KafkaScene) -> None:
+    sink = begun(kafka)
+    transaction(kafka, sink, 1)
+    left = [True, True, False]
+    sink.commit(lambda: left.pop(0) if left else False)
+    assert kafka.committed(rows(kafka)) == [b"row 1"]
+    assert len(left) < 3
+
+
+def test_a_commit_that_fails_says_so_although_work_was_done_meanwhile(kafka: KafkaScene) -> None:
+    first = begun(kafka)
+    transaction(kafka, first, 1)
+    begun(kafka)
+    with pytest.raises(Fenced):
+        first.commit(lambda: False)
