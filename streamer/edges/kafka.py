@@ -25,7 +25,6 @@ from streamer.ports import Message
 
 _LIBRARY_LOG = logging.getLogger("librdkafka")
 _STATS_INTERVAL_MS = 500
-_POLL_EVERY = 500  # messages
 _BATCH_BYTES = 4 << 20
 _LINGER_MS = 200
 # After a commit the coordinator still writes the transaction's markers. A partition added to the next one before that is refused, and
@@ -66,7 +65,6 @@ class KafkaSink:
         }
         self._producer: Any = None
         self._worker = ThreadPoolExecutor(1, "commit")
-        self._sent = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -110,9 +108,6 @@ class KafkaSink:
                 if exception.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                     raise self._too_large(message.topic) from exception
                 raise translated(exception, f"a record of {message.topic} could not be queued") from exception
-        self._sent += 1
-        if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
 
     def send_rows(self, rows: Records) -> None:
         deadline = time.monotonic() + self._timeout.total_seconds()
@@ -132,9 +127,11 @@ class KafkaSink:
             self._commit()
             return
         committing = self._worker.submit(self._commit)
-        while not committing.done() and meanwhile():
-            pass
-        committing.result()
+        try:
+            while not committing.done() and meanwhile():
+                pass
+        finally:
+            committing.result()
 
     def _commit(self) -> None:
         deadline = time.monotonic() + self._timeout.total_seconds()

@@ -59,7 +59,6 @@ impl Image {
         }
         let (nulls, mut at) = null_bits(plan, data, at)?;
         out.push(b'{');
-        let mut raw = None;
         for (bit, &place) in plan.present.iter().enumerate() {
             let column = &way.columns[place];
             out.extend_from_slice(&column.prefix[usize::from(bit == 0)..]);
@@ -71,13 +70,7 @@ impl Image {
                     let (document, end) = column.decoder.prefixed(data, at).map_err(|error| named(column, error))?;
                     self.documents[place] = Some((end - document.len(), end));
                 }
-                at = column
-                    .decoder
-                    .write(data, at, out, &mut raw)
-                    .map_err(|error| named(column, error))?;
-                if let Some(text) = raw.take() {
-                    self.raws.push((place, text));
-                }
+                at = self.write_value(way, place, data, at, out)?;
             }
             self.values[place] = (begin, out.len());
         }
@@ -112,7 +105,6 @@ impl Image {
         self.reset(way, plan, out.len());
         let (nulls, mut at) = null_bits(plan, data, at)?;
         out.push(b'{');
-        let mut raw = None;
         for (bit, &place) in plan.present.iter().enumerate() {
             let column = &way.columns[place];
             let is_null = nulls[bit / 8] >> (bit % 8) & 1 == 1;
@@ -135,19 +127,26 @@ impl Image {
             } else if let Some(((from, to), diffs)) = diffs {
                 write_updated(&data[from..to], diffs, out).map_err(|error| named(column, error))?;
             } else {
-                at = column
-                    .decoder
-                    .write(data, at, out, &mut raw)
-                    .map_err(|error| named(column, error))?;
-                if let Some(text) = raw.take() {
-                    self.raws.push((place, text));
-                }
+                at = self.write_value(way, place, data, at, out)?;
             }
             self.values[place] = (begin, out.len());
         }
         out.push(b'}');
         self.end = out.len();
         Ok(at)
+    }
+
+    fn write_value(&mut self, way: &Way, place: usize, data: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize> {
+        let column = &way.columns[place];
+        let mut raw = None;
+        let end = column
+            .decoder
+            .write(data, at, out, &mut raw)
+            .map_err(|error| named(column, error))?;
+        if let Some(text) = raw {
+            self.raws.push((place, text));
+        }
+        Ok(end)
     }
 
     /// Puts in from `before` what this image does not hold, in column order as a whole image has it. `scratch` is overwritten.
