@@ -36,6 +36,9 @@ $(READY): requirements-dev.lock pyproject.toml $(KERNEL)
 	@$(RUN) -c 'import tidemark_kernel' 2>/dev/null || echo "make: the kernel was not built, so events are decoded in Python, more slowly. With Rust's cargo installed: make clean setup"
 	@touch $@
 
+# A cargo too old for the kernel is as good as none.
+KERNEL_BUILT = command -v cargo >/dev/null && $(RUN) -c 'import tidemark_kernel' 2>/dev/null
+
 up: setup
 	$(RUN) -m devstack up
 
@@ -51,12 +54,12 @@ check: setup
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	@if command -v cargo >/dev/null; then cd kernel && cargo fmt --check && cargo clippy --locked --all-targets --no-default-features -- -D warnings; fi
+	@if $(KERNEL_BUILT); then cd kernel && cargo fmt --check && cargo clippy --locked --all-targets --no-default-features -- -D warnings; fi
 
 # Two workers, each with servers of its own: the stack tests wait more than they work.
 TEST := -m pytest -n 2 --dist loadfile
 test: setup
-	@if command -v cargo >/dev/null; then cd kernel && cargo test --quiet --locked --no-default-features; fi
+	@if $(KERNEL_BUILT); then cd kernel && cargo test --quiet --locked --no-default-features; fi
 	$(RUN) $(TEST) -m "not long"
 
 test-long: setup
