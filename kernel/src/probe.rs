@@ -85,12 +85,7 @@ pub fn decode_value<'py>(
     let mut out = Vec::new();
     let mut raw = None;
     let end = decoder.write(data, at, &mut out, &mut raw).map_err(value_error)?;
-    match decoder.skip(data, at) {
-        Ok(skipped) if skipped == end => Ok((PyBytes::new(py, &out), raw, end)),
-        other => Err(PyValueError::new_err(format!(
-            "the value ends at {end}, skipping it says {other:?}"
-        ))),
-    }
+    Ok((PyBytes::new(py, &out), raw, end))
 }
 
 /// A JSON document after diffs, as the JSON string an envelope carries. Raises ValueError.

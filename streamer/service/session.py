@@ -16,7 +16,7 @@ from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
 from streamer.core.schemas import TableMap
-from streamer.core.transactions import Began, Committed, Ddl, EventJudge
+from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
 from streamer.core.translate import Origin, truncate_message
 from streamer.ports import Ports, Tally
 from streamer.service.reading import Reading
@@ -147,8 +147,7 @@ class Session:
                 self._under_way, self._xid = True, meaning.xid
             elif isinstance(meaning, Ddl):
                 assert shown.under_way is not None
-                began = Began(shown.under_way.gtid, shown.under_way.commit_us)
-                self._ddl(meaning, began)
+                self._ddl(meaning, shown.under_way)
             else:
                 self._ended(meaning)
 
@@ -180,7 +179,7 @@ class Session:
         self._announced[way.topic] = way.schema.fingerprint
         log.info("schema.announced", topic=way.topic, schema=way.schema.fingerprint, columns=len(way.schema.columns))
 
-    def _ddl(self, ddl: Ddl, began: Began) -> None:
+    def _ddl(self, ddl: Ddl, within: UnderWay) -> None:
         change = ddl.change
         if isinstance(change, DatabaseDropped):
             if any(way.schema.table.database == change.database for way in self._ways.values()):
@@ -189,13 +188,13 @@ class Session:
         captured = [table for table in change.tables if self._judge.captures(table)]
         if change.verb is Verb.TRUNCATE:
             for table in captured:
-                self._truncate(table, ddl, began)
+                self._truncate(table, ddl, within)
         elif change.verb in (Verb.DROP, Verb.RENAME) or change.renames:
             for table in captured:
                 log.warning(
                     f"table.{'dropped' if change.verb is Verb.DROP else 'renamed'}",
                     table=str(table),
-                    gtid=str(began.gtid),
+                    gtid=str(within.gtid),
                     advice="this release does not follow it: the rows loaded so far stay in the warehouse under the old name",
                 )
         elif change.rows_unseen:
@@ -203,11 +202,11 @@ class Session:
                 log.warning(
                     "table.diverged",
                     table=str(table),
-                    gtid=str(began.gtid),
+                    gtid=str(within.gtid),
                     advice="a partition was truncated, dropped or exchanged, which no row event tells: the warehouse keeps those rows",
                 )
 
-    def _truncate(self, table: TableId, ddl: Ddl, began: Began) -> None:
+    def _truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
         now = self._ports.clock.now()
         topic, shard = self._choices.topic(table), self._choices.shard(table)
         if not self._open.begun(topic):
@@ -218,11 +217,11 @@ class Session:
         origin = Origin(
             self._choices.topics.prefix,
             ddl.server_id,
-            str(began.gtid),
+            str(within.gtid),
             ddl.start.file,
             ddl.start.offset,
             ddl.ts_ms,
-            began.commit_us,
+            within.commit_us,
         )
         seq = self._open.took(topic, shard)
         self._reading.decoder.forget(topic)

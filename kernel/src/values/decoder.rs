@@ -162,24 +162,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// Where the value at `at` ends. What it says is not looked at.
-    pub fn skip(&self, data: &[u8], at: usize) -> Result<usize> {
-        let size = match &self.kind {
-            Kind::Signed { width } | Kind::Unsigned { width } => *width,
-            Kind::Decimal { size, .. } | Kind::Bits { size } | Kind::Enum { size, .. } | Kind::Set { size, .. } => *size,
-            Kind::UnsignedText | Kind::Double => 8,
-            Kind::Float => 4,
-            Kind::Bool | Kind::Year => 1,
-            Kind::Date => 3,
-            Kind::Datetime(form) => 5 + form.bytes,
-            Kind::Timestamp(form) => 4 + form.bytes,
-            Kind::Time(form) => 3 + form.bytes,
-            _ => return self.prefixed(data, at).map(|(_, end)| end),
-        };
-        slice(data, at, size)?;
-        Ok(at + size)
-    }
-
     /// The bytes after their length, undecoded, and where they end. Fails for a type whose values have no length before them.
     pub fn prefixed<'a>(&self, data: &'a [u8], at: usize) -> Result<(&'a [u8], usize)> {
         match &self.kind {
