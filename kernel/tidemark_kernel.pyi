@@ -1,6 +1,8 @@
-"""What the streamer does for every event and every row, in Rust. `streamer.core.kernel` fits it to the project's own values.
+"""What streamer and loader do for every event and every row, in Rust. `streamer.core.kernel` and `loader.core.kernel` fit it to the
+project's own values.
 
-Every method raises KernelError: ("malformed", message), ("absent", database, table, column), ("other rows",), ("too few rows", rows).
+Every method of Decoder and Packets raises KernelError: ("malformed", message), ("absent", database, table, column), ("other rows",),
+("too few rows", rows).
 """
 
 from collections.abc import Sequence
@@ -48,6 +50,46 @@ class Packets:
     def take(self, received: memoryview) -> bytes: ...
     @property
     def answer(self) -> bytes | None: ...
+
+_Buffers = tuple[bytes | None, list[bytes]]
+"""Arrow's buffers of a column: validity, None where nothing is NULL, and the others in Arrow's order."""
+
+class EnvelopeRows:
+    """Row changes of one topic and one schema, read from Kafka values into columns: loader.core.changes.OpenChanges."""
+
+    def __init__(
+        self, schema: str, columns: Sequence[tuple[bytes, str, int, int, bool, bool]], keyed: bool, whole_deletes: bool, next_seq: int
+    ) -> None:
+        """`columns`: the name as JSON and its colon; form and its two limits; in the key; takes NULL. Raises ValueError for a form it
+        does not have. Keyed rows need a message key. Deletes leave the row before them, or only its key's columns."""
+
+    def add(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], offsets: Sequence[int], begin: int) -> int:
+        """Takes records in from index `begin` on, and returns how many: it stops at the first that is of another schema, breaks the
+        sequence, does not fit its columns, or is not written as the streamer does; and where memory would outgrow Arrow's offsets."""
+
+    def leave(self, key: bytes | None, offset: int, commit_us: int, size_bytes: int) -> None:
+        """A row whose columns stay empty. Without `key` it is the only one of its key."""
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Offset and commit time of a row that is there."""
+
+    def size_bytes(self, count: int) -> int:
+        """Bytes of the records of the first `count` rows."""
+
+    @property
+    def memory_bytes(self) -> int: ...
+    def __len__(self) -> int: ...
+    def take(self, count: int) -> EnvelopeColumns: ...
+
+class EnvelopeColumns:
+    def latest(self) -> bytes | None:
+        """A bitmap, least significant bit first, of the rows that are the last of their key; None when all are."""
+
+    def keys(self) -> _Buffers: ...
+    def columns(self) -> list[_Buffers]:
+        """Those asked for, then `_tidemark_deleted` of keyed rows, else op, seq, commit time, GTID. To be called once: they move out."""
+
+    def __len__(self) -> int: ...
 
 def decode_value(column: _Column, data: bytes, at: int) -> tuple[bytes, str | None, int]:
     """For tests: the JSON of the value at `at`, the text of what JSON cannot carry, and where the value ends. Raises ValueError."""

@@ -17,15 +17,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from contracts.errors import Invalid, PipelineError
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableSchema
-from loader.committer import Committer, Targets
+from loader.committer import Committer
+from loader.core import readers
 from loader.core.cut import CutPolicy
 from loader.core.encode import encode
 from loader.core.plan import Mode, TargetTable
 from loader.core.status import status_lines, status_text
 from loader.core.target import TargetNames, TargetNaming, target_table
+from loader.destinations import Destinations, Targets
 from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
+from loader.edges.worker import ThreadWorker
 from loader.service import Loader, end_of_progress
 from runtime import command
 from runtime.command import ExitCode
@@ -40,9 +43,14 @@ loader sync -t shop.orders      load until the table holds what MySQL's barriers
 loader check                    every setting, grant and endpoint; each fault with its fix
 loader status                   how far each shard and table is
 """
-USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "batch", "logs", "metrics"])
+USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "batch", "loader", "logs", "metrics"])
 POLL = timedelta(milliseconds=200)
 SYNC_AGE = timedelta(seconds=1)
+MEMORY_SHARE = 4
+"""What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
+Parquet. Every shard may be ours."""
+COLUMN_MEMORY_BYTES_MAX = 1 << 30
+"""A column of Arrow's ends at 2 GiB."""
 SYNC_LOOK_EVERY = timedelta(seconds=1)
 
 
@@ -189,6 +197,8 @@ def _loader(
     kafka.require_brokers(settings.kafka)
     _check_s3(settings)
     config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
+    reader = readers.choose(settings.loader.decoder)
+    structlog.get_logger().info("decoder.chosen", decoder=reader.name, **({"because": reader.because} if reader.because else {}))
     warehouse = _warehouse(settings)
     warehouse.prepare(_guard(settings))
     schemas = SchemaReader(
@@ -198,8 +208,6 @@ def _loader(
     committer = Committer(
         store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
         warehouse=guarded,
-        schemas=schemas,
-        targets=targets(settings),
         encode=encode,
         clock=clock,
         nonce=lambda: secrets.token_hex(4),
@@ -213,18 +221,18 @@ def _loader(
             rows_max=settings.batch.rows,
             size_bytes_max=settings.batch.bytes,
             age_max=age_max or timedelta(seconds=settings.batch.seconds),
-            # Half for what is read, half for its way through Arrow to Parquet; every shard may be ours.
-            memory_bytes_max=settings.memory_bytes_max // (2 * settings.state_shards),
+            memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
         ),
         membership=crash_points(
             GroupMembership(config, group=settings.group_id, progress=settings.topics.progress, instance=instance), "loader"
         ),
         open_log=lambda shard: _reader(settings, shard),
         warehouse=guarded,
+        destinations=Destinations(schemas, targets(settings), reader.collect),
         committer=committer,
+        worker=ThreadWorker(),
         clock=clock,
         jitter=jitter,
-        stopping=stop.requested,
     )
     try:
         yield loader, warehouse

@@ -1,7 +1,6 @@
 """The order of effects that makes a cut durable and visible exactly once."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -10,19 +9,15 @@ import structlog
 from contracts.batch import Manifest, ManifestEntry, sha256_hex
 from contracts.errors import Corrupt, Unavailable
 from contracts.ledger import LedgerEntry
-from contracts.table import TableSchema
 from loader.core.cut import Cut, Part
-from loader.core.plan import CommitPlan, EncodedBatch, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
+from loader.core.plan import PARTITION, CommitPlan, EncodedBatch, StagedLoad, TableBatch, TableLoad, TargetTable
 from loader.core.quarantine import row_key
-from loader.core.shard import PARTITION, Tenure
-from loader.ports import BatchStore, Clock, SchemaBook, Warehouse
+from loader.core.shard import Tenure
+from loader.ports import BatchStore, Clock, Warehouse
 
 TRIES = 8
 PAUSE = timedelta(milliseconds=250)
 PAUSE_MAX = timedelta(seconds=20)
-
-Targets = Callable[[str, TableSchema], TargetTable]
-"""Where a topic's rows of one schema go. Raises Invalid."""
 
 Keep = Callable[[], None]
 """Called between effects; raises Fenced when the shard was given to somebody else."""
@@ -50,8 +45,6 @@ class Committer:
         *,
         store: BatchStore,
         warehouse: Warehouse,
-        schemas: SchemaBook,
-        targets: Targets,
         encode: Encode,
         clock: Clock,
         nonce: Callable[[], str],
@@ -61,8 +54,6 @@ class Committer:
         """`nonce`: eight hex digits never given before; `jitter`: a random number in [0, 1)."""
         self._store = store
         self._warehouse = warehouse
-        self._schemas = schemas
-        self._targets = targets
         self._encode = encode
         self._clock = clock
         self._nonce = nonce
@@ -83,8 +74,10 @@ class Committer:
 
     def _write(self, tenure: Tenure, part: Part, topic_id: str) -> TableLoad:
         """The part's objects in S3. What is already there under other nonces is an orphan's business."""
-        schema, target = self._destination(part)
+        schema, target = part.destination.schema, part.destination.target
         batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
+        if not batch.truncate:
+            self._warehouse.ensure_target(target)
         key = tenure.key(part.topic, part.offsets, self._nonce())
         encoded = self._encode(batch, target)
         if encoded.quarantine and self._halt_on_bad_row:
@@ -120,8 +113,9 @@ class Committer:
             manifest_sha256=manifest_sha256,
             committed_at=self._clock.now(),
         )
-        if entry.records != len(part.changes):
-            raise ValueError(f"{part.topic} {part.offsets}: {len(part.changes)} records read, {entry.records} accounted for")
+        accounted = entry.superseded + entry.applied + entry.quarantined
+        if accounted != len(part.changes):
+            raise ValueError(f"{part.topic} {part.offsets}: {len(part.changes)} records read, {accounted} accounted for")
         self._log.debug(
             "batch.written",
             topic=part.topic,
@@ -137,19 +131,6 @@ class Committer:
             manifest_key=manifest_key,
         )
         return TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
-
-    def _destination(self, part: Part) -> tuple[TableSchema, TargetTable]:
-        if part.fingerprint:
-            schema = self._schemas.find(part.topic, part.fingerprint)
-            target = self._targets(part.topic, schema)
-            self._warehouse.ensure_target(target)
-            return schema, target
-        # A TRUNCATE names no schema. Any of the table's says where its rows go, but its columns may be newer than the target's.
-        schema = self._schemas.newest(part.topic)
-        target = self._targets(part.topic, schema)
-        if target.mode is Mode.MERGE:
-            return schema, target
-        return replace(schema, columns=(), key=()), replace(target, columns=())
 
     def _apply(self, plan: CommitPlan, keep: Keep) -> None:
         """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the
@@ -176,8 +157,8 @@ def _closes(tenure: Tenure, part: Part, target: TargetTable, encoded: EncodedBat
     """Keys whose quarantine entries are open and whose row is now known again. In append mode an event that couldn't be loaded stays
     missing, whatever comes after it."""
     open_keys = tenure.open_keys.get(part.topic)
-    if not open_keys or target.mode is Mode.APPEND:
+    if not open_keys or not target.mode.keyed:
         return ()
-    seen = {key for change in part.changes if (key := row_key(change.key)) is not None}
+    seen = {key for change_key in part.changes.message_keys() if (key := row_key(change_key)) is not None}
     lost = {value.key for value in encoded.quarantine if value.column is None}
     return tuple(sorted((open_keys & seen) - lost))

@@ -3,14 +3,18 @@
 Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and the method's name is the name of its
 crash point (`loader.<method>`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from contracts.ledger import Fence, TopicOffset
 from contracts.table import TableSchema
-from loader.core.plan import CommitPlan, Record, StagedLoad, TargetTable
+from loader.core.plan import CommitPlan, StagedLoad, TargetTable
+from loader.core.records import Records
+
+Result = TypeVar("Result")
+Done = TypeVar("Done", covariant=True)
 
 
 class Clock(Protocol):
@@ -18,6 +22,26 @@ class Clock(Protocol):
         """Aware UTC."""
 
     def sleep(self, pause: timedelta) -> None: ...
+
+
+class Job(Protocol[Done]):
+    """Something the worker does, or did."""
+
+    def wait(self, timeout: timedelta) -> bool:
+        """Whether it is over, at the latest after `timeout`."""
+
+    def result(self) -> Done:
+        """What it returned; raises what it raised. Only once it is over."""
+
+
+class Worker(Protocol):
+    """Does what waits for bucket and warehouse, one thing after the other, beside the loop that reads. It alone uses them."""
+
+    def start(self, task: Callable[[], Result]) -> Job[Result]:
+        """Behind everything started before."""
+
+    def close(self) -> None:
+        """Returns when what is under way is over; what waited behind it is not begun."""
 
 
 class Membership(Protocol):
@@ -56,8 +80,9 @@ class ShardLog(Protocol):
     def hold(self, topics: frozenset[str]) -> None:
         """Deliver nothing of exactly these topics until told otherwise; their positions stay. How reading stays within memory."""
 
-    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
-        """Records in order within a topic; empty after `timeout`. Raises Gone when an offset no longer exists, Unavailable."""
+    def poll(self, records_max: int, timeout: timedelta) -> list[Records]:
+        """What is there, in order within a topic, at most `records_max` records in all; empty after `timeout`. Raises Gone when an offset
+        no longer exists, Unavailable."""
 
     def position(self, topic: str) -> int:
         """The next offset this reader will deliver of a topic; past control records and aborted transactions it has skipped."""

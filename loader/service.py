@@ -1,5 +1,8 @@
 """The loop: ASSIGN, SEEK, POLL, then cut, write, stage, COMMIT and ACK, for every shard the group gives this process.
 
+What waits for bucket or warehouse is done beside the loop, so the next micro-batch is read while one is committed. Commits of a process
+follow one another, and one micro-batch at most waits for the one before it.
+
 One way leads back from every trouble: crash, rebalance, lost answer, refused transaction, lost epoch. What was read is dropped, and the
 shard is taken again: epoch first, then fence and offsets from one snapshot.
 """
@@ -16,14 +19,14 @@ from prometheus_client import Counter, Gauge, Histogram
 from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
 from contracts.topics import Topics
 from loader.committer import Committer, backoff
-from loader.core.cut import Cut, CutPolicy, OpenBatch, Start
+from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
-from loader.ports import Clock, Membership, ShardLog, Warehouse
+from loader.ports import Clock, Job, Membership, ShardLog, Warehouse, Worker
 from runtime.metrics import REGISTRY
 
-RECORDS_MAX = 2_000
-"""Records of one poll: few enough that a batch is cut soon after it is full."""
+RECORDS_MAX = 1_000
+"""Records of one poll: few enough that a batch is cut soon after it is full, and that they stay in the processor's caches."""
 
 LOSS_CHECK_EVERY = timedelta(seconds=1)
 CONTEST_WINDOW = timedelta(minutes=1)
@@ -48,14 +51,37 @@ EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it 
 RESTARTS = Counter("tidemark_loader_restarts_total", "Times a shard went back to ASSIGN.", ["shard", "error"], registry=REGISTRY)
 
 
+Commit = tuple[Tenure, CommitPlan]
+
+
+class _Lease:
+    """Whether a shard is still ours to commit to, as the loop knows it. Asked by the worker between two effects."""
+
+    def __init__(self, shard: int) -> None:
+        self._shard = shard
+        self._over = ""
+
+    def end(self, why: str) -> None:
+        self._over = why
+
+    def keep(self) -> None:
+        if self._over:
+            raise Fenced(f"shard {self._shard} {self._over}")
+
+
 @dataclass(slots=True)
 class _Reading:
-    """A shard assigned, sought and being read."""
+    """A shard assigned, sought and being read. `more`: the last poll did not show all there is. `astray`: the reader has lost its place.
+    `under_way`: the commit of what was cut last, the cut, and when that was."""
 
     tenure: Tenure
     batch: OpenBatch
+    lease: _Lease
     loss_checked_at: datetime
     held: frozenset[str] = frozenset()
+    more: bool = False
+    astray: bool = False
+    under_way: tuple[Job[Commit], Cut, datetime] | None = None
 
 
 class ShardLoader:
@@ -71,10 +97,11 @@ class ShardLoader:
         log: ShardLog,
         membership: Membership,
         warehouse: Warehouse,
+        destinations: OpenRun,
         committer: Committer,
+        worker: Worker,
         clock: Clock,
         jitter: Callable[[], float],
-        keep: Callable[[], None],
     ) -> None:
         self._shard = shard
         self._owner = owner
@@ -83,13 +110,16 @@ class ShardLoader:
         self._source = log
         self._membership = membership
         self._warehouse = warehouse
+        self._destinations = destinations
         self._committer = committer
+        self._worker = worker
         self._clock = clock
         self._jitter = jitter
-        self._keep = keep
         self._log = structlog.get_logger().bind(shard=shard)
+        self._assigning: Job[Tenure] | None = None
         self._reading: _Reading | None = None
         self._not_before: datetime | None = None
+        self._over = ""
         self._failures = 0
         self._bumps: deque[datetime] = deque()
 
@@ -99,7 +129,7 @@ class ShardLoader:
         return self._reading.tenure if self._reading else None
 
     def step(self, timeout: timedelta) -> bool:
-        """One turn: take the shard, or read for up to `timeout` and commit if it is time. True when anything moved.
+        """One turn: take the shard, or read for up to `timeout` and have it committed if it is time. True when anything moved.
 
         Raises what a person must see to: Gone, Corrupt, Invalid; but never as a zombie, whose picture of the log is an old one.
         """
@@ -109,25 +139,38 @@ class ShardLoader:
             return False
         self._not_before = None
         try:
-            if self._reading is None:
-                self._reading = self._seek(self._assign(now))
-                return True
-            return self._read(self._reading, timeout)
+            if self._reading is not None:
+                return self._read(self._reading, timeout)
+            if self._assigning is None:
+                self._assigning = self._worker.start(self._assign)
+            if not self._assigning.wait(timeout):
+                return False
+            assigned, self._assigning = self._assigning, None
+            self._reading = self._seek(assigned.result())
         except (Fenced, OutcomeUnknown, Unavailable) as error:
             self._restart(error)
         except PipelineError as error:
             self._stop(error)
         return True
 
-    def close(self) -> None:
-        """Drops what was read and not committed."""
+    def close(self, why: str) -> None:
+        """Drops what was read and not committed. A commit under way ends before its next effect, or happens."""
         EPOCH.labels(self._shard).set(0)
-        self._reading = None
+        self._drop(why)
+        self._over = why
         self._source.close()
 
-    def _assign(self, now: datetime) -> Tenure:
+    def _drop(self, why: str) -> None:
+        if self._reading is not None:
+            self._reading.lease.end(why)
+        self._reading = None
+
+    def _assign(self) -> Tenure:
         """ASSIGN: the epoch first; then, in one snapshot, what every commit before it left. Raises Fenced when somebody else was given
-        an epoch since."""
+        an epoch since, or the shard."""
+        if self._over:
+            raise Fenced(f"shard {self._shard} {self._over}")
+        now = self._clock.now()
         while self._bumps and now - self._bumps[0] >= CONTEST_WINDOW:
             self._bumps.popleft()
         self._bumps.append(now)
@@ -152,9 +195,8 @@ class ShardLoader:
     def _seek(self, tenure: Tenure) -> _Reading:
         """SEEK: where the warehouse says, if Kafka still has it."""
         progress = self._topics.progress
-        self._reading = reading = _Reading(
-            tenure, OpenBatch(progress, tenure.fence.progress_offset, tenure.fence.barrier_no, {}), self._clock.now()
-        )
+        batch = OpenBatch(progress, tenure.fence.progress_offset, tenure.fence.barrier_no, {}, self._destinations)
+        self._reading = reading = _Reading(tenure, batch, _Lease(self._shard), self._clock.now())
         bounds = self._source.bounds(progress)
         offsets = {progress: start_of_progress(progress, tenure.fence.progress_offset, bounds.low, bounds.stable_end)}
         for topic in sorted(tenure.offsets):
@@ -171,30 +213,64 @@ class ShardLoader:
 
     def _read(self, reading: _Reading, timeout: timedelta) -> bool:
         """POLL, and everything after it once there is a reason to cut."""
-        try:
-            records = self._source.poll(RECORDS_MAX, timeout)
-        except Gone:
-            # Kafka expires an idle table's segments under a reader too. The rule of SEEK knows that from a loss.
+        ended = self._settle(reading)
+        if reading.under_way and (reading.astray or self._reason(reading) not in (None, CutReason.AGE)):
+            # There is nothing to do but to wait for the commit.
+            return reading.under_way[0].wait(timeout) or ended
+        if reading.astray:
             self._reading = self._seek(reading.tenure)
             return True
-        now = self._clock.now()
-        for record in records:
-            reading.batch.add(record, now)
-        for topic in sorted(reading.batch.unread):
-            start = self._start(reading.tenure, topic)
-            reading.batch.open(topic, start)
-            self._source.add(topic, start.offset)
-        if not records and now - reading.loss_checked_at >= LOSS_CHECK_EVERY:
-            reading.loss_checked_at = now
-            self._refuse_loss(reading.batch)
-        reason = reading.batch.reason_to_cut(self._policy, now)
-        if reason is not None:
-            self._commit(reading, reading.batch.cut(reason, now), now)
+        # What is full since before the last commit ended takes in no more.
+        moved = self._cut_if_due(reading) or ended
+        moved |= self._poll(reading, timedelta(0) if moved else timeout)
+        return self._cut_if_due(reading) or moved
+
+    def _cut_if_due(self, reading: _Reading) -> bool:
+        if reading.under_way or reading.astray or (reason := self._reason(reading)) is None:
+            return False
+        self._commit(reading, reading.batch.cut(reason, self._clock.now()))
+        return True
+
+    def _reason(self, reading: _Reading) -> CutReason | None:
+        return reading.batch.reason_to_cut(self._policy, self._clock.now(), more=reading.more)
+
+    def _poll(self, reading: _Reading, timeout: timedelta) -> bool:
         held = reading.batch.ahead(self._policy)
         if held != reading.held:
             self._source.hold(held)
             reading.held = held
-        return bool(records) or reason is not None
+        try:
+            found = self._source.poll(RECORDS_MAX, timeout)
+        except Gone:
+            # Kafka expires an idle table's segments under a reader too. The rule of SEEK knows that from a loss.
+            reading.astray = True
+            return True
+        now = self._clock.now()
+        for records in found:
+            reading.batch.add(records, now)
+        reading.more = sum(map(len, found)) >= RECORDS_MAX
+        for topic in sorted(reading.batch.unread):
+            start = self._start(reading.tenure, topic)
+            reading.batch.open(topic, start)
+            self._source.add(topic, start.offset)
+        if not found and now - reading.loss_checked_at >= LOSS_CHECK_EVERY:
+            reading.loss_checked_at = now
+            self._refuse_loss(reading.batch)
+        return bool(found)
+
+    def _settle(self, reading: _Reading) -> bool:
+        """Whether a commit under way has ended. Raises what it raised."""
+        if reading.under_way is None or not reading.under_way[0].wait(timedelta(0)):
+            return False
+        (job, cut, began), reading.under_way = reading.under_way, None
+        reading.tenure, plan = job.result()
+        self._failures = 0
+        next_offsets = {self._topics.progress: plan.fence.progress_offset}
+        next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
+        watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
+        self._tell(cut, plan, watermark, self._clock.now() - began)
+        self._membership.mirror(self._shard, next_offsets, watermark.isoformat())
+        return True
 
     def _refuse_loss(self, batch: OpenBatch) -> None:
         """A barrier is visible only once its rows are in their partitions. Read to the end, marker or not, without them: they are gone."""
@@ -209,16 +285,11 @@ class ShardLoader:
                     end=bounds.end,
                 )
 
-    def _commit(self, reading: _Reading, cut: Cut, began: datetime) -> None:
-        """WRITE, STAGE, COMMIT, ACK."""
+    def _commit(self, reading: _Reading, cut: Cut) -> None:
+        """Has it done: WRITE, STAGE, COMMIT."""
         topic_ids = {part.topic: reading.batch.topic_id(part.topic) for part in cut.parts}
-        reading.tenure, plan = self._committer.commit(reading.tenure, cut, topic_ids, self._keep)
-        self._failures = 0
-        next_offsets = {self._topics.progress: plan.fence.progress_offset}
-        next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
-        watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
-        self._tell(cut, plan, watermark, self._clock.now() - began)
-        self._membership.mirror(self._shard, next_offsets, watermark.isoformat())
+        task = partial(self._committer.commit, reading.tenure, cut, topic_ids, reading.lease.keep)
+        reading.under_way = (self._worker.start(task), cut, self._clock.now())
 
     def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta) -> None:
         for load in plan.loads:
@@ -275,14 +346,14 @@ class ShardLoader:
             **{f"field_{name}": value for name, value in error.fields.items()},
         )
         EPOCH.labels(self._shard).set(0)
-        self._reading = None
+        self._drop("is taken again")
         self._not_before = self._clock.now() + pause
 
     def _stop(self, error: PipelineError) -> None:
         """Only the owner may halt: a zombie sees an old position, and rows gone that its successor has loaded."""
         held = self.tenure
         try:
-            if held is not None and self._warehouse.read_state(self._shard).fence.epoch != held.fence.epoch:
+            if held is not None and self._epoch() != held.fence.epoch:
                 self._restart(
                     Fenced(f"shard {self._shard}: epoch {held.fence.epoch} is over, so this is not ours to judge: {error.message}")
                 )
@@ -292,6 +363,14 @@ class ShardLoader:
             return
         raise error
 
+    def _epoch(self) -> int:
+        """The epoch the warehouse says the shard is at."""
+        self._drop("halts")
+        asked = self._worker.start(lambda: self._warehouse.read_state(self._shard).fence.epoch)
+        while not asked.wait(LOSS_CHECK_EVERY):
+            self._membership.poll(timedelta(0))
+        return asked.result()
+
 
 def end_of_progress(log: ShardLog, topic: str, next_offset: int) -> int:
     """The offset behind the last barrier Kafka holds now, `next_offset` when it holds none from there on. Moves the reader."""
@@ -299,9 +378,8 @@ def end_of_progress(log: ShardLog, topic: str, next_offset: int) -> int:
     log.seek({topic: max(next_offset, bounds.low)})
     end = next_offset
     while log.position(topic) < bounds.stable_end:
-        for record in log.poll(RECORDS_MAX, timedelta(milliseconds=200)):
-            if record.offset < bounds.stable_end:
-                end = record.offset + 1
+        for records in log.poll(RECORDS_MAX, timedelta(milliseconds=200)):
+            end = max([end, *(offset + 1 for offset in records.offsets if offset < bounds.stable_end)])
     return end
 
 
@@ -317,23 +395,24 @@ class Loader:
         membership: Membership,
         open_log: Callable[[int], ShardLog],
         warehouse: Warehouse,
+        destinations: OpenRun,
         committer: Committer,
+        worker: Worker,
         clock: Clock,
         jitter: Callable[[], float],
-        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1).
-        `stopping`: whether this process shall end; a long commit is then abandoned at its next effect."""
+        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1)."""
         self._owner = owner
         self._topics = topics
         self._policy = policy
         self._membership = membership
         self._open_log = open_log
         self._warehouse = warehouse
+        self._destinations = destinations
         self._committer = committer
+        self._worker = worker
         self._clock = clock
         self._jitter = jitter
-        self._stopping = stopping
         self._log = structlog.get_logger()
         self._shards: dict[int, ShardLoader] = {}
 
@@ -352,15 +431,16 @@ class Loader:
         return moved
 
     def close(self) -> None:
-        """Abandons every open batch and leaves the group. Nothing is committed: what was read will be read again."""
-        self._follow(frozenset())
+        """Abandons every open batch and leaves the group. What was read and is not committed will be read again."""
+        self._follow(frozenset(), "is given up: this loader stops")
+        self._worker.close()
         self._membership.close()
         self._warehouse.close()
 
-    def _follow(self, assigned: frozenset[int]) -> None:
+    def _follow(self, assigned: frozenset[int], why: str = "was given to another loader") -> None:
         for shard in self._shards.keys() - assigned:
             self._log.info("shard.lost", shard=shard)
-            self._shards.pop(shard).close()
+            self._shards.pop(shard).close(why)
         for shard in sorted(assigned - self._shards.keys()):
             self._shards[shard] = ShardLoader(
                 shard,
@@ -370,15 +450,9 @@ class Loader:
                 log=self._open_log(shard),
                 membership=self._membership,
                 warehouse=self._warehouse,
+                destinations=self._destinations,
                 committer=self._committer,
+                worker=self._worker,
                 clock=self._clock,
                 jitter=self._jitter,
-                keep=partial(self._keep, shard),
             )
-
-    def _keep(self, shard: int) -> None:
-        """Stays in the group during a long commit. What else the group says is heard in the next step."""
-        if self._stopping():
-            raise Fenced(f"shard {shard} is given up: this loader stops")
-        if shard not in self._membership.poll(timedelta(0)):
-            raise Fenced(f"shard {shard} was given to another loader")

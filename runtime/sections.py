@@ -132,7 +132,7 @@ class Redshift(Section):
 class TableOverride(Section):
     """What one table has of its own. `key`: columns that name a row, instead of the primary key."""
 
-    mode: Literal["merge", "append"] | None = None
+    mode: Literal["merge", "soft_delete", "append"] | None = None
     key: Names | None = Field(None, min_length=1)
     shard: int | None = Field(None, ge=0)
 
@@ -179,11 +179,17 @@ class Batch(Section):
     """A micro-batch closes at whichever comes first."""
 
     rows: int = Field(250_000, ge=1)
-    bytes: SizeBytes = Field(128 * 1024**2, ge=1024)
+    bytes: SizeBytes = Field(256 * 1024**2, ge=1024)
     seconds: Seconds = Field(30, gt=0, le=86400)
 
 
 class Streamer(Section):
+    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
+
+    decoder: Literal["auto", "kernel", "python"] = "auto"
+
+
+class Loader(Section):
     """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
 
     decoder: Literal["auto", "kernel", "python"] = "auto"

@@ -76,7 +76,7 @@ class SystemClock:
 def choices(settings: Settings) -> Choices:
     """What is captured, and what the settings choose for single tables."""
     tables = {
-        TableId.parse(name): TableChoice(override.key, override.shard, override.mode == "merge")
+        TableId.parse(name): TableChoice(override.key, override.shard, override.mode in ("merge", "soft_delete"))
         for name, override in settings.tables.override.items()
     }
     captures = settings.tables.selection.captures

@@ -1,8 +1,9 @@
-//! `tidemark_kernel`: what the streamer does for every event and every row, without Python. This file holds the bindings only;
-//! tidemark_kernel.pyi says what they promise.
+//! `tidemark_kernel`: what streamer and loader do for every event and every row, without Python. This file holds the streamer's bindings
+//! only; tidemark_kernel.pyi says what they promise.
 
 pub mod binlog;
 pub mod decoder;
+pub mod envelopes;
 pub mod malformed;
 pub mod probe;
 pub mod values;
@@ -22,8 +23,8 @@ use crate::decoder::stream::Event;
 use crate::decoder::way::WaySpec;
 use crate::decoder::{Settings, Step};
 
-/// Of these bindings; `streamer.core.decoders` takes no other.
-const VERSION: u32 = 1;
+/// Of all bindings; neither service takes another.
+const VERSION: u32 = 2;
 
 create_exception!(tidemark_kernel, KernelError, PyException);
 
@@ -225,5 +226,6 @@ fn tidemark_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("KernelError", module.py().get_type::<KernelError>())?;
     module.add_class::<Decoder>()?;
     module.add_class::<Packets>()?;
+    envelopes::binding::register(module)?;
     probe::register(module)
 }

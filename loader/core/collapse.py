@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.envelope import encode_key
-from loader.core.plan import Change
+from loader.core.records import Change
 
 
 def identity(change: Change, key: Sequence[str]) -> object:

@@ -23,7 +23,7 @@ Faults = dict[int, str]
 
 CONVERSION_ERRORS = (pa.ArrowException, ValueError, TypeError, OverflowError, KeyError, struct.error)
 
-_MILLISECONDS_DIGITS = 3  # a DATETIME with more of a fraction travels as microseconds
+MILLISECONDS_DIGITS = 3  # a DATETIME with more of a fraction travels as microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def wire_form(column: Column) -> WireForm:
         case Kind.BIT:
             return _bit(column.length)
         case Kind.DATETIME:
-            return _DATETIME_MS if column.fraction <= _MILLISECONDS_DIGITS else _DATETIME_US
+            return _DATETIME_MS if column.fraction <= MILLISECONDS_DIGITS else _DATETIME_US
         case _:
             return _FORMS[column.kind]
 

@@ -5,7 +5,7 @@ rows of one schema only, and a TRUNCATE stands alone in its part.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,14 +14,12 @@ from contracts.envelope import Envelope, Op
 from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier
-from loader.core.plan import Change, Record
+from loader.core.changes import OpenChanges, memory_of
+from loader.core.plan import Changes, Destination
+from loader.core.records import Change, Record, Records
 
-RECORD_OVERHEAD_BYTES = 1024
-"""What a decoded change takes beyond its text."""
-
-DECODED_FACTOR = 3
-"""How much larger the text of an envelope is once it is Python objects: 1.2 to 3.5 times measured, for long values and for many short ones,
-the overhead above not counted."""
+BEHIND_FACTOR = 4
+"""How much longer a batch may fill while the reader has not caught up."""
 
 
 class CutReason(StrEnum):
@@ -59,10 +57,10 @@ class Part:
     """One table's share of a cut: changes of one schema, never empty. `offsets` tiles on from the part before."""
 
     topic: str
-    fingerprint: str
+    destination: Destination
     offsets: OffsetRange
     next_seq: int
-    changes: Sequence[Change]
+    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,11 @@ class Cut:
         return sum(len(part.changes) for part in self.parts)
 
 
+OpenRun = Callable[[str, str, int], tuple[Destination, OpenChanges]]
+"""Given a topic, a schema's fingerprint (empty: a TRUNCATE) and the next seq: where such changes go, and what collects them. Raises
+Corrupt, Invalid, Unavailable."""
+
+
 @dataclass(slots=True)
 class _Run:
     """Consecutive changes that may share a part, from seq `first`."""
@@ -88,56 +91,97 @@ class _Run:
     first: int
     fingerprint: str
     truncate: bool
+    destination: Destination
+    changes: OpenChanges
+
+    @property
+    def next_seq(self) -> int:
+        return self.first + len(self.changes)
+
+    def takes(self, change: Change) -> bool:
+        return not self.truncate and change.envelope.op is not Op.TRUNCATE and self.fingerprint == change.envelope.source.schema
 
 
 @dataclass(slots=True)
 class _Lane:
-    """What was read of one topic and not yet cut. `changes[i]` has seq `first_seq + i`."""
+    """What was read of one topic and not yet cut, from seq `first_seq` on. The last run stays when it is empty: the next rows may be like
+    those before."""
 
+    topic: str
     start: Start
     first_seq: int
     next_offset: int
-    changes: list[Change] = field(default_factory=list)
+    open_run: OpenRun
     runs: deque[_Run] = field(default_factory=deque)
+    counted_bytes: int = 0
+    """Of memory, by the batch."""
 
     @property
     def next_seq(self) -> int:
-        return self.first_seq + len(self.changes)
+        return self.runs[-1].next_seq if self.runs else self.first_seq
 
     @property
     def part_ends(self) -> int | None:
         """The first seq that cannot be in the same part as the changes before it."""
         return self.runs[1].first if len(self.runs) > 1 else None
 
-    def add(self, topic: str, change: Change) -> None:
-        source, truncate = change.envelope.source, change.envelope.op is Op.TRUNCATE
-        if source.seq != self.next_seq:
-            self._refuse(topic, change.offset, source.seq)
-        last = self.runs[-1] if self.runs else None
-        if last is None or truncate or last.truncate or last.fingerprint != source.schema:
-            self.runs.append(_Run(source.seq, source.schema, truncate))
-        self.changes.append(change)
+    @property
+    def memory_bytes(self) -> int:
+        return sum(run.changes.memory_bytes for run in self.runs)
 
-    def take(self, topic: str, stop_seq: int) -> Part | None:
+    def size_bytes(self, stop_seq: int) -> int:
+        """Of the records before `stop_seq`."""
+        return sum(run.changes.size_bytes(max(0, min(len(run.changes), stop_seq - run.first))) for run in self.runs)
+
+    def add(self, records: Records) -> None:
+        at = 0
+        while at < len(records):
+            if self.runs:
+                at += self.runs[-1].changes.read(records, at)
+                if at == len(records):
+                    return
+            change = self._decoded(records[at])
+            if not self.runs or not self.runs[-1].takes(change):
+                self._begin(change)
+                if not self.runs[-1].truncate:
+                    continue  # its like may be read all at once
+            self.runs[-1].changes.put(change)
+            at += 1
+
+    def _decoded(self, record: Record) -> Change:
+        try:
+            envelope = Envelope.decode(record.value or b"null")
+        except ValueError as error:
+            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+        if envelope.source.seq != self.next_seq:
+            self._refuse(self.topic, record.offset, envelope.source.seq)
+        return Change(record.offset, record.key, envelope, record.size_bytes)
+
+    def _begin(self, change: Change) -> None:
+        """A run for changes like this one."""
+        truncate, seq = change.envelope.op is Op.TRUNCATE, self.next_seq
+        fingerprint = "" if truncate else change.envelope.source.schema
+        run = _Run(seq, fingerprint, truncate, *self.open_run(self.topic, fingerprint, seq))
+        if self.runs and not self.runs[-1].changes:
+            self.runs.pop()
+        self.runs.append(run)
+
+    def take(self, stop_seq: int) -> Part | None:
         """Removes what lies before `stop_seq`, as a part."""
         count = stop_seq - self.first_seq
         if count <= 0:
             return None
-        taken = self.changes[:count]
-        offsets = OffsetRange(self.next_offset, taken[-1].offset + 1)
-        part = Part(topic, self.runs[0].fingerprint, offsets, stop_seq, taken)
-        self.changes = self.changes[count:]
+        run = self.runs[0]
+        changes = run.changes.take(count)
+        offsets = OffsetRange(self.next_offset, changes.stop_offset)
         self.first_seq, self.next_offset = stop_seq, offsets.stop
-        if not self.changes:
-            self.runs.clear()
-        elif self.part_ends == stop_seq:
+        run.first = stop_seq
+        if not run.changes and (run.truncate or len(self.runs) > 1):
             self.runs.popleft()
-        else:
-            self.runs[0].first = stop_seq
-        return part
+        return Part(self.topic, run.destination, offsets, stop_seq, changes)
 
     def _refuse(self, topic: str, offset: int, seq: int) -> None:
-        if not self.changes and self.start.offset > self.start.next_offset and seq > self.next_seq:
+        if not any(run.changes for run in self.runs) and self.start.offset > self.start.next_offset and seq > self.next_seq:
             raise Gone(
                 f"rows of {topic} with seq {self.next_seq} to {seq - 1} expired before they were loaded. Read its table again:"
                 " streamer snapshot -t TABLE --resync; and raise kafka.retention_hours",
@@ -171,15 +215,17 @@ class OpenBatch:
     `reason_to_cut`. What is cut is gone from here: whoever cannot commit it begins again from what the warehouse says.
     """
 
-    def __init__(self, progress: str, progress_offset: int, barrier_no: int, starts: Mapping[str, Start]) -> None:
+    def __init__(self, progress: str, progress_offset: int, barrier_no: int, starts: Mapping[str, Start], open_run: OpenRun) -> None:
         """`progress`: the topic of the barriers. `progress_offset`, `barrier_no`: as the fence has them."""
         self._progress = progress
+        self._open_run = open_run
         self._progress_offset = progress_offset
         self._barrier_no = barrier_no
         self._lanes: dict[str, _Lane] = {}
         self._marks: deque[_Mark] = deque()
         self._reached = 0
         self._unread: set[str] = set()
+        self._mixed: set[str] = set()  # topics whose changes need more than one part
         self._covered: dict[str, int] = {}  # by the reached barriers: next seq of each topic they name
         self._opened_at: datetime | None = None
         self.rows = 0
@@ -191,7 +237,7 @@ class OpenBatch:
 
     def open(self, topic: str, start: Start) -> None:
         """From now on `topic` is read, from `start`."""
-        self._lanes[topic] = _Lane(start, start.next_seq, start.next_offset)
+        self._lanes[topic] = _Lane(topic, start, start.next_seq, start.next_offset, self._open_run)
         self._unread.discard(topic)
 
     @property
@@ -201,15 +247,28 @@ class OpenBatch:
     def topic_id(self, topic: str) -> str:
         return self._lanes[topic].start.topic_id
 
-    def add(self, record: Record, now: datetime) -> None:
-        """Takes one record in. Raises Corrupt for what breaks the streamer's promises: form, order, contiguous seqs; Gone when rows
-        expired unread."""
+    def add(self, records: Records, now: datetime) -> None:
+        """Takes records in. Raises Corrupt for what breaks the streamer's promises: form, order, contiguous seqs; Gone when rows expired
+        unread; and what it takes to know where rows go. Whoever has seen it raise begins again."""
         if self._opened_at is None:
             self._opened_at = now
-        if record.topic == self._progress:
-            self._add_barrier(record)
+        if records.topic == self._progress:
+            for record in records:
+                self._add_barrier(record)
+            return
+        lane = self._lanes[records.topic]
+        lane.add(records)
+        self.rows += len(records)
+        self._count(lane)
+
+    def _count(self, lane: _Lane) -> None:
+        held = lane.memory_bytes
+        self.memory_bytes += held - lane.counted_bytes
+        lane.counted_bytes = held
+        if lane.part_ends is None:
+            self._mixed.discard(lane.topic)
         else:
-            self._add_change(record)
+            self._mixed.add(lane.topic)
 
     def _add_barrier(self, record: Record) -> None:
         try:
@@ -225,18 +284,8 @@ class OpenBatch:
         self._barrier_no = barrier.n
         mark = _Mark(barrier, record.offset + 1, len(record.value or b""))
         self._marks.append(mark)
-        self.memory_bytes += _in_memory(mark.size_bytes)
+        self.memory_bytes += memory_of(mark.size_bytes)
         self._unread.update(barrier.next_seqs.keys() - self._lanes.keys())
-
-    def _add_change(self, record: Record) -> None:
-        try:
-            envelope = Envelope.decode(record.value or b"null")
-        except ValueError as error:
-            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
-        size_bytes = len(record.value or b"") + len(record.key or b"")
-        self._lanes[record.topic].add(record.topic, Change(record.offset, record.key, envelope, size_bytes))
-        self.rows += 1
-        self.memory_bytes += _in_memory(size_bytes)
 
     @property
     def unread(self) -> frozenset[str]:
@@ -259,24 +308,27 @@ class OpenBatch:
         awaited = self.awaited or {self._progress: 0}
         return frozenset({*self._lanes, self._progress} - awaited.keys())
 
-    def reason_to_cut(self, policy: CutPolicy, now: datetime) -> CutReason | None:
+    def reason_to_cut(self, policy: CutPolicy, now: datetime, *, more: bool = False) -> CutReason | None:
         """Why this micro-batch closes now, or None to keep filling it. Never a reason while no barrier is reached.
 
-        A barrier inside a source transaction is no place to stop for age alone, but rather there than over size or memory.
+        `more`: there is more to read at once. Then age alone is less of a reason: a larger batch brings the warehouse up sooner. A barrier
+        inside a source transaction is no place to stop for age alone, but rather there than over size or memory.
         """
         self._reach()
         if not self._reached:
             return None
-        for topic, lane in self._lanes.items():
-            if lane.part_ends is not None and self._covered.get(topic, 0) > lane.part_ends:
-                return CutReason.TRUNCATE if lane.runs[0].truncate or lane.runs[1].truncate else CutReason.SCHEMA
+        for topic in self._mixed:
+            first, second, *_ = self._lanes[topic].runs
+            if self._covered.get(topic, 0) > second.first:
+                return CutReason.TRUNCATE if first.truncate or second.truncate else CutReason.SCHEMA
         if self.reached_rows >= policy.rows_max:
             return CutReason.ROWS
         if self.reached_bytes >= policy.size_bytes_max:
             return CutReason.BYTES
         if self.memory_bytes >= policy.memory_bytes_max:
             return CutReason.MEMORY
-        if self._opened_at is not None and now - self._opened_at >= policy.age_max and self._last_whole(self._reached) is not None:
+        age_max = policy.age_max * (BEHIND_FACTOR if more else 1)
+        if self._opened_at is not None and now - self._opened_at >= age_max and self._last_whole(self._reached) is not None:
             return CutReason.AGE
         return None
 
@@ -294,17 +346,16 @@ class OpenBatch:
         count = allowed if last is None else last + 1
         marks = [self._marks.popleft() for _ in range(count)]
         self._reached -= count
-        self.memory_bytes -= sum(_in_memory(mark.size_bytes) for mark in marks)
+        self.memory_bytes -= sum(memory_of(mark.size_bytes) for mark in marks)
         covered: dict[str, int] = {}
         for mark in marks:
             covered.update(mark.barrier.next_seqs)
-        parts = [part for topic, seq in sorted(covered.items()) if (part := self._lanes[topic].take(topic, seq))]
+        parts = [part for topic, seq in sorted(covered.items()) if (part := self._lanes[topic].take(seq))]
         for part in parts:
-            size_bytes = sum(change.size_bytes for change in part.changes)
             self.rows -= len(part.changes)
             self.reached_rows -= len(part.changes)
-            self.reached_bytes -= size_bytes
-            self.memory_bytes -= sum(_in_memory(change.size_bytes) for change in part.changes)
+            self.reached_bytes -= part.changes.size_bytes
+            self._count(self._lanes[part.topic])
         self._progress_offset = marks[-1].next_offset
         self._opened_at = now if self.rows or self._marks else None
         whole = None if last is None else marks[last].barrier
@@ -320,9 +371,8 @@ class OpenBatch:
             for topic, seq in named.items():
                 lane = self._lanes[topic]
                 since = max(self._covered.get(topic, 0), lane.first_seq)
-                newly = lane.changes[since - lane.first_seq : max(since, seq) - lane.first_seq]
-                self.reached_rows += len(newly)
-                self.reached_bytes += sum(change.size_bytes for change in newly)
+                self.reached_rows += max(since, seq) - since
+                self.reached_bytes += lane.size_bytes(max(since, seq)) - lane.size_bytes(since)
                 self._covered[topic] = max(seq, self._covered.get(topic, 0))
 
     def _allowed(self) -> int:
@@ -337,7 +387,3 @@ class OpenBatch:
     def _last_whole(self, count: int) -> int | None:
         """The index of the last of the first `count` barriers that isn't inside a source transaction."""
         return next((at for at in range(count - 1, -1, -1) if not self._marks[at].barrier.partial), None)
-
-
-def _in_memory(size_bytes: int) -> int:
-    return RECORD_OVERHEAD_BYTES + DECODED_FACTOR * size_bytes

@@ -1,13 +1,15 @@
 """A target table that is already there against the one a schema asks for: it takes the rows as it stands, or a person alters it first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid
 from contracts.sql import qualified, quote
 from loader.core.column_type import ColumnType, Name
-from loader.core.plan import Mode, TargetColumn, TargetTable
-from loader.core.target import EVENT_COLUMNS
+from loader.core.plan import TargetColumn, TargetTable
+from loader.core.target import DELETED, DELETED_MARK, EVENT_COLUMNS, table_columns
+
+_OURS = frozenset(column.name for column in (DELETED_MARK, *EVENT_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,11 @@ def refuse_misfit(target: TargetTable, standing: Sequence[StandingColumn]) -> No
     """Raises Invalid, naming table, column and the ALTER to run, when the table can't take the target's rows as it stands: a column is
     missing, of another type or too short, or belongs to the source no more. A longer one is fine."""
     table, source = qualified(target.schema, target.name), target.source.table
-    wanted = {column.name: column for column in target.columns + (EVENT_COLUMNS if target.mode is Mode.APPEND else ())}
+    wanted = {column.name: column for column in table_columns(target)}
     there = {column.name: column for column in standing}
     for name, column in wanted.items():
         if name not in there:
-            raise _misfit(
-                f"lacks column {name} of {source}", f"ALTER TABLE {table} ADD COLUMN {quote(name)} {column.sql_type}", target, name
-            )
+            raise _misfit(f"lacks column {name} of {source}", f"ALTER TABLE {table} ADD COLUMN {_added(column)}", target, name)
         if not _takes(there[name], column):
             raise _misfit(
                 f"has column {name} as {there[name].sql_type}, and {source} needs {column.sql_type}",
@@ -38,7 +38,24 @@ def refuse_misfit(target: TargetTable, standing: Sequence[StandingColumn]) -> No
                 name,
             )
     for name in there.keys() - wanted.keys():
-        raise _misfit(f"has column {name}, which {source} has not", f"ALTER TABLE {table} DROP COLUMN {quote(name)}", target, name)
+        raise _misfit(f"has column {name}, which {source} has not", _dropped(table, name), target, name)
+
+
+def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
+    """The same for the columns the mode adds, and for those another mode has added."""
+    ours = _OURS - {column.name for column in target.columns}
+    refuse_misfit(replace(target, columns=()), [column for column in standing if column.name in ours])
+
+
+def _added(column: TargetColumn) -> str:
+    # Rows that are there when the mark comes are not deleted.
+    return f"{quote(column.name)} {column.sql_type}{' DEFAULT FALSE NOT NULL' if column is DELETED_MARK else ''}"
+
+
+def _dropped(table: str, name: str) -> str:
+    drop = f"ALTER TABLE {table} DROP COLUMN {quote(name)}"
+    # Without the mark its rows would be there like any other.
+    return f"DELETE FROM {table} WHERE {quote(name)}; {drop}" if name == DELETED else drop
 
 
 def _takes(standing: StandingColumn, wanted: TargetColumn) -> bool:

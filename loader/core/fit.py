@@ -16,8 +16,8 @@ from loader.core.column_type import ColumnType, Name
 from loader.core.columns import CONVERSION_ERRORS, Faults
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_DAY_MIN, _DAY_MAX = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
-_DAY_US = 24 * 60 * 60 * 1_000_000
+DAY_MIN, DAY_MAX = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
+DAY_US = 24 * 60 * 60 * 1_000_000
 _YEARS = "outside the years 1 to 9999"
 
 
@@ -36,9 +36,9 @@ def fit(array: pa.Array, column: Column, target: ColumnType) -> tuple[pa.Array, 
             cast = array.cast(target.arrow, safe=False)
             return _refuse(cast, pc.is_inf(cast), lambda _: f"outside {target.sql}")
         case Name.DATE if kind == target.arrow:
-            return _between(array, pa.int32(), _DAY_MIN, _DAY_MAX)
+            return _between(array, pa.int32(), DAY_MIN, DAY_MAX)
         case Name.TIMESTAMP | Name.TIMESTAMPTZ if kind == target.arrow:
-            return _between(array, pa.int64(), _DAY_MIN * _DAY_US, (_DAY_MAX + 1) * _DAY_US - 1)
+            return _between(array, pa.int64(), DAY_MIN * DAY_US, (DAY_MAX + 1) * DAY_US - 1)
         case Name.BOOLEAN if kind == target.arrow:
             return array, {}
         case _:

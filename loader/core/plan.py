@@ -1,44 +1,35 @@
 """What travels from a cut to a commit: a table's share of a micro-batch, its Parquet, and the one transaction that makes all of them
 visible."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
+
+import pyarrow as pa
 
 from contracts.batch import BatchKey
-from contracts.envelope import Envelope
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.table import TableSchema
 
+PARTITION = 0
+"""Row topics have one partition: a table's order is its offset order."""
+
 
 class Mode(StrEnum):
-    """How a target table follows its source: `merge` equals it, `append` holds every event as a row."""
+    """How a target table follows its source: `merge` equals it, `soft_delete` keeps the last row of a key that is gone and marks it,
+    `append` holds every event as a row."""
 
     MERGE = "merge"
+    SOFT_DELETE = "soft_delete"
     APPEND = "append"
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One Kafka record as the reader delivered it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A row change read from a topic: its offset, its message key as bytes (what identifies the row), and the envelope."""
-
-    offset: int
-    key: bytes | None
-    envelope: Envelope
-    size_bytes: int
+    @property
+    def keyed(self) -> bool:
+        """A key has one row: the last change of it is loaded, in the place of the row before."""
+        return self is not Mode.APPEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +63,6 @@ class TargetTable:
 
 
 @dataclass(frozen=True, slots=True)
-class TableBatch:
-    """One table's changes between two barriers, all of one schema, in offset order. `offsets` tiles on from the batch before.
-    `truncate`: the only change is a TRUNCATE of the table."""
-
-    topic: str
-    partition: int
-    schema: TableSchema
-    offsets: OffsetRange
-    next_seq: int
-    changes: Sequence[Change]
-
-    @property
-    def truncate(self) -> bool:
-        return len(self.changes) == 1 and self.changes[0].envelope.op.value == "t"
-
-
-@dataclass(frozen=True, slots=True)
 class QuarantinedValue:
     """A value, or with `column` None a whole change, that could not be loaded: kept with its reason and raw text."""
 
@@ -100,6 +74,69 @@ class QuarantinedValue:
     reason: str
     raw: str
     raw_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Changes as the rows of their staging table, in offset order. `superseded`: changes left out for a later one of their row; `unformed`:
+    changes quarantined whole, which are in `quarantine` with the values loaded as NULL."""
+
+    table: pa.Table
+    superseded: int
+    unformed: int
+    quarantine: tuple[QuarantinedValue, ...]
+
+
+class Changes(Protocol):
+    """Changes of one topic and one schema in offset order, never empty; a TRUNCATE is alone."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the Kafka records they came in."""
+
+    @property
+    def stop_offset(self) -> int:
+        """Behind the last one."""
+
+    @property
+    def commit_ts_us(self) -> int:
+        """Of the first one."""
+
+    @property
+    def truncate(self) -> bool: ...
+
+    def message_keys(self) -> Iterator[bytes | None]:
+        """Every change's message key, in order."""
+
+    def staged(self, schema: TableSchema, target: TargetTable) -> Staged:
+        """What of them goes into the staging table. Called once: it may use them up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a topic's changes of one schema go."""
+
+    schema: TableSchema
+    target: TargetTable
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """One table's changes between two barriers, all of one schema, in offset order. `offsets` tiles on from the batch before.
+    `truncate`: the only change is a TRUNCATE of the table."""
+
+    topic: str
+    partition: int
+    schema: TableSchema
+    offsets: OffsetRange
+    next_seq: int
+    changes: Changes
+
+    @property
+    def truncate(self) -> bool:
+        return self.changes.truncate
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +166,7 @@ class StagedLoad:
 
 @dataclass(frozen=True, slots=True)
 class TableLoad:
-    """One table's part in a commit. `staged` is None when there is nothing to merge (TRUNCATE, or every change quarantined).
+    """One table's part in a commit. `staged` is None when there is nothing to load (TRUNCATE, or every change quarantined).
     `closes`: row keys whose open quarantine entries this load supersedes; a TRUNCATE supersedes all of the table's."""
 
     target: TargetTable

@@ -7,17 +7,18 @@ import orjson
 from contracts.batch import sha256_hex
 from contracts.envelope import Row, decode_key
 from loader.core.column_type import VARCHAR_BYTES_MAX
-from loader.core.plan import Change, QuarantinedValue, TableBatch
+from loader.core.plan import PARTITION, QuarantinedValue
+from loader.core.records import Change
 
 
-def quarantined_value(batch: TableBatch, change: Change, column: str, value: Any, reason: str) -> QuarantinedValue:
+def quarantined_value(topic: str, change: Change, column: str, value: Any, reason: str) -> QuarantinedValue:
     """One value, which loads as NULL. `raw` is its JSON as the envelope carries it, cut at 65535 bytes; its size is the whole one's."""
-    return _entry(batch, change, column, reason, _json(value), 0)
+    return _entry(topic, change, column, reason, _json(value), 0)
 
 
-def quarantined_change(batch: TableBatch, change: Change, reason: str) -> QuarantinedValue:
+def quarantined_change(topic: str, change: Change, reason: str) -> QuarantinedValue:
     """A whole change. `raw` is its envelope, which names position and GTID; for a row too large to send, the size is the row's."""
-    return _entry(batch, change, None, reason, _json_envelope(change), change.envelope.source.oversize)
+    return _entry(topic, change, None, reason, _json_envelope(change), change.envelope.source.oversize)
 
 
 def row_key(key: bytes | None) -> str | None:
@@ -46,10 +47,10 @@ def _decoded(key: bytes | None) -> Row | None:
         return None
 
 
-def _entry(batch: TableBatch, change: Change, column: str | None, reason: str, raw: bytes, size_bytes: int) -> QuarantinedValue:
+def _entry(topic: str, change: Change, column: str | None, reason: str, raw: bytes, size_bytes: int) -> QuarantinedValue:
     text = _cut(raw.decode(errors="replace"), VARCHAR_BYTES_MAX)
     key = row_key(change.key)
-    return QuarantinedValue(batch.topic, batch.partition, change.offset, key, column, _cut(reason, 1024), text, max(size_bytes, len(raw)))
+    return QuarantinedValue(topic, PARTITION, change.offset, key, column, _cut(reason, 1024), text, max(size_bytes, len(raw)))
 
 
 def _json_envelope(change: Change) -> bytes:

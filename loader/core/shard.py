@@ -12,10 +12,7 @@ from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from contracts.sql import qualified
 from loader.core.cut import Cut, Start
-from loader.core.plan import CommitPlan, TableLoad
-
-PARTITION = 0
-"""Row topics have one partition: a table's order is its offset order."""
+from loader.core.plan import PARTITION, CommitPlan, TableLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Tenure:
         for part in cut.parts:
             load = by_topic[part.topic]
             held = self.offsets.get(part.topic)
-            since_us = part.changes[0].envelope.source.commit_ts_us
+            since_us = part.changes.commit_ts_us
             state, state_since_us = _standing(part.topic, held, cut.barrier, since_us)
             moved.append(
                 TopicOffset(

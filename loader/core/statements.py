@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn
-from loader.core.target import DELETED, EVENT_COLUMNS
+from loader.core.target import BARE, DELETED, table_columns
 
 Item = TypeVar("Item")
 Bound = None | bool | int | str | datetime
@@ -108,21 +108,33 @@ def _offsets(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
 
 
 def _apply(load: TableLoad) -> Iterator[Statement]:
-    target = load.target
+    target, deleted = load.target, quote(DELETED)
     table = qualified(target.schema, target.name)
     if load.truncate and target.mode is Mode.MERGE:
         yield Statement(f"DELETE FROM {table}")
+    if load.truncate and target.mode is Mode.SOFT_DELETE:
+        yield Statement(f"UPDATE {table} SET {deleted} = TRUE WHERE NOT {deleted}")
     if load.staged is None:
         return
     staging = quote(load.staged.staging)
-    columns = target.columns + (EVENT_COLUMNS if target.mode is Mode.APPEND else ())
-    names = ", ".join(quote(column.name) for column in columns)
+    names = ", ".join(quote(column.name) for column in table_columns(target))
+    insert = f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}"
     if target.mode is Mode.APPEND:
-        yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}", rows=load.staged.rows)
+        yield Statement(insert, rows=load.staged.rows)
         return
     same_key = " AND ".join(_same(f"{quote(target.name)}.", f"{staging}.", column) for column in target.key_columns)
-    yield Statement(f"DELETE FROM {table} USING {staging} WHERE {same_key}")
-    yield Statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} WHERE NOT {quote(DELETED)}")
+    delete = f"DELETE FROM {table} USING {staging} WHERE {same_key}"
+    if target.mode is Mode.MERGE:
+        yield Statement(delete)
+        yield Statement(f"{insert} WHERE NOT {deleted}")
+    elif not load.entry.quarantined:  # so each row is staged whole, a delete's as its last one
+        yield Statement(delete)
+        yield Statement(insert, rows=load.staged.rows)
+    else:
+        bare, marks = f"{staging}.{quote(BARE)}", f"{staging}.{quote(BARE)} AND {staging}.{deleted}"
+        yield Statement(f"UPDATE {table} SET {deleted} = TRUE FROM {staging} WHERE {same_key} AND {marks}")
+        yield Statement(f"{delete} AND NOT ({marks})")
+        yield Statement(f"{insert} WHERE NOT {bare}")
 
 
 def _same(left: str, right: str, column: TargetColumn) -> str:
@@ -138,7 +150,7 @@ def _same(left: str, right: str, column: TargetColumn) -> str:
 def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator[Statement]:
     """Closes what this load supersedes before it enters what it couldn't load."""
     table, topic = tables.named("quarantine"), load.target.topic
-    if load.truncate and load.target.mode is Mode.MERGE:
+    if load.truncate and load.target.mode.keyed:
         yield Statement(f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL", (_utc(at), topic))
     for keys in _chunks(load.closes, 1000):
         yield Statement(

@@ -17,6 +17,7 @@ from loader.core.column_type import ColumnType, Name
 from loader.core.plan import Mode, TargetColumn, TargetTable
 
 DELETED = "_tidemark_deleted"
+BARE = "_tidemark_bare"
 OP = "_tidemark_op"
 SEQ = "_tidemark_seq"
 COMMIT_TS = "_tidemark_commit_ts"
@@ -31,6 +32,14 @@ EVENT_COLUMNS = (
 """What append mode adds to each row: which event made it."""
 STAGED_DELETE = TargetColumn("", DELETED, "BOOLEAN")
 """What merge mode adds in staging: true means the key's row goes."""
+DELETED_MARK = TargetColumn("", DELETED, "BOOLEAN", nullable=False)
+"""What soft_delete mode adds to each row: true means MySQL has it no more."""
+STAGED_BARE = TargetColumn("", BARE, "BOOLEAN")
+"""What soft_delete mode adds in staging besides: true means the row has its key and nothing else. A delete marks the row of that key
+then, any other change removes it."""
+
+_TARGETS_OWN = {Mode.MERGE: (), Mode.SOFT_DELETE: (DELETED_MARK,), Mode.APPEND: EVENT_COLUMNS}
+_STAGINGS_OWN = {Mode.MERGE: (STAGED_DELETE,), Mode.SOFT_DELETE: (DELETED_MARK, STAGED_BARE), Mode.APPEND: EVENT_COLUMNS}
 
 COLUMNS_MAX = 1_600
 _HASH_CHARACTERS = 8
@@ -78,23 +87,23 @@ def _filled(template: str, table: TableId) -> str:
 
 
 def target_table(topic: str, schema: TableSchema, naming: TargetNaming, mode: Mode | None) -> TargetTable:
-    """Where this table's rows go. `mode` None: merge when the table has a key, else append. Raises Invalid: merge without a key,
-    columns whose names become one, a column type Redshift has no room for."""
+    """Where this table's rows go. `mode` None: merge when the table has a key, else append. Raises Invalid: another mode than
+    append without a key, columns whose names become one, a column type Redshift has no room for."""
     chosen = mode or (Mode.MERGE if schema.key else Mode.APPEND)
-    if chosen is Mode.MERGE and not schema.key:
+    if chosen.keyed and not schema.key:
         raise Invalid(
-            f"table {schema.table} has no key, so it can't be merged: give it a primary key, set key columns in"
+            f"table {schema.table} has no key, so it can't be loaded in mode {chosen}: give it a primary key, set key columns in"
             f" tables.override, or choose mode: append"
         )
-    keyed = frozenset(schema.key) if chosen is Mode.MERGE else frozenset()
+    keyed = frozenset(schema.key) if chosen.keyed else frozenset()
     columns = tuple(_target_columns(schema, keyed, chosen))
     names = {column.source: column.name for column in columns}
-    key = tuple(names[source] for source in schema.key) if chosen is Mode.MERGE else ()
+    key = tuple(names[source] for source in schema.key) if chosen.keyed else ()
     return TargetTable(topic, schema, naming.schema(schema.table), naming.name(schema.table), columns, key, chosen)
 
 
 def _target_columns(schema: TableSchema, keyed: frozenset[str], mode: Mode) -> Iterable[TargetColumn]:
-    added = EVENT_COLUMNS if mode is Mode.APPEND else (STAGED_DELETE,)
+    added = _STAGINGS_OWN[mode]
     if len(schema.columns) + len(added) > COLUMNS_MAX:
         raise Invalid(f"table {schema.table} has {len(schema.columns)} columns; Redshift takes {COLUMNS_MAX}, {len(added)} of them ours")
     owners = {column.name: "Tidemark's own column of that name" for column in added}
@@ -123,9 +132,14 @@ class TargetNames:
             )
 
 
+def table_columns(target: TargetTable) -> tuple[TargetColumn, ...]:
+    """The target table's columns, in order: the source's, then what the mode adds."""
+    return target.columns + _TARGETS_OWN[target.mode]
+
+
 def staging_columns(target: TargetTable) -> tuple[TargetColumn, ...]:
     """The staging table's columns, and so the Parquet file's, in order."""
-    return target.columns + (EVENT_COLUMNS if target.mode is Mode.APPEND else (STAGED_DELETE,))
+    return target.columns + _STAGINGS_OWN[target.mode]
 
 
 def create_statements(target: TargetTable, grant_select_to: Sequence[str]) -> list[str]:
@@ -136,8 +150,7 @@ def create_statements(target: TargetTable, grant_select_to: Sequence[str]) -> li
     the documentation does not allow in so many words. No column has a DEFAULT: it could not be widened.
     """
     table = qualified(target.schema, target.name)
-    columns = target.columns + (EVENT_COLUMNS if target.mode is Mode.APPEND else ())
-    parts = [f"{quote(c.name)} {c.sql_type}{'' if c.nullable else ' NOT NULL'}" for c in columns]
+    parts = [f"{quote(c.name)} {c.sql_type}{'' if c.nullable else ' NOT NULL'}" for c in table_columns(target)]
     types = {c.name: ColumnType.parse(c.sql_type).name for c in target.columns}
     if target.key and all(types[name] is not Name.VARBYTE for name in target.key):
         parts.append(f"PRIMARY KEY ({', '.join(quote(name) for name in target.key)})")
@@ -159,6 +172,6 @@ def _grantee(text: str) -> str:
 
 
 def staging_statement(target: TargetTable, staging_name: str) -> str:
-    """The temp table one attempt COPYs into; every column may be NULL there but the key's."""
+    """The temp table one attempt COPYs into; what may be NULL in the target may be so there."""
     parts = [f"{quote(c.name)} {c.sql_type}{'' if c.nullable else ' NOT NULL'}" for c in staging_columns(target)]
     return f"CREATE TEMP TABLE {quote(staging_name)} ({', '.join(parts)})"

@@ -5,9 +5,10 @@ Source: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Static consumer group
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from itertools import groupby
+from typing import Any, TypeVar, cast
 
 import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
@@ -16,7 +17,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Unavailable
 from contracts.table import TableSchema
-from loader.core.plan import Record
+from loader.core.records import Record, Records
 from loader.ports import LogBounds
 
 Answer = TypeVar("Answer")
@@ -141,7 +142,7 @@ class PartitionReader:
                 # End-of-partition events tell how far the reader is past control records and aborted transactions.
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
-                "fetch.queue.backoff.ms": 10,
+                "fetch.queue.backoff.ms": 2,
                 "queued.max.messages.kbytes": QUEUE_KIB_MAX,
                 "fetch.message.max.bytes": max(1024 * 1024, message_bytes_max),
                 "fetch.max.bytes": max(QUEUE_KIB_MAX * 1024, message_bytes_max),
@@ -167,7 +168,7 @@ class PartitionReader:
             self._consumer.resume([self._place(topic) for topic in resumed])
         self._held = topics
 
-    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+    def poll(self, records_max: int, timeout: timedelta) -> list[Records]:
         """As soon as there is something, all of it that is here. After any error the caller seeks again: records that came together with
         the error are lost with it."""
         first = self._messages(1, timeout.total_seconds())
@@ -221,25 +222,33 @@ class PartitionReader:
         except KafkaException as error:
             raise _translated(error.args[0], "reading") from error
 
-    def _records(self, messages: Sequence[Message]) -> list[Record]:
-        out: list[Record] = []
-        for message in messages:
-            topic, offset = message.topic(), message.offset()
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF and topic is not None and offset is not None:
-                    self._positions[topic] = max(self._positions[topic], offset)
-                elif error.code() in _OUT_OF_RANGE:
-                    raise Gone(f"{topic}: offset {self._positions.get(topic or '')} no longer exists: {error.str()}", topic=topic)
-                elif not error.retriable() and error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
-                    raise _translated(error, f"reading {topic}")
-                continue
-            partition = message.partition()
-            if topic is None or offset is None or partition is None:
-                raise ValueError(f"a message without a place: {message!r}")
-            out.append(Record(topic, partition, offset, _bytes(message.key()), _bytes(message.value())))
-            self._positions[topic] = offset + 1
-        return out
+    def _records(self, messages: Sequence[Message]) -> list[Records]:
+        errors = list(map(Message.error, messages))
+        if any(errors):
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
+                    self._judge(message, error)
+            messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        out: dict[str, Records] = {}
+        # Whole lists at a time: a call a message would cost more than its row.
+        for topic, of_topic in groupby(messages, Message.topic):
+            some = list(of_topic)
+            found = out.setdefault(topic or "", Records(topic or "", [], [], []))
+            found.offsets.extend(cast(Iterable[int], map(Message.offset, some)))  # a message without an error has one
+            found.keys.extend(map(Message.key, some))
+            found.values.extend(map(Message.value, some))
+        for records in out.values():
+            self._positions[records.topic] = records.offsets[-1] + 1
+        return list(out.values())
+
+    def _judge(self, message: Message, error: KafkaError) -> None:
+        topic, offset = message.topic(), message.offset()
+        if error.code() == KafkaError._PARTITION_EOF and topic is not None and offset is not None:
+            self._positions[topic] = max(self._positions[topic], offset)
+        elif error.code() in _OUT_OF_RANGE:
+            raise Gone(f"{topic}: offset {self._positions.get(topic or '')} no longer exists: {error.str()}", topic=topic)
+        elif not error.retriable() and error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+            raise _translated(error, f"reading {topic}")
 
 
 class SchemaReader:
@@ -277,8 +286,9 @@ class SchemaReader:
         deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
         try:
             while wanted not in self._known and self._reader.position(self._topic) < bounds.end:
-                for record in self._reader.poll(1000, timedelta(milliseconds=200)):
-                    self._learn(record)
+                for records in self._reader.poll(1000, timedelta(milliseconds=200)):
+                    for record in records:
+                        self._learn(record)
                 if time.monotonic() > deadline:
                     raise Unavailable(f"{self._topic} could not be read up to offset {bounds.end} in {REQUEST_TIMEOUT_SECONDS:.0f} s")
         except PipelineError:
@@ -310,10 +320,6 @@ def _translated(error: KafkaError, what: str) -> PipelineError:
     if error.code() in _NOT_ALLOWED:
         return Invalid(text, code=error.name())
     return Unavailable(text, code=error.name())
-
-
-def _bytes(data: str | bytes | None) -> bytes | None:
-    return data.encode() if isinstance(data, str) else data
 
 
 def _ms(duration: timedelta) -> int:

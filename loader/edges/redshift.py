@@ -24,7 +24,7 @@ from contracts.ledger import Fence, Guard, TopicOffset, ledger_ddl
 from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
-from loader.core.evolve import StandingColumn, refuse_misfit
+from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
 from loader.core.statements import Bound, CommitTables, Statement, after_the_fence, compare_and_set
 from loader.core.status import Watermark
@@ -239,8 +239,10 @@ class RedshiftWarehouse:
             f"SELECT version, fingerprint FROM {versions} WHERE topic = %s AND target_table = %s ORDER BY version DESC LIMIT 1",
             (target.topic, named),
         )
+        if standing := self._standing(target):
+            refuse_other_mode(target, standing)
         if not latest or latest[0][1] != fingerprint:
-            if standing := self._standing(target):
+            if standing:
                 refuse_misfit(target, standing)
             for statement in create_statements(target, self._options.grant_select_to):
                 self._session.run(statement)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from contracts.errors import Invalid
+from runtime import kernel
 from streamer.core.decoder import DecoderFactory
 from streamer.core.packets import Packets, PythonPackets
 from streamer.core.twin import PythonDecoder
-
-KERNEL_VERSION = 1
-"""Of the bindings between the two: a kernel of another version was built from other sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +28,10 @@ def choose(wanted: str) -> Decoders:
     """`auto`: the kernel if it is there. Raises Invalid when `kernel` is asked for and it is not."""
     if wanted == "python":
         return PYTHON
-    fault = ""
-    try:
-        version = getattr(import_module("tidemark_kernel"), "VERSION", 0)
-        if version != KERNEL_VERSION:
-            fault = f"it was built from other sources (version {version}, needed is {KERNEL_VERSION})"
-    except ImportError as error:
-        fault = f"it was not built ({error})"
+    fault = kernel.fault()
     if not fault:
-        kernel = import_module("streamer.core.kernel")
-        return Decoders("kernel", kernel.KernelDecoder, kernel.KernelPackets)
+        native = import_module("streamer.core.kernel")
+        return Decoders("kernel", native.KernelDecoder, native.KernelPackets)
     if wanted == "kernel":
         raise Invalid(f"streamer.decoder is kernel, but {fault}: install Rust's cargo and install tidemark again, or write auto")
     return Decoders("python", PythonDecoder, PythonPackets, f"the kernel cannot be used: {fault}")

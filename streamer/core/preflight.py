@@ -112,10 +112,10 @@ def grant_faults(grants: Grants, captured: Collection[TableId], databases: Colle
 
 
 def keyless_faults(tables: Collection[TableId]) -> Iterator[Fault]:
-    """Tables that are to be merged and have no key to merge by."""
+    """Tables that are to be loaded by key and have none."""
     for table in sorted(tables):
         yield Fault(
-            f"table {table} has mode merge and no primary key nor unique key of NOT NULL columns",
+            f"table {table} has mode merge or soft_delete and no primary key nor unique key of NOT NULL columns",
             f"ALTER TABLE {_quoted(table.database)}.{_quoted(table.name)} ADD PRIMARY KEY (…), or name its key columns in tables.override, "
             "or set mode: append",
         )

@@ -21,11 +21,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TableChoice:
-    """What the settings say of one table. `must_merge`: mode merge was asked for, which needs a key."""
+    """What the settings say of one table. `needs_key`: a mode was asked for that loads rows by their key."""
 
     key: tuple[str, ...] | None = None
     shard: int | None = None
-    must_merge: bool = False
+    needs_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,8 @@ def source_faults(choices: Choices, server_id: int, status: ServerStatus, server
     visible = server.tables()
     captured = [table for table in visible if choices.captures(table)]
     yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
-    merging = [table for table in captured if choices.of(table).must_merge and choices.of(table).key is None]
-    yield from keyless_faults([table for table in merging if not server.unique_keys(table)])
+    asking = [table for table in captured if choices.of(table).needs_key and choices.of(table).key is None]
+    yield from keyless_faults([table for table in asking if not server.unique_keys(table)])
     if hides_cascades(status.variables):
         yield from cascade_faults([table for table in server.cascading() if choices.captures(table)])
 

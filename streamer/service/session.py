@@ -235,9 +235,9 @@ class Session:
             return known
         way = route(schema, self._choices, self._ports.server.unique_keys)
         if not way.schema.key:
-            if self._choices.of(schema.table).must_merge:
+            if self._choices.of(schema.table).needs_key:
                 raise Refused(
-                    f"table {schema.table} has mode merge and no key by which rows could be merged: ALTER TABLE … ADD PRIMARY KEY, or "
+                    f"table {schema.table} has no key, and a mode that loads its rows by key: ALTER TABLE … ADD PRIMARY KEY, or "
                     "name its key columns in tables.override, or set mode: append"
                 )
             log.warning("table.keyless", table=str(schema.table), advice="its changes are appended, not merged")

@@ -8,7 +8,8 @@ from datetime import timedelta
 from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
 from contracts.progress import Position, decode_next_seq
 from contracts.table import TableSchema
-from loader.core.plan import Record
+from loader.core.records import Record
+from loader.core.records import Records as RecordsRead
 from loader.ports import LogBounds
 from streamer.core.decoder import Records
 from streamer.ports import Message
@@ -77,24 +78,29 @@ class FakeShardLog:
     def hold(self, topics: frozenset[str]) -> None:
         self.held = topics
 
-    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+    def poll(self, records_max: int, timeout: timedelta) -> list[RecordsRead]:
         self.gate.wait("loader.poll", self._has_news, timeout)
-        found: list[Record] = []
+        found: list[RecordsRead] = []
+        left = records_max
         topics = [topic for topic in self.reading if topic not in self.held]
         self.gate.rng.shuffle(topics)
         for topic in topics:
             reading, log = self.reading[topic], self.broker.partition(topic, self._number(topic))
             if not log.low <= reading.offset <= log.end:
                 raise Gone(f"offset {reading.offset} of {topic} is not kept any more (oldest: {log.low})", topic=topic)
-            share = self.gate.rng.randint(0, records_max - len(found))
+            some: list[Record] = []
+            share = self.gate.rng.randint(0, left)
             while share and reading.offset < log.stable_end:
                 entry = log.entries[reading.offset]
                 if log.delivers(reading.offset):
-                    found.append(Record(topic, self._number(topic), reading.offset, entry.key, entry.value))
+                    some.append(Record(topic, reading.offset, entry.key, entry.value))
                     share -= 1
                 reading.offset += 1
             while share and reading.offset < log.stable_end and not log.delivers(reading.offset):
                 reading.offset += 1
+            if some:
+                found.append(RecordsRead.of(*some))
+                left -= len(some)
         return found
 
     def _has_news(self) -> bool:

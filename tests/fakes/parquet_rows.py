@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from loader.core.plan import Mode, TargetTable
-from loader.core.target import DELETED
+from loader.core.plan import TargetTable
+from loader.core.target import BARE, DELETED
 from tests.fakes.warehouse import StagedRow
 
 
@@ -16,6 +16,6 @@ def rows_as_parquet(data: bytes, target: TargetTable) -> list[StagedRow]:
 
 
 def _staged(row: dict[str, Any], target: TargetTable) -> StagedRow:
-    deleted = row.pop(DELETED, False)
-    key = tuple(row[name] for name in target.key) if target.mode is Mode.MERGE else None
-    return StagedRow(key, deleted, tuple(sorted(row.items())))
+    deleted, bare = row.pop(DELETED, False), row.pop(BARE, False)
+    key = tuple(row[name] for name in target.key) if target.mode.keyed else None
+    return StagedRow(key, deleted, tuple(sorted(row.items())), bare)

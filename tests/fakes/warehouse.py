@@ -14,6 +14,7 @@ from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Ref
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
 from loader.core.plan import CommitPlan, Mode, QuarantinedValue, StagedLoad, TableLoad, TargetTable
+from loader.core.target import DELETED
 from loader.ports import ShardState
 from tests.fakes.faults import Gate
 from tests.fakes.object_store import Bucket
@@ -27,11 +28,13 @@ LOCK_PATIENCE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class StagedRow:
-    """A row of a staging table. `key` is None in append mode. `deleted`: the key's last change is a delete, `values` is empty."""
+    """A row of a staging table. `key` is None in append mode. `deleted`: the key's last change is a delete; `values` is then empty in
+    merge mode, and elsewhere where the row is `bare`."""
 
     key: Hashable
     deleted: bool
     values: tuple[tuple[str, Any], ...]
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,11 @@ def target_name(target: TargetTable) -> str:
 def moved(held: Fence, to: Fence) -> Fence:
     """The fence row after a commit, as its UPDATE sets it: epoch and owner are nobody's to set but by a takeover."""
     return replace(to, epoch=held.epoch, owner=held.owner, commit_no=held.commit_no + 1)
+
+
+def marked(values: tuple[tuple[str, Any], ...], deleted: bool) -> tuple[tuple[str, Any], ...]:
+    """A row of a table in soft_delete mode."""
+    return tuple(sorted({**dict(values), DELETED: deleted}.items()))
 
 
 def rows_as_json(data: bytes, target: TargetTable) -> list[StagedRow]:
@@ -244,31 +252,48 @@ class FakeWarehouse:
 
     def _apply(self, t: Transaction, load: TableLoad) -> None:
         table = target_name(load.target)
-        merge = load.target.mode is Mode.MERGE
-        if merge and (load.truncate or load.staged):
+        mode = load.target.mode
+        if mode.keyed and (load.truncate or load.staged):
             self._lock(t, table)
-        if load.truncate and merge:
-            self._execute("commit.truncate", lambda: self._delete_all(t, table))
+        if load.truncate and mode.keyed:
+            empty = self._delete_all if mode is Mode.MERGE else self._mark_all
+            self._execute("commit.truncate", lambda: empty(t, table))
         if load.staged is not None:
             staged = self.session.staged.get(load.staged.staging)
             if staged is None:
                 raise Unavailable(f"staging table {load.staged.staging} went with its session: stage again")
-            if merge:
+            if mode is Mode.SOFT_DELETE and load.entry.quarantined:
+                self._execute("commit.mark", lambda: self._mark_keys(t, table, staged))
+            if mode.keyed:
                 self._execute("commit.delete", lambda: self._delete_keys(t, table, staged))
-            self._execute("commit.insert", lambda: self._insert(t, table, staged))
+            self._execute("commit.insert", lambda: self._insert(t, table, staged, mode))
 
     def _delete_all(self, t: Transaction, table: str) -> None:
         for number, key, _ in self.store.scan(t, table):
             self.store.write(t, table, number, key, None)
 
+    def _mark_all(self, t: Transaction, table: str) -> None:
+        for number, key, values in self.store.scan(t, table):
+            if not dict(values)[DELETED]:
+                self.store.write(t, table, number, key, marked(values, True))
+
+    def _mark_keys(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
+        for row in staged:
+            if row.bare and row.deleted:
+                for number, values in self.store.find(t, table, row.key):
+                    self.store.write(t, table, number, row.key, marked(values, True))
+
     def _delete_keys(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
         for row in staged:
-            for number, _ in self.store.find(t, table, row.key):
-                self.store.write(t, table, number, row.key, None)
+            if not (row.bare and row.deleted):
+                for number, _ in self.store.find(t, table, row.key):
+                    self.store.write(t, table, number, row.key, None)
 
-    def _insert(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
+    def _insert(self, t: Transaction, table: str, staged: list[StagedRow], mode: Mode) -> None:
         for row in staged:
-            if not row.deleted:
+            if mode is Mode.SOFT_DELETE and not row.bare:
+                self.store.insert(t, table, row.key, marked(row.values, row.deleted))
+            elif mode is not Mode.SOFT_DELETE and not row.deleted:
                 self.store.insert(t, table, row.key, row.values)
 
     def _record(self, t: Transaction, plan: CommitPlan) -> None:
@@ -276,7 +301,7 @@ class FakeWarehouse:
         shard = plan.expected.shard
         for load in plan.loads:
             closes, topic = set(load.closes), load.target.topic
-            emptied = load.truncate and load.target.mode is Mode.MERGE
+            emptied = load.truncate and load.target.mode.keyed
             if closes or emptied:
                 self.store.lock(t, quarantine_table(shard))
                 for number, key, entry in self.store.scan(t, quarantine_table(shard)):

@@ -1,17 +1,21 @@
 """The loader's ports as scripted actors: each notes what is asked of it in one journal, and fails when told to."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar, cast
 
 from contracts.errors import PipelineError
 from contracts.ledger import Fence
 from contracts.position import GtidSet
 from contracts.table import TableSchema
-from loader.core.plan import CommitPlan, EncodedBatch, Record, StagedLoad, TableBatch, TargetTable
+from loader.core.plan import CommitPlan, EncodedBatch, StagedLoad, TableBatch, TargetTable
+from loader.core.records import Record, Records
 from loader.ports import LogBounds, ShardState
 from tests.loader.core.reading import NOW, SCHEMA
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -43,6 +47,45 @@ class Time:
     def sleep(self, pause: timedelta) -> None:
         self.slept.append(pause)
         self.at += pause
+
+
+class Inline:
+    """A worker that does everything at once; while it is `busy`, when it is asked about it later."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.busy = False
+
+    def start(self, task: Callable[[], Result]) -> "Task[Result]":
+        job = Task(self, task)
+        job.wait(timedelta(0))
+        return job
+
+    def close(self) -> None:
+        self.journal.note("worker ends")
+
+
+class Task(Generic[Result]):
+    def __init__(self, worker: Inline, task: Callable[[], Result]) -> None:
+        self.worker = worker
+        self.task = task
+        self.over = False
+        self.value: Result | None = None
+        self.error: PipelineError | None = None
+
+    def wait(self, timeout: timedelta) -> bool:
+        if not self.over and not self.worker.busy:
+            self.over = True
+            try:
+                self.value = self.task()
+            except PipelineError as error:
+                self.error = error
+        return self.over
+
+    def result(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        return cast(Result, self.value)
 
 
 class Store:
@@ -140,13 +183,14 @@ class Log:
     def hold(self, topics: frozenset[str]) -> None:
         self.held = topics
 
-    def poll(self, records_max: int, timeout: timedelta) -> list[Record]:
+    def poll(self, records_max: int, timeout: timedelta) -> list[Records]:
         self.journal.note("poll")
-        out: list[Record] = []
+        out: list[Records] = []
         for topic, position in self.positions.items():
             if topic not in self.held:
                 found = [record for record in self.records[topic] if record.offset >= position]
-                out += found
+                if found:
+                    out.append(Records.of(*found))
                 self.positions[topic] = found[-1].offset + 1 if found else position
         return out
 

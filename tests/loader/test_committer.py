@@ -12,8 +12,7 @@ from loader.committer import TRIES, Committer, Encode, backoff
 from loader.core.cut import Cut, CutReason
 from loader.core.plan import EncodedBatch, QuarantinedValue, TableBatch, TargetTable
 from loader.core.shard import Tenure
-from loader.core.target import TargetNaming, target_table
-from tests.loader.actors import Book, Journal, Shelf, Store, Time, encode_all
+from tests.loader.actors import Journal, Shelf, Store, Time, encode_all
 from tests.loader.core.reading import ITEMS, NOW, ORDERS, barrier, open_batch, row
 
 IDS = {ORDERS: "id-1", ITEMS: "id-2"}
@@ -29,8 +28,6 @@ class Bench:
         self.committer = Committer(
             store=self.store,
             warehouse=self.shelf,
-            schemas=Book(),
-            targets=lambda topic, schema: target_table(topic, schema, TargetNaming("{db}", topic.rpartition(".")[2]), None),
             encode=encode,
             clock=self.clock,
             nonce=lambda: next(nonces),

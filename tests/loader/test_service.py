@@ -10,12 +10,14 @@ from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from contracts.topics import Topics
 from loader.committer import Committer
+from loader.core.changes import OpenDecodedChanges
 from loader.core.cut import CutPolicy
-from loader.core.plan import Record
+from loader.core.records import Record, Records
 from loader.core.target import TargetNaming, target_table
+from loader.destinations import Destinations
 from loader.ports import ShardState
 from loader.service import Loader, end_of_progress
-from tests.loader.actors import Book, Group, Journal, Log, Shelf, Store, Time, encode_all
+from tests.loader.actors import Book, Group, Inline, Journal, Log, Shelf, Store, Time, encode_all
 from tests.loader.core.reading import NEVER, ORDERS, PROGRESS, barrier, row
 
 AT_ONCE = replace(NEVER, age_max=timedelta(0))
@@ -26,19 +28,18 @@ ASSIGN = ["bump", "read", "seek"]
 class Bench:
     """A loader, its group, and the log of shard 0."""
 
-    def __init__(self, records: Sequence[Record] = (), *, policy: CutPolicy = AT_ONCE, stopping: bool = False) -> None:
+    def __init__(self, records: Sequence[Records] = (), *, policy: CutPolicy = AT_ONCE) -> None:
         self.journal, self.clock = Journal(), Time()
+        self.worker = Inline(self.journal)
         self.shelf, self.group = Shelf(self.journal), Group(self.journal, 0)
         by_topic: dict[str, list[Record]] = {PROGRESS: [], ORDERS: []}
         for record in records:
-            by_topic[record.topic].append(record)
+            by_topic[record.topic] += record
         self.log = Log(self.journal, by_topic)
         nonces = iter(f"{n:08x}" for n in range(100))
         self.committer = Committer(
             store=Store(self.journal),
             warehouse=self.shelf,
-            schemas=Book(),
-            targets=lambda topic, schema: target_table(topic, schema, TargetNaming(), None),
             encode=encode_all,
             clock=self.clock,
             nonce=lambda: next(nonces),
@@ -51,10 +52,13 @@ class Bench:
             membership=self.group,
             open_log=lambda shard: self.log,
             warehouse=self.shelf,
+            destinations=Destinations(
+                Book(), lambda topic, schema: target_table(topic, schema, TargetNaming(), None), lambda _, __: OpenDecodedChanges()
+            ),
             committer=self.committer,
+            worker=self.worker,
             clock=self.clock,
             jitter=lambda: 0.0,
-            stopping=lambda: stopping,
         )
 
     def turns(self, count: int) -> list[str]:
@@ -71,9 +75,9 @@ def loaded(next_offset: int, *, topic_id: str = "id-1") -> TopicOffset:
 
 def test_a_shard_is_assigned_sought_read_committed_and_mirrored() -> None:
     bench = Bench([row(0), barrier(0, orders=1)])
-    write = ["ensure", "put parquet", "put manifest", "stage tidemark_staged_00000000", "commit", "mirror"]
+    write = ["ensure", "put parquet", "put manifest", "stage tidemark_staged_00000000", "commit"]
     # The first poll reads the barrier and so learns of the topic, the second reads its rows.
-    assert bench.turns(3) == [*ASSIGN, "poll", f"add {ORDERS}", "poll", *write]
+    assert bench.turns(4) == [*ASSIGN, "poll", f"add {ORDERS}", "poll", *write, "mirror", "poll"]
     assert bench.group.mirrored == [(0, {PROGRESS: 1, ORDERS: 1}, "1970-01-01T00:00:00.001000+00:00")]
     assert (bench.shelf.state.fence.commit_no, bench.shelf.state.offsets[ORDERS].next_seq) == (1, 1)
 
@@ -89,10 +93,10 @@ def test_reading_goes_on_from_what_the_warehouse_says_not_from_what_was_read() -
 def test_after_any_doubt_the_shard_is_taken_again_before_anything_else(error: PipelineError) -> None:
     bench = Bench([barrier(0)])
     bench.journal.fail("commit", error)
-    assert bench.turns(2) == [*ASSIGN, "poll", "commit"]
+    assert bench.turns(3) == [*ASSIGN, "poll", "commit"]
     assert bench.turns(1) == []
     bench.clock.sleep(timedelta(seconds=1))
-    assert bench.turns(2) == [*ASSIGN, "poll", "commit", "mirror"]
+    assert bench.turns(3) == [*ASSIGN, "poll", "commit", "mirror", "poll"]
 
 
 def test_an_epoch_granted_to_somebody_else_meanwhile_means_assign_again() -> None:
@@ -123,18 +127,55 @@ def test_a_shard_taken_away_during_its_commit_is_not_committed() -> None:
 
     def put_and_lose(key: str, data: bytes) -> None:
         put(key, data)
-        bench.group.shards = frozenset()
+        bench.loader.shards[0].close("was given to another loader")
 
-    bench.committer._store.put = put_and_lose  # type: ignore[method-assign]  # the group changes its mind at this moment
+    bench.committer._store.put = put_and_lose  # type: ignore[method-assign]  # the loop hears of it at this moment
     assert "commit" not in bench.turns(4)
 
 
-def test_a_loader_told_to_stop_abandons_a_commit_at_its_next_effect() -> None:
-    bench = Bench([row(0), barrier(0, orders=1)], stopping=True)
-    assert bench.turns(3)[-1] == "put manifest"
+def test_a_loader_that_ends_waits_for_the_worker_before_it_leaves_the_group() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)])
+    bench.turns(1)
     bench.loader.close()
-    assert bench.journal.effects[-2:] == ["leave", "close warehouse"]
-    assert bench.shelf.plans == []
+    assert bench.journal.effects[-3:] == ["worker ends", "leave", "close warehouse"]
+    assert bench.loader.shards == {}
+
+
+def test_the_next_batch_is_read_while_one_is_committed_and_cut_when_it_is() -> None:
+    bench = Bench([barrier(0)], policy=AT_ONCE)
+    bench.turns(1)
+    bench.worker.busy = True
+    assert bench.turns(2) == ["poll", "poll"]
+    bench.log.records[PROGRESS] += barrier(1)
+    assert bench.turns(2) == ["poll", "poll"]
+    bench.worker.busy = False
+    assert bench.turns(2) == ["commit", "mirror", "commit", "poll", "mirror", "poll"]
+    assert [plan.fence.progress_offset for plan in bench.shelf.plans] == [1, 2]
+
+
+def test_a_full_batch_waits_for_the_commit_of_the_one_before_it() -> None:
+    bench = Bench([barrier(0)], policy=replace(NEVER, memory_bytes_max=1))
+    bench.turns(1)
+    bench.worker.busy = True
+    bench.turns(1)
+    bench.log.records[PROGRESS] += barrier(1)
+    bench.turns(1)
+    bench.log.records[PROGRESS] += barrier(2)
+    assert bench.turns(3) == []
+    bench.worker.busy = False
+    bench.turns(4)
+    assert [plan.fence.progress_offset for plan in bench.shelf.plans] == [1, 2, 3]
+
+
+def test_a_reader_that_lost_its_place_is_sought_again_once_the_commit_under_way_is_over() -> None:
+    bench = Bench([barrier(0)])
+    bench.turns(1)
+    bench.worker.busy = True
+    bench.turns(1)
+    bench.journal.fail("poll", Gone("out of range"))
+    assert bench.turns(3) == ["poll"]
+    bench.worker.busy = False
+    assert bench.turns(2) == ["commit", "mirror", "seek", "poll"]
 
 
 def test_the_owner_halts_when_rows_are_gone() -> None:
@@ -180,16 +221,16 @@ def test_rows_still_on_their_way_are_waited_for() -> None:
 def test_an_offset_lost_under_the_reader_is_judged_by_the_rule_of_seek() -> None:
     bench = Bench([barrier(0)], policy=NEVER)
     bench.journal.fail("poll", Gone("out of range"))
-    assert bench.turns(3) == [*ASSIGN, "poll", "seek", "poll"]
+    assert bench.turns(4) == [*ASSIGN, "poll", "seek", "poll"]
     bench.journal.fail("poll", Gone("out of range"))
     bench.shelf.state = ShardState(bench.shelf.state.fence, {})
     bench.log.low[PROGRESS] = 1
     with pytest.raises(Gone, match="barriers 0 to 0"):
-        bench.turns(1)
+        bench.turns(2)
 
 
 def test_bytes_that_break_the_contract_halt_the_owner() -> None:
-    bench = Bench([Record(PROGRESS, 0, 0, None, b"{}")])
+    bench = Bench([Records.of(Record(PROGRESS, 0, None, b"{}"))])
     with pytest.raises(Corrupt):
         bench.turns(2)
 
@@ -211,18 +252,18 @@ def test_waits_grow_until_a_commit_succeeds() -> None:
         for _ in range(3):
             bench.turns(1)
             bench.clock.sleep(timedelta(seconds=30))
-        bench.log.records[PROGRESS].append(barrier(0))
-        bench.turns(2)
-        bench.log.records[PROGRESS].append(barrier(1))
+        bench.log.records[PROGRESS] += barrier(0)
+        bench.turns(3)
+        bench.log.records[PROGRESS] += barrier(1)
         bench.journal.fail("commit", OutcomeUnknown("lost"))
-        bench.turns(1)
+        bench.turns(2)
     assert [entry["pause_ms"] for entry in logs if entry["event"] == "shard.restarted"] == [250, 500, 1000, 250]
 
 
 def test_a_full_memory_holds_the_topics_that_are_ahead() -> None:
     bench = Bench([row(0), barrier(0, orders=2)], policy=replace(NEVER, memory_bytes_max=1))
     bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(0)})
-    bench.turns(2)
+    bench.turns(3)
     assert bench.log.held == {PROGRESS}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.batch import Manifest, ManifestEntry
+from contracts.envelope import Op
 from contracts.errors import Corrupt, Fenced, Unavailable
 from loader.core.plan import Mode
 from tests.ports.conftest import BOTH
@@ -63,6 +64,35 @@ def test_in_append_mode_every_event_is_a_row(scene: WarehouseScene) -> None:
     writer.commit(writer.upsert(1, 10), writer.upsert(1, 11))
     writer.commit(writer.upsert(1, 10))
     assert scene.rows(writer.target) == [(1, 10), (1, 10), (1, 11)]
+
+
+def test_in_soft_delete_mode_a_deleted_row_stays_as_its_last_and_is_marked(scene: WarehouseScene) -> None:
+    writer = Writer(scene, Mode.SOFT_DELETE)
+    writer.commit(writer.upsert(1, 10), writer.upsert(2, 20), writer.upsert(3, 30), writer.delete(3, 30))
+    assert scene.rows(writer.target) == [(1, 10), (2, 20), (3, 30)]
+    assert scene.marks(writer.target) == {1: False, 2: False, 3: True}
+    writer.commit(writer.upsert(2, 21), writer.delete(2, 21), writer.delete(4, 40), writer.upsert(3, 31))
+    assert scene.rows(writer.target) == [(1, 10), (2, 21), (3, 31), (4, 40)]
+    assert scene.marks(writer.target) == {1: False, 2: True, 3: False, 4: True}
+
+
+def test_in_soft_delete_mode_a_truncate_marks_what_is_there(scene: WarehouseScene) -> None:
+    writer = Writer(scene, Mode.SOFT_DELETE)
+    writer.commit(writer.upsert(1, 10), writer.upsert(2, 20), writer.delete(2, 20))
+    writer.commit(writer.truncate())
+    assert scene.rows(writer.target) == [(1, 10), (2, 20)]
+    assert scene.marks(writer.target) == {1: True, 2: True}
+    writer.commit(writer.upsert(2, 21))
+    assert scene.rows(writer.target) == [(1, 10), (2, 21)]
+    assert scene.marks(writer.target) == {1: True, 2: False}
+
+
+def test_in_soft_delete_mode_a_lost_row_is_marked_where_it_was_and_absent_where_it_is(scene: WarehouseScene) -> None:
+    writer = Writer(scene, Mode.SOFT_DELETE)
+    writer.commit(*(writer.upsert(number, 10) for number in (1, 2, 3)))
+    writer.commit(writer.lost(Op.DELETE, 1), writer.lost(Op.UPDATE, 2), writer.upsert(3, 11), writer.lost(Op.DELETE, 4))
+    assert scene.rows(writer.target) == [(1, 10), (3, 11)]
+    assert scene.marks(writer.target) == {1: True, 3: False}
 
 
 def test_who_lost_the_epoch_commits_nothing(scene: WarehouseScene) -> None:

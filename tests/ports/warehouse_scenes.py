@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from contracts.batch import BatchKey, Manifest, ManifestEntry, sha256_hex
-from contracts.envelope import Op
+from contracts.envelope import Op, encode_key
 from contracts.ledger import Fence, Guard, LedgerEntry, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.position import GtidSet
@@ -20,9 +20,11 @@ from janitor.edges.redshift import RedshiftLedger
 from janitor.edges.s3 import S3Bucket
 from janitor.ports import Bucket as JanitorBucket
 from janitor.ports import Ledger
+from loader.core.changes import DecodedChanges
 from loader.core.encode import encode
-from loader.core.plan import Change, CommitPlan, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
-from loader.core.target import TargetNaming, target_table
+from loader.core.plan import CommitPlan, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
+from loader.core.records import Change
+from loader.core.target import DELETED, TargetNaming, target_table
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
 from loader.ports import BatchStore, Warehouse
@@ -56,6 +58,9 @@ class WarehouseScene(Protocol):
     def rows(self, target: TargetTable) -> Stored:
         """The target's id and v, in order; asked past the port."""
 
+    def marks(self, target: TargetTable) -> dict[int, bool]:
+        """Of a soft_delete table: which id is marked as deleted."""
+
     def ledger(self) -> list[str]:
         """Batch ids in the ledger of shard 0, in order."""
 
@@ -82,6 +87,9 @@ class FakeWarehouseScene:
     def rows(self, target: TargetTable) -> Stored:
         found = [dict(row) for row in self.database.rows(target_name(target))]
         return sorted((row["id"], row["v"]) for row in found)
+
+    def marks(self, target: TargetTable) -> dict[int, bool]:
+        return {row["id"]: row[DELETED] for row in map(dict, self.database.rows(target_name(target)))}
 
     def ledger(self) -> list[str]:
         return sorted(entry.batch_id for entry in self.database.ledger(0))
@@ -118,6 +126,9 @@ class RealWarehouseScene:
 
     def rows(self, target: TargetTable) -> Stored:
         return sorted((row[0], row[1]) for row in self._query(f"SELECT id, v FROM {quote(target.schema)}.{quote(target.name)}"))
+
+    def marks(self, target: TargetTable) -> dict[int, bool]:
+        return dict(self._query(f"SELECT id, {quote(DELETED)} FROM {quote(target.schema)}.{quote(target.name)}"))
 
     def ledger(self) -> list[str]:
         return sorted(row[0] for row in self._query(f"SELECT batch_id FROM {quote(self.name)}.ledger_0"))
@@ -177,8 +188,12 @@ class Writer:
     def upsert(self, id: int, v: int | None) -> Change:
         return upsert(self.next_offset, {"id": id, "v": v}, schema=self.schema)
 
-    def delete(self, id: int) -> Change:
-        return delete(self.next_offset, {"id": id, "v": None}, schema=self.schema)
+    def delete(self, id: int, v: int | None = None) -> Change:
+        return delete(self.next_offset, {"id": id, "v": v}, schema=self.schema)
+
+    def lost(self, op: Op, id: int) -> Change:
+        """A change whose row was too large for a message."""
+        return change(self.next_offset, op, None, schema=self.schema, key=encode_key(("id",), {"id": id}), oversize=9_000_000)
 
     def truncate(self) -> Change:
         return change(self.next_offset, Op.TRUNCATE, None, schema=self.schema)
@@ -192,7 +207,7 @@ class Writer:
         start = self.next_offset
         placed = [replace(one, offset=start + number) for number, one in enumerate(changes)]
         offsets = OffsetRange(start, start + len(placed))
-        batch = TableBatch(TOPIC, 0, self.schema, offsets, offsets.stop, placed)
+        batch = TableBatch(TOPIC, 0, self.schema, offsets, offsets.stop, DecodedChanges(placed))
         key = BatchKey(TOPIC, 0, AT, 1, offsets, self.epoch, f"{next(NUMBERS):08x}")
         encoded = encode(batch, self.target)
         staged, sha256 = None, ""

@@ -5,21 +5,25 @@ from typing import Any
 import orjson
 
 from contracts.envelope import decode_key
+from loader.core.changes import DecodedChanges
 from loader.core.collapse import latest
-from loader.core.plan import Change, EncodedBatch, Mode, TableBatch, TargetTable
+from loader.core.plan import EncodedBatch, TableBatch, TargetTable
+from loader.core.records import Change
 
 OP, SEQ = "_tidemark_op", "_tidemark_seq"
 
 
 def encode_as_json(batch: TableBatch, target: TargetTable) -> EncodedBatch:
     """`loader.committer.Encode`. The file is what `tests.fakes.warehouse.rows_as_json` reads."""
-    records = len(batch.changes)
-    if target.mode is Mode.MERGE and batch.truncate:
+    assert isinstance(batch.changes, DecodedChanges)
+    changes = batch.changes.changes
+    records = len(changes)
+    if target.mode.keyed and batch.truncate:
         return EncodedBatch(None, 0, records, 0, records, 0, 0)
-    if target.mode is Mode.MERGE:
-        rows = [_merged(change) for change in latest(batch.changes, batch.schema.key)]
+    if target.mode.keyed:
+        rows = [_merged(change) for change in latest(changes, batch.schema.key)]
     else:
-        rows = [_appended(change) for change in batch.changes]
+        rows = [_appended(change) for change in changes]
     return EncodedBatch(orjson.dumps(rows), len(rows), records, records - len(rows), len(rows), 0, 0)
 
 

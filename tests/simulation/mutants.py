@@ -14,7 +14,8 @@ from janitor.core.classify import State, Verdict, classify
 from janitor.service import Janitor, Survey
 from loader.committer import Committer, Keep
 from loader.core.cut import Cut, CutReason, OpenBatch, Start
-from loader.core.plan import CommitPlan, Record
+from loader.core.plan import CommitPlan
+from loader.core.records import Record
 from loader.core.shard import start_of_rows
 from loader.ports import ShardState
 from tests.fakes.kafka_clients import FakeSink

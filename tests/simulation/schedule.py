@@ -81,6 +81,9 @@ class Actor(Gate):
         self.ready: Callable[[], bool] | None = None
         self.doing = "start"
         self.error: BaseException | None = None
+        self.hands: list[Actor] = []
+        """Threads of this process: they end and stop with it, and it with them."""
+        self.head: Actor | None = None
         self.greenlet = greenlet(lambda: self._run(body), scheduler.greenlet)
 
     def _run(self, body: Callable[["Actor"], None]) -> None:
@@ -91,6 +94,19 @@ class Actor(Gate):
         except Exception as error:  # the scheduler's owner judges it
             self.error = error
         self.dead = True
+
+    @property
+    def process(self) -> "list[Actor]":
+        """All threads, the first one first."""
+        head = self.head or self
+        return [head, *head.hands]
+
+    def hand(self, body: Callable[["Actor"], None]) -> "Actor":
+        """One thread more, which runs `body`."""
+        hand = Actor(self.scheduler, self.name, body, mortal=self.mortal)
+        hand.head, hand.skew, hand.priority = self, self.skew, self.priority
+        self.hands.append(hand)
+        return self.scheduler.add(hand)
 
     def runnable(self, step: int, now_us: int) -> bool:
         if self.paused_until > step:
@@ -118,7 +134,10 @@ class Actor(Gate):
         self._switch(effect)
         fate = self.scheduler.decide(self, effect, lossy=lossy)
         if fate is Fate.PAUSE:
-            self.paused_until = self.scheduler.step + self.rng.randrange(5, self.scheduler.risks.pause_steps_max)
+            until = self.scheduler.step + self.rng.randrange(5, self.scheduler.risks.pause_steps_max)
+            # A process is stopped whole; one thread alone may be slow.
+            for thread in self.process if self.rng.random() < 0.5 else [self]:
+                thread.paused_until = until
             self._switch(effect)
         elif fate is Fate.KILL_BEFORE:
             raise self.killed(effect)
@@ -222,9 +241,19 @@ class Scheduler:
         actor = self._pick(ready)
         actor.greenlet.switch()
         if actor.dead:
-            self.actors.remove(actor)
-            self.on_end(actor)
+            self._bury(actor)
         return True
+
+    def _bury(self, actor: Actor) -> None:
+        """A process ends with the first of its threads that does."""
+        head = actor.process[0]
+        head.error = head.error or actor.error
+        for thread in actor.process:
+            self.actors.remove(thread)
+            if not thread.greenlet.dead:
+                thread.dead = True
+                thread.greenlet.switch()
+        self.on_end(head)
 
     def _pick(self, ready: list[Actor]) -> Actor:
         if len(ready) == 1:

@@ -21,7 +21,9 @@ from janitor.service import Janitor, Plan
 from loader.committer import Committer
 from loader.core.cut import CutPolicy
 from loader.core.plan import Mode, TargetTable
+from loader.core.readers import collect_decoded
 from loader.core.target import TargetNaming, target_table
+from loader.destinations import Destinations
 from loader.service import Loader
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
@@ -40,6 +42,7 @@ from tests.simulation.encoder import encode_as_json
 from tests.simulation.feeder import Feeder
 from tests.simulation.schedule import Actor, Risks, Scheduler
 from tests.simulation.source import History, source_table, write_history
+from tests.simulation.worker import FakeWorker
 
 PREFIX = "p"
 BUCKET_PREFIX = "tidemark"
@@ -157,15 +160,14 @@ class World:
         self.scheduler.add(Actor(self.scheduler, name, live))
 
     def _load(self, actor: Actor) -> None:
-        warehouse = self.sessions[actor.name] = self.variant.warehouse(self.database, actor)
-        store = self.variant.store(self.bucket, actor, BUCKET_PREFIX)
+        worker = FakeWorker(actor)
+        warehouse = self.sessions[actor.name] = self.variant.warehouse(self.database, worker.hand)
+        store = self.variant.store(self.bucket, worker.hand, BUCKET_PREFIX)
         committer = self.variant.committer(
             store=store,
             warehouse=warehouse,
-            schemas=FakeSchemaBook(self.broker, actor, self.topics.schemas),
-            targets=self._target,
             encode=encode_as_json,
-            clock=actor,
+            clock=worker.hand,
             nonce=self._nonce,
             jitter=self.rng.random,
         )
@@ -176,7 +178,9 @@ class World:
             membership=FakeMembership(self.broker, self.group, actor, actor.name, self.lives[actor.name]),
             open_log=partial(FakeShardLog, self.broker, actor, self.topics.progress),
             warehouse=warehouse,
+            destinations=Destinations(FakeSchemaBook(self.broker, actor, self.topics.schemas), self._target, collect_decoded),
             committer=committer,
+            worker=worker,
             clock=actor,
             jitter=self.rng.random,
         )

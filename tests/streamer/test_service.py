@@ -375,16 +375,16 @@ def test_a_captured_table_changed_by_cascades_the_binlog_does_not_hold_is_refuse
         world.run()
 
 
-def test_a_merge_without_a_key_is_refused_at_start_and_when_the_key_is_lost() -> None:
+def test_a_mode_that_needs_a_key_is_refused_at_start_and_when_the_key_is_lost() -> None:
     keyless = Table("orders", key_columns=0)
-    world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(must_merge=True)}))
+    world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(needs_key=True)}))
     world.source.seen = (keyless.id,)
     with pytest.raises(Invalid, match="ADD PRIMARY KEY"):
         world.run()
     world.source.keys[keyless.id] = [("id",)]
     world.source.commit(keyless.insert((1, 1)))
     world.source.owner = None
-    with pytest.raises(Refused, match="no key by which rows could be merged"):
+    with pytest.raises(Refused, match="has no key, and a mode that loads its rows by key"):
         world.run()  # nullable in the event's own schema, whatever the server says now
 
 

@@ -25,6 +25,7 @@ mod never_panics;
 pub use decoder::Decoder;
 pub use json_text::write_string;
 pub use jsondiff::write_updated;
+pub use numbers::write_double;
 pub use text::{Foreign, TextSpec};
 
 /// Type codes. Source: MySQL 9.7, include/field_types.h.

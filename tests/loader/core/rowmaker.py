@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 from contracts.envelope import Envelope, Op, Row, Source, encode_key
 from contracts.offsets import OffsetRange
 from contracts.table import Column, Kind, TableId, TableSchema
-from loader.core.plan import Change, EncodedBatch, Mode, TableBatch, TargetTable
+from loader.core.changes import DecodedChanges
+from loader.core.plan import EncodedBatch, Mode, TableBatch, TargetTable
+from loader.core.records import Change
 from loader.core.target import TargetNaming, target_table
 
 TOPIC = "tm.shop.orders"
@@ -47,7 +49,7 @@ def delete(offset: int, row: Row, **source: Any) -> Change:
 
 def batch_of(changes: Sequence[Change], schema: TableSchema = ORDERS) -> TableBatch:
     stop = changes[-1].offset + 1 if changes else 1
-    return TableBatch(TOPIC, 0, schema, OffsetRange(0, stop), stop, changes)
+    return TableBatch(TOPIC, 0, schema, OffsetRange(0, stop), stop, DecodedChanges(changes))
 
 
 def target_of(schema: TableSchema = ORDERS, mode: Mode | None = None) -> TargetTable:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
-from loader.core.cut import Cut, CutReason, OpenBatch
-from loader.core.plan import Record
+from loader.core.changes import DecodedChanges
+from loader.core.cut import Cut, CutReason, OpenBatch, Part
+from loader.core.records import Change, Record, Records
 from tests.loader.core.reading import ITEMS, NEVER, NOW, ORDERS, PROGRESS, barrier, named, open_batch, row, start
 
 OLD = NOW + timedelta(days=2)
@@ -17,6 +18,15 @@ OLD = NOW + timedelta(days=2)
 
 def cut(batch: OpenBatch, reason: CutReason = CutReason.AGE) -> Cut:
     return batch.cut(reason, NOW)
+
+
+def changes(part: Part) -> list[Change]:
+    assert isinstance(part.changes, DecodedChanges)
+    return list(part.changes.changes)
+
+
+def schema_of(part: Part) -> str:
+    return changes(part)[0].envelope.source.schema
 
 
 def ranges(made: Cut) -> dict[str, OffsetRange]:
@@ -68,14 +78,14 @@ def test_a_seq_that_does_not_follow_is_corrupt(seq: int) -> None:
 
 def test_a_barrier_whose_number_does_not_grow_is_corrupt() -> None:
     with pytest.raises(Corrupt, match="barrier 1 follows barrier 2"):
-        open_batch(barrier(1), replace(barrier(0), offset=2))
+        open_batch(barrier(1), replace(barrier(0), offsets=[2]))
 
 
 @pytest.mark.parametrize("topic", [PROGRESS, ORDERS])
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"[1]", b'{"v":2}', b"\xff"])
 def test_what_is_neither_row_nor_barrier_is_corrupt(topic: str, value: bytes | None) -> None:
     with pytest.raises(Corrupt, match=f"{topic} at offset 0"):
-        open_batch(Record(topic, 0, 0, None, value))
+        open_batch(Records.of(Record(topic, 0, None, value)))
 
 
 def test_a_topic_a_barrier_names_and_nobody_reads_is_read_from_its_beginning_before_the_cut() -> None:
@@ -138,18 +148,18 @@ def test_a_new_schema_begins_a_new_batch_at_the_barrier_before_it() -> None:
     batch = open_batch(row(0), row(1, schema="b"), barrier(0, orders=1), barrier(1, orders=2))
     assert batch.reason_to_cut(NEVER, NOW) is CutReason.SCHEMA
     first = cut(batch)
-    assert [(p.fingerprint, p.offsets) for p in first.parts] == [("a", OffsetRange(0, 1))]
+    assert [(schema_of(p), p.offsets) for p in first.parts] == [("a", OffsetRange(0, 1))]
     assert batch.reason_to_cut(NEVER, NOW) is None
-    assert [(p.fingerprint, p.offsets) for p in cut(batch).parts] == [("b", OffsetRange(1, 2))]
+    assert [(schema_of(p), p.offsets) for p in cut(batch).parts] == [("b", OffsetRange(1, 2))]
 
 
 def test_a_truncate_stands_alone_between_the_rows_before_and_after_it() -> None:
     batch = open_batch(row(0), row(1, op=Op.TRUNCATE), row(2), row(3), *(barrier(n, orders=n + 1) for n in range(4)))
     sizes = []
     while batch.reason_to_cut(NEVER, NOW) is CutReason.TRUNCATE:
-        sizes.append([change.envelope.op for change in cut(batch).parts[0].changes])
+        sizes.append([change.envelope.op for change in changes(cut(batch).parts[0])])
     assert sizes == [[Op.CREATE], [Op.TRUNCATE]]
-    assert [change.offset for change in cut(batch).parts[0].changes] == [2, 3]
+    assert [change.offset for change in changes(cut(batch).parts[0])] == [2, 3]
 
 
 def test_two_truncates_do_not_share_a_batch() -> None:
@@ -208,10 +218,10 @@ def test_any_cuts_together_hold_each_record_once_in_order_and_tile(steps: list[t
     def take(made: Cut) -> None:
         for part in made.parts:
             assert part.offsets.start == ends[part.topic]
-            assert part.changes[-1].offset + 1 == part.offsets.stop
-            assert len({change.envelope.source.schema for change in part.changes}) == 1
+            assert part.changes.stop_offset == part.offsets.stop
+            assert len({change.envelope.source.schema for change in changes(part)}) == 1
             ends[part.topic] = part.offsets.stop
-            got[part.topic] += [change.offset for change in part.changes]
+            got[part.topic] += [change.offset for change in changes(part)]
 
     for n, (topic, gap, new_schema) in enumerate(steps):
         offsets[topic] += gap

@@ -17,7 +17,8 @@ from contracts.ledger import LedgerEntry
 from contracts.table import Column, Kind, TableSchema
 from loader.core.column_type import ColumnType
 from loader.core.encode import encode
-from loader.core.plan import Change, EncodedBatch, Mode, TableBatch, TargetColumn
+from loader.core.plan import EncodedBatch, Mode, TableBatch, TargetColumn
+from loader.core.records import Change
 from loader.core.target import staging_columns
 from tests.loader.core.rowmaker import GTID, ORDERS, batch_of, change, delete, staged, target_of, upsert
 from tests.loader.core.typecases import CASES

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from contracts.errors import Invalid
 from contracts.table import Column, Kind, TableId, TableSchema
-from loader.core.evolve import StandingColumn, refuse_misfit
+from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
 from loader.core.plan import Mode, TargetTable
-from loader.core.target import EVENT_COLUMNS, TargetNaming, target_table
+from loader.core.target import EVENT_COLUMNS, TargetNaming, table_columns, target_table
 
 
 def target(mode: Mode = Mode.MERGE) -> TargetTable:
@@ -12,6 +14,8 @@ def target(mode: Mode = Mode.MERGE) -> TargetTable:
     return target_table("tm.shop.orders", TableSchema(TableId("shop", "orders"), columns, ("Id",)), TargetNaming(), mode)
 
 
+ADDS_MARK = 'ADD COLUMN "_tidemark_deleted" BOOLEAN DEFAULT FALSE NOT NULL'
+DROPS_MARK = 'Run: DELETE FROM "shop"."orders" WHERE "_tidemark_deleted"; ALTER TABLE "shop"."orders" DROP COLUMN "_tidemark_deleted"'
 FITS = [StandingColumn("id", "INTEGER"), StandingColumn("note", "VARCHAR(80)"), StandingColumn("n", "BIGINT")]
 
 
@@ -44,6 +48,29 @@ def test_any_other_difference_names_table_column_and_the_statement_that_mends_it
         refuse_misfit(target(), standing)
     assert fix in refused.value.message
     assert refused.value.fields["table"] == "shop.orders"
+
+
+@pytest.mark.parametrize(
+    ("mode", "fix"), [(Mode.MERGE, DROPS_MARK), (Mode.SOFT_DELETE, ADDS_MARK), (Mode.APPEND, 'ADD COLUMN "_tidemark_op" VARCHAR(1)')]
+)
+def test_a_table_made_in_another_mode_is_refused_though_its_schema_is_the_same(mode: Mode, fix: str) -> None:
+    standing = FITS if mode is not Mode.MERGE else [*FITS, StandingColumn("_tidemark_deleted", "BOOLEAN")]
+    for refuse in (refuse_misfit, refuse_other_mode):
+        with pytest.raises(Invalid) as refused:
+            refuse(target(mode), standing)
+        assert fix in refused.value.message
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_table_made_in_the_same_mode_may_differ_in_columns_of_the_source(mode: Mode) -> None:
+    own = [StandingColumn(column.name, column.sql_type) for column in table_columns(target(mode))[3:]]
+    refuse_other_mode(target(mode), own)
+    refuse_other_mode(target(mode), [*FITS, StandingColumn("new", "DATE"), *own])
+
+
+def test_a_sources_own_column_named_like_another_modes_is_no_other_mode() -> None:
+    schema = replace(target().source, columns=(*target().source.columns, Column("_tidemark_op", Kind.INT)))
+    refuse_other_mode(target_table("tm.shop.orders", schema, TargetNaming(), None), [*FITS, StandingColumn("_tidemark_op", "INTEGER")])
 
 
 def test_an_append_target_lacking_what_the_mode_adds_is_refused() -> None:

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from contracts.envelope import Envelope, Op
 from loader.core.quarantine import key_image, quarantined_change, quarantined_value, row_key
-from tests.loader.core.rowmaker import batch_of, change, delete, upsert
+from tests.loader.core.rowmaker import TOPIC, change, delete, upsert
 
 
 @given(st.binary(), st.binary())
@@ -26,25 +26,25 @@ def test_long_keys_that_begin_alike_are_told_apart() -> None:
 
 
 def test_a_value_is_kept_as_json_so_that_nul_and_quotes_show() -> None:
-    entry = quarantined_value(batch_of([]), upsert(7, {"id": 1}), "name", 'a\x00"', "why")
+    entry = quarantined_value(TOPIC, upsert(7, {"id": 1}), "name", 'a\x00"', "why")
     assert (entry.offset, entry.key, entry.column, entry.reason) == (7, '{"id":1}', "name", "why")
     assert (entry.raw, entry.raw_size_bytes) == ('"a\\u0000\\""', 11)
 
 
 def test_a_long_value_is_cut_between_characters_and_its_true_size_told() -> None:
-    entry = quarantined_value(batch_of([]), upsert(7, {"id": 1}), "name", "é" * 70_000, "why")
+    entry = quarantined_value(TOPIC, upsert(7, {"id": 1}), "name", "é" * 70_000, "why")
     assert len(entry.raw.encode()) == 65_535
     assert entry.raw == '"' + "é" * 32_767
     assert entry.raw_size_bytes == 140_002
 
 
 def test_a_value_that_is_no_unicode_is_kept_readable() -> None:
-    assert "ud800" in quarantined_value(batch_of([]), upsert(7, {"id": 1}), "name", "\ud800", "why").raw
+    assert "ud800" in quarantined_value(TOPIC, upsert(7, {"id": 1}), "name", "\ud800", "why").raw
 
 
 def test_a_whole_change_is_kept_as_its_envelope() -> None:
     whole = upsert(7, {"id": 1, "name": "a"})
-    entry = quarantined_change(batch_of([whole]), whole, "why")
+    entry = quarantined_change(TOPIC, whole, "why")
     assert entry.column is None
     assert Envelope.decode(entry.raw.encode()) == whole.envelope
     assert entry.raw_size_bytes == len(whole.envelope.encode())
@@ -52,7 +52,7 @@ def test_a_whole_change_is_kept_as_its_envelope() -> None:
 
 def test_a_row_too_large_to_send_is_kept_with_its_true_size() -> None:
     whole = change(7, Op.UPDATE, None, key=b'{"id":1}', oversize=9_000_000)
-    assert quarantined_change(batch_of([whole]), whole, "why").raw_size_bytes == 9_000_000
+    assert quarantined_change(TOPIC, whole, "why").raw_size_bytes == 9_000_000
 
 
 def test_a_key_comes_from_the_row_or_else_from_the_message_key() -> None:

@@ -33,7 +33,7 @@ def loads(held: Tenure, cut: Cut, *, quarantined: str | None = None, closes: tup
         count = len(part.changes)
         entry = LedgerEntry("0123abcd", part.topic, 0, "id-1", 7, part.offsets, count, 0, count, 0, 0, "", "", NOW)
         kept = (QuarantinedValue(part.topic, 0, 0, quarantined, "note", "too long", "x", 1),) if quarantined else ()
-        truncate = part.changes[0].envelope.op.value == "t"
+        truncate = part.changes.truncate
         made.append(TableLoad(target, key, None, truncate, entry, kept, closes))
     return made
 

@@ -21,7 +21,14 @@ BARE_NOW = NOW.replace(tzinfo=None)
 
 
 def load(
-    name: str, mode: Mode = Mode.MERGE, *, truncate: bool = False, rows: int = 3, quarantine: int = 0, closes: tuple[str, ...] = ()
+    name: str,
+    mode: Mode = Mode.MERGE,
+    *,
+    truncate: bool = False,
+    rows: int = 3,
+    quarantine: int = 0,
+    closes: tuple[str, ...] = (),
+    unformed: int = 0,
 ) -> TableLoad:
     columns = (Column("id", Kind.INT, nullable=False), Column("No", Kind.INT, nullable=False), Column("v", Kind.INT))
     schema = TableSchema(TableId("shop", name), columns, ("id", "No"))
@@ -29,7 +36,7 @@ def load(
     target = target_table(topic, schema, TargetNaming(), mode)
     key = BatchKey(topic, 0, NOW, 1, OffsetRange(0, 3), 7, "0123abcd")
     staged = StagedLoad(target, f"staged_{name}", "s3://b/m", rows) if rows else None
-    entry = LedgerEntry("0123abcd", topic, 0, "id-1", 7, OffsetRange(0, 3), 3, 1, 2, 0, quarantine, "m", "sha", NOW)
+    entry = LedgerEntry("0123abcd", topic, 0, "id-1", 7, OffsetRange(0, 3), 3, 1, 2 - unformed, unformed, quarantine, "m", "sha", NOW)
     kept = tuple(QuarantinedValue(topic, 0, i, "k", "v", "too long", "x", 1) for i in range(quarantine))
     return TableLoad(target, key, staged, truncate, entry, kept, closes)
 
@@ -60,13 +67,42 @@ def test_a_merge_deletes_the_staged_keys_and_inserts_what_is_not_deleted() -> No
     ]
 
 
+SAME_KEY = '"orders"."id" = "staged_orders"."id" AND "orders"."no" = "staged_orders"."no"'
+SOFT_NAMES = '"id", "no", "v", "_tidemark_deleted"'
+
+
+def test_rows_staged_whole_replace_those_of_their_keys_and_bring_their_mark() -> None:
+    assert statements(load("orders", Mode.SOFT_DELETE))[:3] == [
+        Statement(f'DELETE FROM "shop"."orders" USING "staged_orders" WHERE {SAME_KEY}'),
+        Statement(f'INSERT INTO "shop"."orders" ({SOFT_NAMES}) SELECT {SOFT_NAMES} FROM "staged_orders"', rows=3),
+        statements(load("orders"))[-1],
+    ]
+
+
+def test_a_key_staged_alone_is_marked_by_a_delete_and_removed_by_another_change() -> None:
+    marks = '"staged_orders"."_tidemark_bare" AND "staged_orders"."_tidemark_deleted"'
+    assert [statement.sql for statement in statements(load("orders", Mode.SOFT_DELETE, unformed=1))[:3]] == [
+        f'UPDATE "shop"."orders" SET "_tidemark_deleted" = TRUE FROM "staged_orders" WHERE {SAME_KEY} AND {marks}',
+        f'DELETE FROM "shop"."orders" USING "staged_orders" WHERE {SAME_KEY} AND NOT ({marks})',
+        f'INSERT INTO "shop"."orders" ({SOFT_NAMES}) SELECT {SOFT_NAMES} FROM "staged_orders" WHERE NOT "staged_orders"."_tidemark_bare"',
+    ]
+
+
+def test_a_truncate_marks_what_is_not_marked_and_closes_the_tables_entries() -> None:
+    assert statements(load("orders", Mode.SOFT_DELETE, truncate=True, rows=0))[:2] == [
+        Statement('UPDATE "shop"."orders" SET "_tidemark_deleted" = TRUE WHERE NOT "_tidemark_deleted"'),
+        statements(load("orders", truncate=True, rows=0))[1],
+    ]
+
+
 def test_text_keys_that_differ_in_trailing_spaces_only_are_two_rows() -> None:
     schema = TableSchema(TableId("shop", "words"), (Column("w", Kind.VARCHAR, nullable=False, length=9, charset="utf8mb4"),), ("w",))
+    same = '"words"."w" = "staged_a"."w" AND OCTET_LENGTH("words"."w") = OCTET_LENGTH("staged_a"."w")'
     delete = statements(replace(load("a"), target=target_table("tm.shop.words", schema, TargetNaming(), None)))[0]
-    assert delete.sql == (
-        'DELETE FROM "shop"."words" USING "staged_a" WHERE "words"."w" = "staged_a"."w"'
-        ' AND OCTET_LENGTH("words"."w") = OCTET_LENGTH("staged_a"."w")'
-    )
+    assert delete.sql == f'DELETE FROM "shop"."words" USING "staged_a" WHERE {same}'
+    soft = target_table("tm.shop.words", schema, TargetNaming(), Mode.SOFT_DELETE)
+    for statement in statements(replace(load("a", unformed=1), target=soft))[:2]:
+        assert same in statement.sql
 
 
 def test_an_append_inserts_every_staged_row_with_its_event() -> None:
@@ -122,6 +158,7 @@ def test_nothing_in_a_commit_commits_by_itself() -> None:
     everything = [
         compare_and_set(PLAN, TABLES),
         *statements(load("a"), load("b", Mode.APPEND), load("c", truncate=True, rows=0, quarantine=2)),
+        *statements(load("d", Mode.SOFT_DELETE, unformed=1), load("e", Mode.SOFT_DELETE, truncate=True, rows=0)),
     ]
     for statement in everything:
         assert re.fullmatch(r"(UPDATE|DELETE FROM|INSERT INTO) .*", statement.sql), statement.sql

@@ -29,13 +29,15 @@ def test_a_table_with_a_key_is_merged_and_one_without_appended() -> None:
     assert target_of(ORDERS, Mode.APPEND).mode is Mode.APPEND
 
 
-def test_to_merge_a_table_without_a_key_is_refused_by_its_name() -> None:
-    with pytest.raises(Invalid, match=r"shop\.orders has no key"):
-        target_of(KEYLESS, Mode.MERGE)
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE])
+def test_to_load_a_table_without_a_key_by_key_is_refused_by_its_name(mode: Mode) -> None:
+    with pytest.raises(Invalid, match=rf"shop\.orders has no key, so it can't be loaded in mode {mode.value}"):
+        target_of(KEYLESS, mode)
 
 
-def test_only_key_columns_are_not_null_and_only_when_rows_are_merged() -> None:
+def test_only_key_columns_are_not_null_and_only_when_rows_are_loaded_by_key() -> None:
     assert [column.nullable for column in target_of(ORDERS).columns] == [False, True, True]
+    assert [column.nullable for column in target_of(ORDERS, Mode.SOFT_DELETE).columns] == [False, True, True]
     assert [column.nullable for column in target_of(ORDERS, Mode.APPEND).columns] == [True, True, True]
 
 
@@ -97,7 +99,15 @@ def test_two_columns_of_one_name_are_refused_and_both_named() -> None:
     assert [c.name for c in target_of(schema_of("É", "é")).columns] == ["É", "é"]
 
 
-@pytest.mark.parametrize(("mode", "name"), [(Mode.MERGE, "_tidemark_deleted"), (Mode.APPEND, "_Tidemark_Seq")])
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        (Mode.MERGE, "_tidemark_deleted"),
+        (Mode.SOFT_DELETE, "_Tidemark_Deleted"),
+        (Mode.SOFT_DELETE, "_tidemark_bare"),
+        (Mode.APPEND, "_Tidemark_Seq"),
+    ],
+)
 def test_a_column_named_like_one_of_ours_is_refused(mode: Mode, name: str) -> None:
     with pytest.raises(Invalid, match="Tidemark's own"):
         target_of(TableSchema(ORDERS.table, (Column("id", Kind.INT), Column(name, Kind.INT)), ("id",)), mode)
@@ -115,6 +125,10 @@ def test_more_columns_than_redshift_takes_are_refused() -> None:
     with pytest.raises(Invalid, match="1597 columns"):
         target_of(schema_of(*names))
     assert len(staging_columns(target_of(schema_of(*names[:-1])))) == 1600
+    keyed = replace(schema_of(*(f"c{i}" for i in range(1599))), key=("c0",))
+    with pytest.raises(Invalid, match="1599 columns; Redshift takes 1600, 2 of them ours"):
+        target_of(keyed, Mode.SOFT_DELETE)
+    assert len(staging_columns(target_of(replace(keyed, columns=keyed.columns[:-1]), Mode.SOFT_DELETE))) == 1600
 
 
 def test_a_merged_tables_statements() -> None:
@@ -127,6 +141,15 @@ def test_a_merged_tables_statements() -> None:
     assert staging_statement(target, "stage_1") == (
         'CREATE TEMP TABLE "stage_1" ("id" INTEGER NOT NULL, "name" VARCHAR(8), "total" DECIMAL(5,2), "_tidemark_deleted" BOOLEAN)'
     )
+
+
+def test_the_statements_of_a_table_that_keeps_deleted_rows() -> None:
+    target = target_of(ORDERS, Mode.SOFT_DELETE)
+    columns = '"id" INTEGER NOT NULL, "name" VARCHAR(8), "total" DECIMAL(5,2), "_tidemark_deleted" BOOLEAN NOT NULL'
+    assert create_statements(target, [])[1] == (
+        f'CREATE TABLE IF NOT EXISTS "shop"."orders" ({columns}, PRIMARY KEY ("id")) DISTSTYLE AUTO SORTKEY AUTO'
+    )
+    assert staging_statement(target, "stage_1") == f'CREATE TEMP TABLE "stage_1" ({columns}, "_tidemark_bare" BOOLEAN)'
 
 
 def test_an_appended_tables_statements() -> None:

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from contracts.errors import Invalid
+from runtime.kernel import VERSION
 from streamer.core import decoders
 from streamer.core.packets import PythonPackets
 from streamer.core.twin import PythonDecoder
@@ -42,7 +43,7 @@ def test_who_insists_on_a_kernel_that_is_not_there_is_told_what_to_do(monkeypatc
 
 def test_a_kernel_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     other = ModuleType("tidemark_kernel")
-    other.VERSION = decoders.KERNEL_VERSION + 1  # type: ignore[attr-defined]
+    other.VERSION = VERSION + 1  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tidemark_kernel", other)
     assert "other sources" in decoders.choose("auto").because
     with pytest.raises(Invalid, match="other sources"):
