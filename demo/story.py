@@ -15,7 +15,7 @@ from devstack.pipeline import BUCKET, Pipeline, Service
 
 TRAFFIC = timedelta(seconds=16)
 SETTLED = timedelta(seconds=40)  # longest wait for the warehouse to take over the last transaction
-CRASH = "loader.stage.before:14"  # data and manifests are in the bucket, nothing of them is in the warehouse
+CRASH = "loader.stage.before:4"  # data and manifests are in the bucket, nothing of them is in the warehouse
 
 
 class Failed(Exception):

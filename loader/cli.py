@@ -28,7 +28,8 @@ from loader.destinations import Destinations, Targets
 from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
-from loader.edges.worker import ThreadWorker
+from loader.edges.worker import ThreadSpread, ThreadWorker
+from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
 from runtime import command
 from runtime.command import ExitCode
@@ -40,6 +41,7 @@ from runtime.settings import Settings
 EXAMPLES = """
 loader                          load until told to stop
 loader sync -t shop.orders      load until the table holds what MySQL's barriers hold now, then exit
+loader plan                     what the next commit would send: objects and SQL; sends nothing
 loader check                    every setting, grant and endpoint; each fault with its fix
 loader status                   how far each shard and table is
 """
@@ -49,6 +51,8 @@ SYNC_AGE = timedelta(seconds=1)
 MEMORY_SHARE = 4
 """What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
 Parquet. Every shard may be ours."""
+PUTS_AT_A_TIME = 8
+"""To the bucket: fewer than the S3 client keeps connections."""
 COLUMN_MEMORY_BYTES_MAX = 1 << 30
 """A column of Arrow's ends at 2 GiB."""
 SYNC_LOOK_EVERY = timedelta(seconds=1)
@@ -56,7 +60,7 @@ SYNC_LOOK_EVERY = timedelta(seconds=1)
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    verbs = {None: _run, "sync": _sync, "check": _check, "status": _status}
+    verbs = {None: _run, "sync": _sync, "plan": _plan, "check": _check, "status": _status}
     return run(lambda stop: verbs[arguments.verb](arguments, stop))
 
 
@@ -68,12 +72,19 @@ def _parser() -> argparse.ArgumentParser:
         default=socket.gethostname(),
         help="this loader's lasting name in its group (default: the host's name)",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="sync | check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="sync | plan | check | status")
     sync = command.verb(verbs, "sync", "load until a table has reached what Kafka holds now, then exit", "loader sync -t shop.orders")
     sync.add_argument("-t", "--table", type=command.table, required=True, metavar="DB.TABLE")
+    plan = command.verb(
+        verbs,
+        "plan",
+        "what the next commit would send, objects and SQL, without sending anything; exit 4 when there is something to commit",
+        "loader plan\nloader plan -t shop.orders\nloader plan --json",
+    )
+    plan.add_argument("-t", "--table", type=command.table, metavar="DB.TABLE", help="only the shard of this table (default: every shard)")
     check = command.verb(verbs, "check", "try every setting, grant and endpoint; exit 2 when one has a fault", "loader check")
     status = command.verb(verbs, "status", "how far each shard and table is", "loader status\nloader status --json")
-    for shows in (check, status):
+    for shows in (plan, check, status):
         command.json_flag(shows)
     return parser
 
@@ -114,6 +125,65 @@ def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
     watermark = datetime.fromtimestamp(fence.commit_ts_us / 1_000_000, UTC)
     print(f"{arguments.table} is loaded up to {watermark.isoformat()}, GTID set {fence.gtid_set}")
     return ExitCode.DONE
+
+
+def _plan(arguments: argparse.Namespace, _: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    if arguments.table and not settings.tables.selection.captures(arguments.table):
+        raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
+    shards = [settings.shard(arguments.table)] if arguments.table else range(settings.state_shards)
+    kafka.require_brokers(settings.kafka)
+    warehouse = _warehouse(settings)
+    if warehouse.guard() is None:
+        raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
+    warehouse.prepare(_guard(settings))
+    found = False
+    try:
+        for shard in shards:
+            paper = Paper()
+            _rehearse(settings, shard, warehouse, paper)
+            found |= paper.plan is not None
+            lines = list(plan_lines(shard, paper))
+            print("\n".join(orjson.dumps(line).decode() for line in lines) if arguments.json else plan_text(shard, lines))
+    finally:
+        warehouse.close()
+    return ExitCode.FOUND if found else ExitCode.DONE
+
+
+def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, paper: Paper) -> None:
+    """Puts on paper what the shard's next commit would send."""
+    clock, log, schemas = PaperClock(datetime.now(UTC)), _reader(settings, shard), _schemas(settings)
+    store = S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
+    section = settings.redshift
+    on_paper = PaperWarehouse(warehouse, paper, schema=section.schema_, iam_role=section.iam_role)
+    policy = _policy(settings)
+    loader = Loader(
+        owner="plan",
+        topics=settings.topics,
+        policy=policy,
+        membership=PaperMembership(shard),
+        open_log=lambda _: log,
+        warehouse=on_paper,
+        destinations=Destinations(schemas, targets(settings), readers.choose(settings.loader.decoder).collect),
+        committer=Committer(
+            store=PaperStore(store, paper),
+            warehouse=on_paper,
+            encode=encode,
+            clock=clock,
+            nonce=lambda: secrets.token_hex(4),
+            jitter=lambda: 0.0,
+            halt_on_bad_row=settings.on_bad_row == "halt",
+        ),
+        worker=PaperWorker(),
+        clock=clock,
+        jitter=lambda: 0.0,
+    )
+    try:
+        rehearse(loader, log, paper, clock, progress=settings.topics.progress, age_max=policy.age_max)
+    finally:
+        loader.close()
+        log.close()
+        schemas.close()
 
 
 def _check(arguments: argparse.Namespace, _: Stop) -> int:
@@ -201,10 +271,8 @@ def _loader(
     structlog.get_logger().info("decoder.chosen", decoder=reader.name, **({"because": reader.because} if reader.because else {}))
     warehouse = _warehouse(settings)
     warehouse.prepare(_guard(settings))
-    schemas = SchemaReader(
-        config, group=settings.group_id, topic=settings.topics.schemas, message_bytes_max=settings.kafka.message_bytes_max
-    )
-    guarded = crash_points(warehouse, "loader")
+    schemas = _schemas(settings)
+    guarded, spread = crash_points(warehouse, "loader"), ThreadSpread(PUTS_AT_A_TIME)
     committer = Committer(
         store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
         warehouse=guarded,
@@ -212,17 +280,13 @@ def _loader(
         clock=clock,
         nonce=lambda: secrets.token_hex(4),
         jitter=jitter,
+        spread=spread,
         halt_on_bad_row=settings.on_bad_row == "halt",
     )
     loader = Loader(
         owner=instance or f"{socket.gethostname()} sync",
         topics=settings.topics,
-        policy=CutPolicy(
-            rows_max=settings.batch.rows,
-            size_bytes_max=settings.batch.bytes,
-            age_max=age_max or timedelta(seconds=settings.batch.seconds),
-            memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
-        ),
+        policy=_policy(settings, age_max),
         membership=crash_points(
             GroupMembership(config, group=settings.group_id, progress=settings.topics.progress, instance=instance), "loader"
         ),
@@ -238,7 +302,26 @@ def _loader(
         yield loader, warehouse
     finally:
         loader.close()
+        spread.close()
         schemas.close()
+
+
+def _policy(settings: Settings, age_max: timedelta | None = None) -> CutPolicy:
+    return CutPolicy(
+        rows_max=settings.batch.rows,
+        size_bytes_max=settings.batch.bytes,
+        age_max=age_max or timedelta(seconds=settings.batch.seconds),
+        memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
+    )
+
+
+def _schemas(settings: Settings) -> SchemaReader:
+    return SchemaReader(
+        kafka.client_config(settings.kafka),
+        group=settings.group_id,
+        topic=settings.topics.schemas,
+        message_bytes_max=settings.kafka.message_bytes_max,
+    )
 
 
 def targets(settings: Settings) -> Targets:

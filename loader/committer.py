@@ -1,7 +1,8 @@
 """The order of effects that makes a cut durable and visible exactly once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -13,14 +14,25 @@ from loader.core.cut import Cut, Part
 from loader.core.plan import PARTITION, CommitPlan, EncodedBatch, StagedLoad, TableBatch, TableLoad, TargetTable
 from loader.core.quarantine import row_key
 from loader.core.shard import Tenure
+from loader.core.staging import staging_name
 from loader.ports import BatchStore, Clock, Warehouse
 
 TRIES = 8
 PAUSE = timedelta(milliseconds=250)
 PAUSE_MAX = timedelta(seconds=20)
 
+OBJECTS_AT_A_TIME = 64
+OBJECT_BYTES_AT_A_TIME = 32 << 20
+"""What is written to the bucket together: much enough to be worth it, little enough to hold in memory."""
+
+LOADS_AT_A_TIME = 100
+"""What is staged in one transaction: few transactions, and a word from the loop between two."""
+
 Keep = Callable[[], None]
 """Called between effects; raises Fenced when the shard was given to somebody else."""
+
+Spread = Callable[[Sequence[Callable[[], None]]], None]
+"""Does all of them, in any order or at the same time; raises what one of them raised, once none is under way."""
 
 
 class Encode(Protocol):
@@ -35,10 +47,16 @@ def backoff(attempt: int, jitter: float) -> timedelta:
     return min(PAUSE * (1 << min(attempt, 16) - 1), PAUSE_MAX) * (1 - jitter / 2)
 
 
+def one_by_one(tasks: Sequence[Callable[[], None]]) -> None:
+    """A Spread."""
+    for task in tasks:
+        task()
+
+
 class Committer:
-    """Makes a cut durable and visible exactly once: for each table data object, manifest and COPY into a staging table of this attempt,
-    then one short warehouse transaction for all of them: fence, offsets, rows, quarantine, ledger, watermark. Dying between any two
-    leaves orphans, never a gap."""
+    """Makes a cut durable and visible exactly once: for each table data object, manifest and COPY into its staging table, then one short
+    warehouse transaction for all of them: fence, offsets, rows, quarantine, ledger, watermark. Dying between any two leaves orphans,
+    never a gap."""
 
     def __init__(
         self,
@@ -49,6 +67,7 @@ class Committer:
         clock: Clock,
         nonce: Callable[[], str],
         jitter: Callable[[], float],
+        spread: Spread = one_by_one,
         halt_on_bad_row: bool = False,
     ) -> None:
         """`nonce`: eight hex digits never given before; `jitter`: a random number in [0, 1)."""
@@ -58,6 +77,7 @@ class Committer:
         self._clock = clock
         self._nonce = nonce
         self._jitter = jitter
+        self._spread = spread
         self._halt_on_bad_row = halt_on_bad_row
         self._log = structlog.get_logger()
 
@@ -65,15 +85,27 @@ class Committer:
         """The shard after the commit, and what was committed. Raises Fenced if a newer epoch owns the shard, Unavailable if nothing was
         committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
         loads: list[TableLoad] = []
+        objects: dict[str, bytes] = {}
         for part in cut.parts:
-            loads.append(self._write(tenure, part, topic_ids[part.topic]))
-            keep()
+            load, written = self._form(tenure, part, topic_ids[part.topic])
+            loads.append(load)
+            objects |= written
+            if len(objects) >= OBJECTS_AT_A_TIME or sum(map(len, objects.values())) >= OBJECT_BYTES_AT_A_TIME:
+                self._store_all(objects, keep)
+        self._store_all(objects, keep)
         plan = tenure.plan(cut, loads, topic_ids, self._clock.now())
         self._apply(plan, keep)
         return tenure.after(plan), plan
 
-    def _write(self, tenure: Tenure, part: Part, topic_id: str) -> TableLoad:
-        """The part's objects in S3. What is already there under other nonces is an orphan's business."""
+    def _store_all(self, objects: dict[str, bytes], keep: Keep) -> None:
+        """Puts them in the bucket, and forgets them. What is already there under other nonces is an orphan's business."""
+        if objects:
+            self._spread([partial(self._store.put, key, data) for key, data in objects.items()])
+            objects.clear()
+            keep()
+
+    def _form(self, tenure: Tenure, part: Part, topic_id: str) -> tuple[TableLoad, dict[str, bytes]]:
+        """The part's load, and its objects by key."""
         schema, target = part.destination.schema, part.destination.target
         batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
         if not batch.truncate:
@@ -91,12 +123,12 @@ class Committer:
                 values=len(encoded.quarantine),
             )
         staged, manifest_key, manifest_sha256 = None, "", ""
+        objects: dict[str, bytes] = {}
         if encoded.parquet is not None:
             manifest = Manifest((ManifestEntry(self._store.url(key.data), len(encoded.parquet)),)).encode()
-            self._store.put(key.data, encoded.parquet)
-            self._store.put(key.manifest, manifest)
+            objects = {key.data: encoded.parquet, key.manifest: manifest}
             manifest_key, manifest_sha256 = key.manifest, sha256_hex(manifest)
-            staged = StagedLoad(target, f"tidemark_staged_{key.nonce}", self._store.url(key.manifest), encoded.rows)
+            staged = StagedLoad(target, staging_name(target), self._store.url(key.manifest), encoded.rows)
         entry = LedgerEntry(
             batch_id=key.nonce,
             topic=part.topic,
@@ -117,7 +149,7 @@ class Committer:
         if accounted != len(part.changes):
             raise ValueError(f"{part.topic} {part.offsets}: {len(part.changes)} records read, {accounted} accounted for")
         self._log.debug(
-            "batch.written",
+            "batch.formed",
             topic=part.topic,
             offset_start=part.offsets.start,
             offset_stop=part.offsets.stop,
@@ -130,17 +162,18 @@ class Committer:
             size_bytes=len(encoded.parquet or b""),
             manifest_key=manifest_key,
         )
-        return TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
+        load = TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
+        return load, objects
 
     def _apply(self, plan: CommitPlan, keep: Keep) -> None:
         """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the
         compare-and-set decides whether the epoch is."""
+        staged = [load.staged for load in plan.loads if load.staged is not None]
         for attempt in range(1, TRIES + 1):
             try:
-                for load in plan.loads:
-                    if load.staged is not None:
-                        self._warehouse.stage(load.staged)
-                        keep()
+                for at in range(0, len(staged), LOADS_AT_A_TIME):
+                    self._warehouse.stage(staged[at : at + LOADS_AT_A_TIME])
+                    keep()
                 self._warehouse.commit(plan)
                 return
             except Unavailable as error:

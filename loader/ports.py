@@ -3,7 +3,7 @@
 Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and the method's name is the name of its
 crash point (`loader.<method>`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -139,8 +139,9 @@ class Warehouse(Protocol):
     def ensure_target(self, target: TargetTable) -> None:
         """Creates schema, table and grants if they are not there, in transactions of its own; Invalid when the table there does not fit."""
 
-    def stage(self, load: StagedLoad) -> None:
-        """COPY into a fresh temp table, row count checked. Holds no lock others could wait for. Raises Unavailable, Corrupt."""
+    def stage(self, loads: Sequence[StagedLoad]) -> None:
+        """COPYs each load into the staging table it names, which then holds its rows and no others; row counts checked. All in one
+        transaction, which holds no lock others could wait for. Raises Unavailable, Corrupt."""
 
     def commit(self, plan: CommitPlan) -> None:
         """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain (the staging

@@ -121,12 +121,19 @@ class ShardLoader:
         self._not_before: datetime | None = None
         self._over = ""
         self._failures = 0
+        self.trouble: PipelineError | None = None
+        """Why the shard was last taken again; None once something was committed since."""
         self._bumps: deque[datetime] = deque()
 
     @property
     def tenure(self) -> Tenure | None:
         """What we hold of the shard; None while it is being taken."""
         return self._reading.tenure if self._reading else None
+
+    @property
+    def awaits_rows(self) -> bool:
+        """Whether a barrier was read whose rows were not."""
+        return self._reading is not None and bool(self._reading.batch.awaited)
 
     def step(self, timeout: timedelta) -> bool:
         """One turn: take the shard, or read for up to `timeout` and have it committed if it is time. True when anything moved.
@@ -264,7 +271,7 @@ class ShardLoader:
             return False
         (job, cut, began), reading.under_way = reading.under_way, None
         reading.tenure, plan = job.result()
-        self._failures = 0
+        self._failures, self.trouble = 0, None
         next_offsets = {self._topics.progress: plan.fence.progress_offset}
         next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
         watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
@@ -336,6 +343,7 @@ class ShardLoader:
     def _restart(self, error: PipelineError) -> None:
         """Back to ASSIGN, after a pause that grows while nothing succeeds."""
         self._failures += 1
+        self.trouble = error
         pause = backoff(self._failures, self._jitter())
         RESTARTS.labels(self._shard, type(error).__name__).inc()
         self._log.warning(

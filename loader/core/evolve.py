@@ -7,9 +7,7 @@ from contracts.errors import Invalid
 from contracts.sql import qualified, quote
 from loader.core.column_type import ColumnType, Name
 from loader.core.plan import TargetColumn, TargetTable
-from loader.core.target import DELETED, DELETED_MARK, EVENT_COLUMNS, table_columns
-
-_OURS = frozenset(column.name for column in (DELETED_MARK, *EVENT_COLUMNS))
+from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, table_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def refuse_misfit(target: TargetTable, standing: Sequence[StandingColumn]) -> No
 
 def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
     """The same for the columns the mode adds, and for those another mode has added."""
-    ours = _OURS - {column.name for column in target.columns}
+    ours = OWN_COLUMNS - {column.name for column in target.columns}
     refuse_misfit(replace(target, columns=()), [column for column in standing if column.name in ours])
 
 

@@ -2,8 +2,8 @@
 about a value or a change that does not fit.
 
 A value that doesn't fit loads as NULL and is kept in quarantine. A change whose row can't be formed is quarantined whole, and its key,
-if that can be formed, is staged bare: the key's row goes, absent and named, never silently old. In soft_delete mode a delete's row is
-the one before it; where that can't be formed, the row the target has is marked, and named as the last that may not be the last.
+if that can be formed, is staged bare: the key's row goes, absent and named, never silently old. In soft_delete mode the row of a delete
+is its before image, staged whole; one staged bare marks the row that the target has, and is named, for that may not be the last.
 """
 
 from collections.abc import Iterator, Sequence

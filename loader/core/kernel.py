@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 import orjson
 import pyarrow as pa
@@ -21,8 +22,6 @@ from loader.core.target import staging_columns
 
 _INTEGERS = {Name.SMALLINT: ("int16", 2**15), Name.INTEGER: ("int32", 2**31), Name.BIGINT: ("int64", 2**63)}
 _MOMENTS = (DAY_MIN * DAY_US, (DAY_MAX + 1) * DAY_US - 1)
-_WHOLE = frozenset([Kind.TINYINT, Kind.SMALLINT, Kind.MEDIUMINT, Kind.INT, Kind.BIGINT, Kind.YEAR, Kind.TIME])
-_TEXT = frozenset([Kind.CHAR, Kind.VARCHAR, Kind.TEXT, Kind.ENUM, Kind.SET, Kind.JSON, Kind.DECIMAL])
 
 Form = tuple[str, int, int]
 """A form's name in the kernel, and its two limits."""
@@ -146,38 +145,40 @@ def _column(column: Column, target: TargetColumn, table: TargetTable) -> tuple[b
 
 
 def _form(column: Column, target: ColumnType) -> Form:
-    """Raises LookupError."""
+    """Raises LookupError when the target is of another type than is made for such a column, but for the length of a text: what fits it
+    then, and what of it, the readable way says."""
+    made = ColumnType.of(column)
+    if (made.name, made.precision, made.scale) != (target.name, target.precision, target.scale):
+        raise LookupError(f"column {column.name}: {column.kind.value} into {target.sql}")
     match column.kind, target.name:
-        case kind, (Name.SMALLINT | Name.INTEGER | Name.BIGINT) as name if kind in _WHOLE and not _is_text(column):
+        case Kind.BIT, Name.BIGINT:
+            return "bits", 8, 0
+        case Kind.BIT, Name.DECIMAL:
+            return "bits", 16, 0
+        case _, (Name.SMALLINT | Name.INTEGER | Name.BIGINT) as name:
             width, end = _INTEGERS[name]
             return width, -end, end - 1
-        case ((Kind.BIGINT | Kind.DECIMAL), Name.DECIMAL) if _is_text(column):
+        case _, Name.DECIMAL:
             return "decimal", target.precision, target.scale
-        case ((Kind.FLOAT | Kind.DOUBLE), Name.REAL):
+        case _, Name.REAL:
             return "real", 0, 0
-        case ((Kind.FLOAT | Kind.DOUBLE), Name.DOUBLE):
+        case _, Name.DOUBLE:
             return "double", 0, 0
-        case Kind.BIT, Name.BOOLEAN:
+        case _, Name.BOOLEAN:
             return "boolean", 0, 0
-        case Kind.BIT, (Name.BIGINT | Name.DECIMAL) as name:
-            return "bits", 8 if name is Name.BIGINT else 16, 0
-        case Kind.DATE, Name.DATE:
+        case _, Name.DATE:
             return "int32", DAY_MIN, DAY_MAX
-        case Kind.DATETIME, Name.TIMESTAMP:
+        case _, Name.TIMESTAMP:
             return "us" if column.fraction > MILLISECONDS_DIGITS else "ms", *_MOMENTS
-        case Kind.TIMESTAMP, Name.TIMESTAMPTZ:
+        case _, Name.TIMESTAMPTZ:
             return "timestamp", 0, 0
         case Kind.VECTOR, Name.VARCHAR:
             return "vector", target.length, 0
-        case kind, Name.VARCHAR if kind in _TEXT:
+        case _, Name.VARCHAR:
             return "text", target.length, 0
         case Kind.GEOMETRY, Name.VARBYTE:
             return "geometry", target.length, 0
-        case ((Kind.BINARY | Kind.VARBINARY | Kind.BLOB), Name.VARBYTE):
+        case _, Name.VARBYTE:
             return "bytes", target.length, 0
-    raise LookupError(f"column {column.name}: {column.kind.value} into {target.sql}")
-
-
-def _is_text(column: Column) -> bool:
-    """Whether its numbers travel as text."""
-    return column.kind is Kind.DECIMAL or (column.kind is Kind.BIGINT and column.unsigned)
+        case _:
+            assert_never(target.name)

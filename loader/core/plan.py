@@ -156,7 +156,7 @@ class EncodedBatch:
 
 @dataclass(frozen=True, slots=True)
 class StagedLoad:
-    """What COPY brings into staging: the manifest's URL and the rows it must hold. `staging` names this attempt's temp table."""
+    """What COPY brings into staging: the manifest's URL and the rows it must hold. `staging` names the target's temp table."""
 
     target: TargetTable
     staging: str

@@ -38,7 +38,9 @@ STAGED_BARE = TargetColumn("", BARE, "BOOLEAN")
 """What soft_delete mode adds in staging besides: true means the row has its key and nothing else. A delete marks the row of that key
 then, any other change removes it."""
 
-_TARGETS_OWN = {Mode.MERGE: (), Mode.SOFT_DELETE: (DELETED_MARK,), Mode.APPEND: EVENT_COLUMNS}
+TARGETS_OWN = {Mode.MERGE: (), Mode.SOFT_DELETE: (DELETED_MARK,), Mode.APPEND: EVENT_COLUMNS}
+OWN_COLUMNS = frozenset(column.name for columns in TARGETS_OWN.values() for column in columns)
+"""What modes add to tables, by name."""
 _STAGINGS_OWN = {Mode.MERGE: (STAGED_DELETE,), Mode.SOFT_DELETE: (DELETED_MARK, STAGED_BARE), Mode.APPEND: EVENT_COLUMNS}
 
 COLUMNS_MAX = 1_600
@@ -134,7 +136,7 @@ class TargetNames:
 
 def table_columns(target: TargetTable) -> tuple[TargetColumn, ...]:
     """The target table's columns, in order: the source's, then what the mode adds."""
-    return target.columns + _TARGETS_OWN[target.mode]
+    return target.columns + TARGETS_OWN[target.mode]
 
 
 def staging_columns(target: TargetTable) -> tuple[TargetColumn, ...]:
@@ -169,9 +171,3 @@ def _grantee(text: str) -> str:
     if word.upper() in ("GROUP", "ROLE") and name.strip():
         return f"{word.upper()} {quote(name.strip(), keep_case=True)}"
     return "PUBLIC" if text.strip().upper() == "PUBLIC" else quote(text.strip(), keep_case=True)
-
-
-def staging_statement(target: TargetTable, staging_name: str) -> str:
-    """The temp table one attempt COPYs into; what may be NULL in the target may be so there."""
-    parts = [f"{quote(c.name)} {c.sql_type}{'' if c.nullable else ' NOT NULL'}" for c in staging_columns(target)]
-    return f"CREATE TEMP TABLE {quote(staging_name)} ({', '.join(parts)})"

@@ -1,14 +1,12 @@
 """Redshift as the loader uses it: the commit tables, the takeover of a shard, staging, and the one transaction.
 
-Source: Redshift guide, "Serializable isolation", "COPY from columnar data formats", "SVV_TRANSACTIONS"; redshift_connector: an error of the
-server is an exception whose first argument is the dict of the wire's fields, a broken connection is any other.
+Source: Redshift guide, "Serializable isolation", "SVV_TRANSACTIONS".
 """
 
 import math
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,31 +14,23 @@ from typing import Any
 
 import structlog
 from redshift_connector.core import Connection
-from redshift_connector.cursor import Cursor
-from redshift_connector.error import Error
 
 from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.ledger import Fence, Guard, TopicOffset, ledger_ddl
 from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
-from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
-from loader.core.statements import Bound, CommitTables, Statement, after_the_fence, compare_and_set
+from loader.core.staging import COPIED_ROWS, StagingTables
+from loader.core.statements import CommitTables, after_the_fence, compare_and_set
 from loader.core.status import Watermark
-from loader.core.target import create_statements, staging_statement
+from loader.edges.session import Session
+from loader.edges.targets import TargetTables
 from loader.ports import ShardState
 from runtime.crash import crash_point
 
 QUERY_CANCELED = "57014"
 PREPARE_TRIES = 5
-
-_BROKEN = (Error, OSError, EOFError, struct.error)
-"""What redshift_connector raises: its own errors, the socket's, and what half an answer leads to."""
-
-_ENDED = frozenset(["FATAL", "PANIC"])
-_HOPELESS = ("42", "3F", "0A", "28")
-"""Classes of SQLSTATE that stay the same until a person acts: no such table, no right to it, no such feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,111 +49,17 @@ class _LockedOut(Exception):
     """A statement waited for a lock longer than it may."""
 
 
-class _Transaction:
-    """One transaction of a session."""
-
-    def __init__(self, session: "_Session", cursor: Cursor) -> None:
-        self._session = session
-        self._cursor = cursor
-
-    def run(self, sql: str, values: Sequence[Bound] = ()) -> list[Any]:
-        """The statement's rows, if it has any. Raises Unavailable, Invalid."""
-        return self._session.execute(self._cursor, sql, values)
-
-    def touch(self, statement: Statement) -> int:
-        """How many rows the statement touched."""
-        self.run(statement.sql, statement.values)
-        return int(self._cursor.rowcount)
-
-    def commit(self, what: str) -> None:
-        """Raises Unavailable when the server refused, OutcomeUnknown when its answer was lost."""
-        self._session.commit(what)
-
-
-class _Session:
-    """A connection, opened when first needed and again after it broke."""
-
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
-        self._connection: Connection | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._connection is not None
-
-    def run(self, sql: str, values: Sequence[Bound] = ()) -> list[Any]:
-        """One statement in a transaction of its own, and its rows. Raises Unavailable, Invalid."""
-        connection = self._open()
-        connection.autocommit = True
-        return self.execute(connection.cursor(), sql, values)
-
-    @contextmanager
-    def transaction(self) -> Iterator[_Transaction]:
-        """Rolled back at the end, unless it was committed."""
-        connection = self._open()
-        connection.autocommit = False
-        try:
-            yield _Transaction(self, connection.cursor())
-        finally:
-            if self._connection is connection:
-                try:
-                    connection.rollback()
-                    connection.autocommit = True
-                except _BROKEN:
-                    self.forget()
-
-    def execute(self, cursor: Cursor, sql: str, values: Sequence[Bound]) -> list[Any]:
-        try:
-            # Without values the driver leaves the text alone.
-            cursor.execute(sql, tuple(values) or None)
-            return list(cursor.fetchall()) if cursor.description else []
-        except _BROKEN as error:
-            raise self._translated(error) from error
-
-    def commit(self, what: str) -> None:
-        assert self._connection is not None
-        try:
-            self._connection.commit()
-        except _BROKEN as error:
-            fields = _fields(error)
-            if fields is not None and fields.get("S") not in _ENDED:
-                raise Unavailable(f"{what} was refused: {_message(error)}", code=fields.get("C", "")) from error
-            self.forget()
-            raise OutcomeUnknown(f"{what} was sent, and its answer lost: {_message(error)}") from error
-
-    def forget(self) -> None:
-        """Whatever this connection had open, the server rolls back; its temp tables go with it."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(*_BROKEN):
-                connection.close()
-
-    def _open(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._connect()
-        return self._connection
-
-    def _translated(self, error: Exception) -> PipelineError:
-        fields = _fields(error)
-        if fields is None or fields.get("S") in _ENDED:
-            self.forget()
-            return Unavailable(f"the warehouse's session ended: {_message(error)}")
-        code = fields.get("C", "")
-        if code.startswith(_HOPELESS):
-            return Invalid(f"the warehouse refuses: {_message(error)}", code=code)
-        return Unavailable(f"the warehouse: {_message(error)}", code=code)
-
-
 class RedshiftWarehouse:
     """The loader's `Warehouse` over redshift_connector. Right under SNAPSHOT isolation and under SERIALIZABLE: every transaction that
     writes begins with the write that others would be in the way of."""
 
     def __init__(self, connect: Callable[[], Connection], options: WarehouseOptions) -> None:
         """`connect`: a new connection; raises Unavailable, Invalid."""
-        self._session = _Session(connect)
+        self._session = Session(connect)
         self._options = options
-        self._staged: set[str] = set()
-        self._ensured: dict[str, str] = {}
+        self._staging = StagingTables()
+        self._staging_session = 0
+        self._targets = TargetTables(self._session, options.schema, options.grant_select_to)
         self._log = structlog.get_logger()
 
     def prepare(self, guard: Guard) -> None:
@@ -194,7 +90,8 @@ class RedshiftWarehouse:
         return Guard(*rows[0]) if rows else None
 
     def bump_epoch(self, shard: int, owner: str) -> int:
-        self._sweep()
+        # Whoever held the shard meanwhile may have changed its tables.
+        self._targets.forget()
         try:
             return self._bump(shard, owner, self._options.lock_patience)
         except _LockedOut:
@@ -231,44 +128,39 @@ class RedshiftWarehouse:
         )
 
     def ensure_target(self, target: TargetTable) -> None:
-        fingerprint = target.source.fingerprint
-        if self._ensured.get(target.topic) == fingerprint:
-            return
-        versions, named = qualified(self._options.schema, "schema_version"), qualified(target.schema, target.name)
-        latest = self._session.run(
-            f"SELECT version, fingerprint FROM {versions} WHERE topic = %s AND target_table = %s ORDER BY version DESC LIMIT 1",
-            (target.topic, named),
-        )
-        if standing := self._standing(target):
-            refuse_other_mode(target, standing)
-        if not latest or latest[0][1] != fingerprint:
-            if standing:
-                refuse_misfit(target, standing)
-            for statement in create_statements(target, self._options.grant_select_to):
-                self._session.run(statement)
-            self._session.run(
-                f"INSERT INTO {versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
-                (target.topic, named, latest[0][0] + 1 if latest else 1, fingerprint, datetime.now(UTC).replace(tzinfo=None)),
-            )
-        self._ensured[target.topic] = fingerprint
+        self._targets.ensure(target)
 
-    def stage(self, load: StagedLoad) -> None:
-        self._drop(load.staging)
-        self._staged.add(load.staging)
-        self._session.run(staging_statement(load.target, load.staging))
-        self._session.run(copy_statement(load, self._options.iam_role))
-        copied = self._session.run("SELECT pg_last_copy_count()")[0][0]
-        if copied != load.rows:
-            raise Corrupt(
-                f"COPY of {load.manifest_url} loaded {copied} rows, but {load.rows} were written: an object of it was changed",
-                manifest=load.manifest_url,
-                rows=load.rows,
-                copied=copied,
-            )
+    def creation(self, target: TargetTable) -> list[str]:
+        return self._targets.creation(target)
+
+    def stage(self, loads: Sequence[StagedLoad]) -> None:
+        with self._session.transaction() as transaction:
+            staging = self._staging_now()
+            for load in loads:
+                for statement in staging.fill(load, self._options.iam_role):
+                    transaction.run(statement)
+                copied = transaction.run(COPIED_ROWS)[0][0]
+                if copied != load.rows:
+                    raise Corrupt(
+                        f"COPY of {load.manifest_url} loaded {copied} rows, but {load.rows} were written: an object of it was changed",
+                        manifest=load.manifest_url,
+                        rows=load.rows,
+                        copied=copied,
+                    )
+            try:
+                transaction.commit("staging")
+            except OutcomeUnknown as error:
+                # Staging tables are the session's own, and it is over.
+                raise Unavailable(error.message) from error
+            self._staging = staging
 
     def commit(self, plan: CommitPlan) -> None:
         tables, shard = CommitTables(self._options.schema, plan.fence.shard), plan.fence.shard
         with self._session.transaction() as transaction:
+            staging = self._staging_now()
+            staged = [load.staged for load in plan.loads if load.staged is not None]
+            if any(load.staging not in staging.filled for load in staged):
+                raise Unavailable("the staging tables went with the session they were filled in")
             if transaction.touch(compare_and_set(plan, tables)) != 1:
                 raise Fenced(
                     f"shard {shard} is no longer at epoch {plan.expected.epoch}, commit {plan.expected.commit_no}",
@@ -280,9 +172,18 @@ class RedshiftWarehouse:
                 touched = transaction.touch(statement)
                 if statement.rows is not None and touched != statement.rows:
                     raise Corrupt(f"{touched} rows touched where {statement.rows} must be: {statement.sql[:200]}", shard=shard)
+            for load in staged:
+                for clearing in staging.clear(load):
+                    transaction.run(clearing)
             crash_point("loader.commit.merged")
             transaction.commit(f"commit {plan.fence.commit_no} of shard {shard}")
-        self._sweep()
+            self._staging = staging
+
+    def _staging_now(self) -> StagingTables:
+        """A copy, to become what is there once its statements are committed."""
+        if self._staging_session != self._session.number:
+            self._staging, self._staging_session = StagingTables(), self._session.number
+        return self._staging.copy()
 
     def close(self) -> None:
         self._session.forget()
@@ -295,9 +196,8 @@ class RedshiftWarehouse:
 
     def check_staging(self) -> None:
         """Raises what `stage` would if this user may not make temp tables."""
-        self._drop("tidemark_check")
-        self._session.run(f"CREATE TEMP TABLE {quote('tidemark_check')} (a INTEGER)")
-        self._drop("tidemark_check")
+        with self._session.transaction() as transaction:
+            transaction.run(f"CREATE TEMP TABLE {quote('tidemark_check')} (a INTEGER)")
 
     def _create(self, guard: Guard) -> None:
         schema = self._options.schema
@@ -351,28 +251,6 @@ class RedshiftWarehouse:
             self._log.warning("session.ended", shard=shard, pid=pid)
             self._session.run("SELECT pg_terminate_backend(%s)", (pid,))
 
-    def _standing(self, target: TargetTable) -> list[StandingColumn]:
-        rows = self._session.run(
-            "SELECT column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns"
-            " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
-            (target.schema, target.name),
-        )
-        wanted = {column.name: column.sql_type for column in target.columns}
-        return [StandingColumn(row[0], _sql_type(row, wanted.get(row[0], ""))) for row in rows]
-
-    def _drop(self, staging: str) -> None:
-        self._session.run(f"DROP TABLE IF EXISTS {quote(staging)}")
-        self._staged.discard(staging)
-
-    def _sweep(self) -> None:
-        """Drops staging tables nobody needs any more. If that fails, the session's end does it."""
-        try:
-            for staging in sorted(self._staged):
-                self._drop(staging)
-        except PipelineError as error:
-            self._log.debug("staging.left", message=error.message)
-            self._session.forget()
-
     @contextmanager
     def _limited(self, limit: timedelta) -> Iterator[None]:
         """Statements of this session end after `limit` while the block runs."""
@@ -388,16 +266,6 @@ class RedshiftWarehouse:
 
     def _limit_statements(self, limit: timedelta) -> None:
         self._session.run(f"SET statement_timeout TO {math.ceil(limit.total_seconds() * 1000)}")
-
-
-def copy_statement(load: StagedLoad, iam_role: str) -> str:
-    """COPY takes no bound values. The URL is of a batch key, the role of checked settings; a quote in either is doubled all the same."""
-    role = "default" if iam_role == "default" else _literal(iam_role)
-    return f"COPY {quote(load.staging)} FROM {_literal(load.manifest_url)} IAM_ROLE {role} FORMAT AS PARQUET MANIFEST"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _refuse_other(held: Guard, ours: Guard, schema: str) -> None:
@@ -432,42 +300,3 @@ def _fence(row: Sequence[Any]) -> Fence:
 def _topic_offset(row: Sequence[Any]) -> TopicOffset:
     topic, partition, topic_id, next_offset, next_seq, state, since_us, source_table, target_table = row
     return TopicOffset(topic, partition, topic_id, next_offset, next_seq, TableState(state), since_us, source_table, target_table)
-
-
-_TYPES = {
-    "boolean": "BOOLEAN",
-    "smallint": "SMALLINT",
-    "integer": "INTEGER",
-    "bigint": "BIGINT",
-    "real": "REAL",
-    "double precision": "DOUBLE PRECISION",
-    "date": "DATE",
-    "timestamp without time zone": "TIMESTAMP",
-    "timestamp with time zone": "TIMESTAMPTZ",
-}
-
-
-def _sql_type(row: Sequence[Any], wanted: str) -> str:
-    """A catalog row's type as the loader writes it. A VARBYTE whose length the catalog doesn't tell is taken for the one wanted."""
-    _, data_type, length, precision, scale = row
-    kind = data_type.partition("(")[0].strip()
-    if kind == "character varying":
-        return f"VARCHAR({length})"
-    if kind in ("binary varying", "varbyte"):
-        return f"VARBYTE({length})" if length else wanted if wanted.startswith("VARBYTE") else "VARBYTE"
-    if kind == "numeric":
-        return f"DECIMAL({precision},{scale})"
-    return _TYPES.get(kind, str(data_type))
-
-
-def _fields(error: Exception) -> dict[str, str] | None:
-    """The server's own words, if it is the server that speaks."""
-    first = error.args[0] if error.args else None
-    return first if isinstance(first, dict) and "C" in first else None
-
-
-def _message(error: Exception) -> str:
-    fields = _fields(error)
-    if fields is None:
-        return f"{type(error).__name__} {error}".strip()
-    return " ".join(filter(None, [fields.get("M"), fields.get("D")]))

@@ -1,6 +1,6 @@
-"""A thread beside the loop."""
+"""Threads beside the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -32,3 +32,22 @@ class ThreadWorker:
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class ThreadSpread:
+    """A committer's `Spread`: so many at the same time."""
+
+    def __init__(self, threads: int) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="objects")
+
+    def __call__(self, tasks: Sequence[Callable[[], None]]) -> None:
+        if len(tasks) == 1:
+            tasks[0]()
+            return
+        futures = [self._executor.submit(task) for task in tasks]
+        wait(futures)
+        for future in futures:
+            future.result()
+
+    def close(self) -> None:
+        self._executor.shutdown()

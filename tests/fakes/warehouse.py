@@ -1,10 +1,11 @@
 """The warehouse in memory: the loader's port over versioned rows. A commit plan is executed as its SQL is: statement by statement, each one
 an effect that can fail, with the compare-and-set on the fence first."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -186,11 +187,14 @@ class FakeWarehouse:
 
         self._execute("ensure_target", create)
 
-    def stage(self, load: StagedLoad) -> None:
-        def copy() -> None:
-            self.session.staged[load.staging] = self._copied(load)
+    def stage(self, loads: Sequence[StagedLoad]) -> None:
+        copied = dict(self.session.staged)
+        for load in loads:
+            self._execute("stage", partial(self._copy, load, copied))
+        self.session.staged = copied
 
-        self._execute("stage", copy)
+    def _copy(self, load: StagedLoad, into: dict[str, list[StagedRow]]) -> None:
+        into[load.staging] = self._copied(load)
 
     def commit(self, plan: CommitPlan) -> None:
         shard = plan.expected.shard

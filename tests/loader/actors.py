@@ -1,7 +1,7 @@
 """The loader's ports as scripted actors: each notes what is asked of it in one journal, and fails when told to."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar, cast
@@ -130,8 +130,8 @@ class Shelf:
     def ensure_target(self, target: TargetTable) -> None:
         self.journal.note("ensure")
 
-    def stage(self, load: StagedLoad) -> None:
-        self.journal.note(f"stage {load.staging}")
+    def stage(self, loads: Sequence[StagedLoad]) -> None:
+        self.journal.note(f"stage {' '.join(load.target.name for load in loads)}")
 
     def commit(self, plan: CommitPlan) -> None:
         self.journal.note("commit")

@@ -75,7 +75,7 @@ def loaded(next_offset: int, *, topic_id: str = "id-1") -> TopicOffset:
 
 def test_a_shard_is_assigned_sought_read_committed_and_mirrored() -> None:
     bench = Bench([row(0), barrier(0, orders=1)])
-    write = ["ensure", "put parquet", "put manifest", "stage tidemark_staged_00000000", "commit"]
+    write = ["ensure", "put parquet", "put manifest", "stage orders", "commit"]
     # The first poll reads the barrier and so learns of the topic, the second reads its rows.
     assert bench.turns(4) == [*ASSIGN, "poll", f"add {ORDERS}", "poll", *write, "mirror", "poll"]
     assert bench.group.mirrored == [(0, {PROGRESS: 1, ORDERS: 1}, "1970-01-01T00:00:00.001000+00:00")]

@@ -109,7 +109,7 @@ def test_the_same_commit_is_not_made_twice(scene: WarehouseScene) -> None:
     plan = writer.commit(writer.upsert(1, 10))
     load = plan.loads[0].staged
     assert load is not None
-    writer.session.stage(load)
+    writer.session.stage([load])
     with pytest.raises(Fenced):
         writer.session.commit(plan)
     assert scene.rows(writer.target) == [(1, 10)]
@@ -120,6 +120,9 @@ def test_a_commit_prepared_before_another_one_is_refused(scene: WarehouseScene) 
     writer = Writer(scene)
     early = writer.plan(writer.upsert(1, 10))
     writer.commit(writer.upsert(1, 11))
+    load = early.loads[0].staged
+    assert load is not None
+    writer.session.stage([load])
     with pytest.raises(Fenced):
         writer.session.commit(early)
     assert scene.rows(writer.target) == [(1, 11)]
@@ -130,8 +133,8 @@ def test_staging_is_the_sessions_own_and_may_be_done_again(scene: WarehouseScene
     plan = writer.plan(writer.upsert(1, 10))
     load = plan.loads[0].staged
     assert load is not None
-    writer.session.stage(load)
-    scene.warehouse().stage(load)
+    writer.session.stage([load])
+    scene.warehouse().stage([load])
     writer.session.commit(plan)
     assert scene.rows(writer.target) == [(1, 10)]
 
@@ -141,7 +144,7 @@ def test_copied_rows_are_counted(scene: WarehouseScene) -> None:
     load = writer.plan(writer.upsert(1, 10)).loads[0].staged
     assert load is not None
     with pytest.raises(Corrupt):
-        writer.session.stage(replace(load, staging="staged_again", rows=2))
+        writer.session.stage([replace(load, rows=2)])
 
 
 def test_a_missing_object_fails_the_copy(scene: WarehouseScene) -> None:
@@ -151,4 +154,4 @@ def test_a_missing_object_fails_the_copy(scene: WarehouseScene) -> None:
     key = "gone.manifest"
     scene.store.put(key, Manifest((ManifestEntry(scene.store.url("gone.parquet"), 10),)).encode())
     with pytest.raises(Unavailable):
-        writer.session.stage(replace(load, staging="staged_gone", manifest_url=scene.store.url(key)))
+        writer.session.stage([replace(load, manifest_url=scene.store.url(key))])

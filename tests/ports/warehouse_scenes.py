@@ -24,6 +24,7 @@ from loader.core.changes import DecodedChanges
 from loader.core.encode import encode
 from loader.core.plan import CommitPlan, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
 from loader.core.records import Change
+from loader.core.staging import staging_name
 from loader.core.target import DELETED, TargetNaming, target_table
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
@@ -216,8 +217,8 @@ class Writer:
             self.scene.store.put(key.data, encoded.parquet)
             self.scene.store.put(key.manifest, manifest)
             sha256 = sha256_hex(manifest)
-            staged = StagedLoad(self.target, f"staged_{key.nonce}", self.scene.store.url(key.manifest), encoded.rows)
-            self.session.stage(staged)
+            staged = StagedLoad(self.target, staging_name(self.target), self.scene.store.url(key.manifest), encoded.rows)
+            self.session.stage([staged])
         counts = (encoded.records, encoded.superseded, encoded.applied, encoded.quarantined, encoded.values_nulled)
         entry = LedgerEntry(key.nonce, TOPIC, 0, "id-1", self.epoch, offsets, *counts, key.manifest, sha256, AT)
         row = TopicOffset(TOPIC, 0, "id-1", offsets.stop, offsets.stop, TableState.OK, 1, "shop.orders", target_name(self.target))

@@ -45,7 +45,7 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
 @pytest.mark.parametrize(
     "point",
     [
-        "loader.stage.before:6",
+        "loader.stage.before:3",
         "streamer.commit.before:5",
         *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
         *long("streamer.send_rows.before:40", "streamer.commit.after:5"),

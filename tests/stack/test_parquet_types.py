@@ -11,7 +11,8 @@ from contracts.table import Column, Kind, TableId, TableSchema
 from devstack.stack import Stack
 from loader.core.encode import encode
 from loader.core.plan import Mode, TargetColumn
-from loader.core.target import EVENT_COLUMNS, create_statements, staging_statement
+from loader.core.staging import staging_statement
+from loader.core.target import create_statements, table_columns
 from loader.edges.s3 import S3BatchStore
 from tests.loader.core.rowmaker import GTID, batch_of, target_of, upsert
 from tests.loader.core.typecases import CASES
@@ -38,7 +39,7 @@ def test_every_value_of_every_type_is_copied_as_it_was_meant(stack: Stack, mode:
     store.put("a.parquet", encoded.parquet)
     store.put("a.manifest", Manifest((ManifestEntry(store.url("a.parquet"), len(encoded.parquet)),)).encode())
 
-    columns = (*target.columns, *(EVENT_COLUMNS if mode is Mode.APPEND else ()))
+    columns = table_columns(target)
     names = ", ".join(quote(column.name) for column in columns)
     table = qualified(target.schema, target.name)
     with stack.redshift.connect(ssl=False) as connection, connection.cursor() as cursor:

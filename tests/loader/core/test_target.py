@@ -10,7 +10,8 @@ from contracts.errors import Invalid
 from contracts.sql import quote
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.plan import Mode
-from loader.core.target import TargetNames, TargetNaming, create_statements, held_name, staging_columns, staging_statement, target_table
+from loader.core.staging import staging_statement
+from loader.core.target import TargetNames, TargetNaming, create_statements, held_name, staging_columns, target_table
 from tests.loader.core.rowmaker import ORDERS, TOPIC, target_of
 from tests.loader.core.typecases import CASES
 

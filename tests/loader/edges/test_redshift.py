@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from redshift_connector.error import InterfaceError, ProgrammingError
 
+from contracts.batch import BatchKey
 from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
-from contracts.ledger import Fence, Guard
+from contracts.ledger import Fence, Guard, LedgerEntry
+from contracts.offsets import OffsetRange
 from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
-from loader.core.plan import CommitPlan, StagedLoad
+from loader.core.plan import CommitPlan, StagedLoad, TableLoad
 from loader.core.target import TargetNaming, target_table
-from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions, copy_statement
+from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from tests.loader.core.reading import NOW
 
 HELD = Fence(0, 7, 40, "me", 5, 3, GtidSet(), False, 2500)
@@ -29,6 +31,10 @@ LOAD = StagedLoad(
     "s3://lake/o'clock",
     3,
 )
+
+KEY = BatchKey("tm.shop.orders", 0, NOW, 1, OffsetRange(0, 3), 7, "00000000")
+ENTRY = LedgerEntry("00000000", "tm.shop.orders", 0, "id", 7, OffsetRange(0, 3), 3, 0, 3, 0, 0, "", "", NOW)
+MERGED = TableLoad(LOAD.target, KEY, LOAD, False, ENTRY, ())
 
 
 def said(code: str, message: str = "no", severity: str = "ERROR") -> ProgrammingError:
@@ -133,14 +139,37 @@ def test_a_refused_transaction_is_rolled_back_on_the_same_connection() -> None:
 
 def test_a_copy_that_loaded_other_rows_than_were_written_is_corrupt() -> None:
     with pytest.raises(Corrupt, match="loaded 2 rows, but 3 were written"):
-        warehouse(Driver(pg_last_copy_count=[[2]])).stage(LOAD)
+        warehouse(Driver(pg_last_copy_count=[[2]])).stage([LOAD])
 
 
-def test_copy_reads_the_manifest_by_role_and_quotes_both() -> None:
-    assert copy_statement(LOAD, "arn:aws:iam::1:role/copy") == (
-        "COPY \"tidemark_staged_00000000\" FROM 's3://lake/o''clock' IAM_ROLE 'arn:aws:iam::1:role/copy' FORMAT AS PARQUET MANIFEST"
-    )
-    assert " IAM_ROLE default " in copy_statement(LOAD, "default")
+def test_what_was_staged_in_a_session_that_ended_is_staged_again_before_it_is_merged() -> None:
+    driver = Driver(pg_last_copy_count=[[3]], SET_commit_no=1)
+    held = warehouse(driver)
+    held.stage([LOAD])
+    held._session.forget()
+    with pytest.raises(Unavailable, match="went with the session"):
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    assert not any("commit_no" in statement for statement in driver.statements)
+    held.stage([LOAD])
+    held.commit(replace(PLAN, loads=(MERGED,)))
+    assert driver.statements[-3:] == ['DELETE FROM "tidemark_staged_00000000"', "commit", "rollback"]
+
+
+def test_a_staging_that_was_rolled_back_is_done_anew() -> None:
+    driver = Driver(pg_last_copy_count=[[3]], COPY=[said("XX000", "throttled"), 1])
+    held = warehouse(driver)
+    with pytest.raises(Unavailable):
+        held.stage([LOAD])
+    driver.answers["COPY"] = 1
+    held.stage([LOAD])
+    assert [statement.split(" (")[0] for statement in driver.statements if "TABLE" in statement] == [
+        'CREATE TEMP TABLE "tidemark_staged_00000000"'
+    ] * 2
+
+
+def test_a_lost_answer_to_the_commit_of_staging_is_staged_again() -> None:
+    with pytest.raises(Unavailable):
+        warehouse(Driver(pg_last_copy_count=[[3]], commit=BROKEN)).stage([LOAD])
 
 
 def test_a_fence_locked_for_too_long_is_freed_and_the_limit_put_back() -> None:

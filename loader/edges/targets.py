@@ -1,0 +1,136 @@
+"""Target tables as they stand in the warehouse: made where they are not, never altered, refused where they do not fit.
+
+Source: Redshift guide, "SVV_COLUMNS".
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts.sql import qualified
+from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
+from loader.core.plan import TargetTable
+from loader.core.target import OWN_COLUMNS, TARGETS_OWN, create_statements
+from loader.edges.session import Session
+
+_STANDING = "column_name, data_type, character_maximum_length, numeric_precision, numeric_scale"
+
+Known = tuple[dict[tuple[str, str], str], dict[tuple[str, str], list[StandingColumn]]]
+"""By topic and target the newest fingerprint; by target the columns modes have added."""
+
+
+class TargetTables:
+    """What a session knows of the target tables, and how it came to."""
+
+    def __init__(self, session: Session, schema: str, grant_select_to: Sequence[str]) -> None:
+        """`schema`: of the ledger, which holds the table `schema_version`."""
+        self._session = session
+        self._schema = schema
+        self._grant_select_to = grant_select_to
+        self._ensured: dict[str, str] = {}
+        self._known: Known | None = None
+
+    def forget(self) -> None:
+        self._ensured.clear()
+        self._known = None
+
+    def ensure(self, target: TargetTable) -> None:
+        if self._is_ensured(target):
+            return
+        version, statements = self._creation(target)
+        for statement in statements:
+            self._session.run(statement)
+        if statements:
+            self._session.run(
+                f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
+                (target.topic, _named(target), version + 1, target.source.fingerprint, datetime.now(UTC).replace(tzinfo=None)),
+            )
+        self._ensured[target.topic] = target.source.fingerprint
+
+    def creation(self, target: TargetTable) -> list[str]:
+        """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
+        return self._creation(target)[1]
+
+    def _creation(self, target: TargetTable) -> tuple[int, list[str]]:
+        """And the number of the table's newest version, 0 for none."""
+        latest = self._session.run(
+            f"SELECT version, fingerprint FROM {self._schema_versions} WHERE topic = %s AND target_table = %s"
+            " ORDER BY version DESC LIMIT 1",
+            (target.topic, _named(target)),
+        )
+        version, fingerprint = latest[0] if latest else (0, "")
+        standing = self._standing(target)
+        if standing:
+            refuse_other_mode(target, standing)
+        if fingerprint == target.source.fingerprint:
+            return version, []
+        if standing:
+            refuse_misfit(target, standing)
+        return version, create_statements(target, self._grant_select_to)
+
+    def _is_ensured(self, target: TargetTable) -> bool:
+        fingerprint, topic = target.source.fingerprint, target.topic
+        if self._ensured.get(topic) != fingerprint:
+            if self._known is None:
+                self._known = self._all_known()
+            versions, own_columns = self._known
+            found = own_columns.get((target.schema, target.name), [])
+            # Where a mode's columns are missing, so may be the table.
+            if versions.get((topic, _named(target))) == fingerprint and (found or not TARGETS_OWN[target.mode]):
+                refuse_other_mode(target, found)
+                self._ensured[topic] = fingerprint
+        return self._ensured.get(topic) == fingerprint
+
+    def _all_known(self) -> Known:
+        """In two answers; a thousand tables would take two thousand."""
+        rows = self._session.run(f"SELECT topic, target_table, fingerprint FROM {self._schema_versions} ORDER BY version")
+        versions = {(topic, table): known for topic, table, known in rows}
+        own: dict[tuple[str, str], list[StandingColumn]] = {}
+        marks = ", ".join(["%s"] * len(OWN_COLUMNS))
+        for schema, table, *column in self._session.run(
+            f"SELECT table_schema, table_name, {_STANDING} FROM svv_columns WHERE column_name IN ({marks})", sorted(OWN_COLUMNS)
+        ):
+            own.setdefault((schema, table), []).append(StandingColumn(column[0], _sql_type(column, "")))
+        return versions, own
+
+    @property
+    def _schema_versions(self) -> str:
+        return qualified(self._schema, "schema_version")
+
+    def _standing(self, target: TargetTable) -> list[StandingColumn]:
+        rows = self._session.run(
+            f"SELECT {_STANDING} FROM svv_columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+            (target.schema, target.name),
+        )
+        wanted = {column.name: column.sql_type for column in target.columns}
+        return [StandingColumn(row[0], _sql_type(row, wanted.get(row[0], ""))) for row in rows]
+
+
+def _named(target: TargetTable) -> str:
+    return qualified(target.schema, target.name)
+
+
+_TYPES = {
+    "boolean": "BOOLEAN",
+    "smallint": "SMALLINT",
+    "integer": "INTEGER",
+    "bigint": "BIGINT",
+    "real": "REAL",
+    "double precision": "DOUBLE PRECISION",
+    "date": "DATE",
+    "timestamp without time zone": "TIMESTAMP",
+    "timestamp with time zone": "TIMESTAMPTZ",
+}
+
+
+def _sql_type(row: Sequence[Any], wanted: str) -> str:
+    """A catalog row's type as the loader writes it. A VARBYTE whose length the catalog doesn't tell is taken for the one wanted."""
+    _, data_type, length, precision, scale = row
+    kind = data_type.partition("(")[0].strip()
+    if kind == "character varying":
+        return f"VARCHAR({length})"
+    if kind in ("binary varying", "varbyte"):
+        return f"VARBYTE({length})" if length else wanted if wanted.startswith("VARBYTE") else "VARBYTE"
+    if kind == "numeric":
+        return f"DECIMAL({precision},{scale})"
+    return _TYPES.get(kind, str(data_type))
