@@ -4,8 +4,9 @@ import math
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 import redshift_connector
@@ -55,13 +56,23 @@ def connect(settings: Redshift, *, autocommit: bool = False) -> Connection:
         raise Unavailable(f"{where}: {text}") from error
     except (OSError, socket.gaierror) as error:
         raise Unavailable(f"{where}: {error}") from error
+    try:
+        _limit(connection, settings)
+    except (Error, OSError, EOFError, struct.error) as error:
+        # A warehouse that comes up or goes down lets a session in and ends it.
+        with suppress(Error, OSError, EOFError, struct.error):
+            connection.close()
+        raise Unavailable(f"{where}: the session ended as it began: {_text(error)}") from error
+    connection.autocommit = autocommit
+    return connection
+
+
+def _limit(connection: Connection, settings: Redshift) -> None:
     # The driver has one timeout for all; a COPY takes longer than a connection may. The server's own limit comes first, then the socket's,
     # for a server that went away without a word.
     connection._usock.settimeout(settings.statement_timeout_seconds + 60)
     connection.autocommit = True
     connection.cursor().execute(f"SET statement_timeout TO {math.ceil(settings.statement_timeout_seconds * 1000)}")
-    connection.autocommit = autocommit
-    return connection
 
 
 @contextmanager
@@ -86,7 +97,7 @@ def _trusting(ca: str | None) -> Iterator[None]:
                 os.environ["SSL_CERT_FILE"] = before
 
 
-def _text(error: Error) -> str:
+def _text(error: Exception) -> str:
     """The server's message of a driver error; its first argument is the dict of the wire's fields."""
     for arg in error.args:
         if isinstance(arg, dict) and "M" in arg:

@@ -3,18 +3,22 @@
 import os
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import redshift_connector
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from redshift_connector.error import InterfaceError
 
 from contracts.errors import Invalid, Unavailable
 from runtime.connect import kafka, mysql, redshift, s3
@@ -175,6 +179,16 @@ def test_nobody_there_is_unavailable_and_the_address_named(connect: Callable[[in
     with pytest.raises(Unavailable, match=f"127.0.0.1:{port}") as caught:
         connect(port)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [InterfaceError("BrokenPipe: server socket closed"), OSError("reset"), struct.error("half an answer")])
+def test_a_session_let_in_and_ended_at_once_is_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    connection = Mock()
+    connection.cursor.return_value.execute.side_effect = error
+    monkeypatch.setattr(redshift_connector, "connect", Mock(return_value=connection))
+    with pytest.raises(Unavailable, match="ended as it began"):
+        redshift.connect(redshift_settings(1))
+    connection.close.assert_called_once()
 
 
 def test_a_ca_file_that_is_none_is_refused_by_its_setting(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """What the scenarios share: a shop with traffic in a thread, a pipeline on the shared stack, and whether both sides are equal."""
 
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from redshift_connector.core import Connection
 
 from demo.shop import TABLES, Shop
-from devstack.pipeline import BUCKET, Pipeline, running_pipeline, wait_until
+from devstack.pipeline import BUCKET, Pipeline, Service, running_pipeline, wait_until
 from devstack.stack import Stack
 
 
@@ -27,8 +29,13 @@ def shop_pipeline(stack: Stack, directory: Path, name: str, seed: int = 1, **set
             yield pipeline, shop
 
 
+class Trader(Protocol):
+    def act(self) -> None:
+        """One transaction."""
+
+
 @contextmanager
-def traffic(shop: Shop, pause_s: float = 0.002) -> Iterator[None]:
+def traffic(shop: Trader, pause_s: float = 0.002) -> Iterator[None]:
     """The shop's transactions, one after the other in a thread, while the block runs. What fails there fails here."""
     stop = threading.Event()
     failure: list[BaseException] = []
@@ -63,6 +70,22 @@ def assert_equal(pipeline: Pipeline, timeout_s: float = 60) -> int:
 
 def logs(pipeline: Pipeline) -> str:
     return "\n".join(f"--- {service.log.name}\n{service.tail(12)}" for service in pipeline.services)
+
+
+def events(services: Sequence[Service], *names: str) -> list[dict[str, Any]]:
+    """Log lines of these events, service by service."""
+    lines = [line for service in services for line in service.log.read_bytes().splitlines() if line.startswith(b"{")]
+    return [event for event in map(orjson.loads, lines) if event.get("event") in names]
+
+
+@contextmanager
+def frozen(service: Service) -> Iterator[None]:
+    """The process stands still while the block runs: it neither works nor dies, and hears nothing of the world."""
+    os.kill(service.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(service.process.pid, signal.SIGCONT)
 
 
 def query(warehouse: Connection, sql: str) -> list[Any]:
