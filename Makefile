@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim conformance demo bench-streamer lock clean
+.PHONY: help setup up down status check test test-long sim conformance demo bench-streamer bench-loader bench-pipeline lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make test       the tests; make test-long runs kills, seeds and drills"
 	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
+	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
+	@echo "make bench-pipeline  MySQL to rows in the stand-in: throughput, freshness, a thousand tables"
 	@echo "make conformance  the stand-in's statements, against a real cluster when TIDEMARK_CONFORMANCE_HOST names one"
 	@echo "make lock       remakes the lock files from pyproject.toml"
 
@@ -76,6 +78,12 @@ demo: setup
 
 bench-streamer: setup
 	$(RUN) -m benchmarks.streamer $(ARGS)
+
+bench-loader: setup
+	$(RUN) -m benchmarks.loader $(ARGS)
+
+bench-pipeline: setup
+	$(RUN) -m benchmarks.pipeline $(ARGS)
 
 # One resolution for every supported Python and platform. The order matters: what ships constrains what tests.
 COMPILE = $(RUN) -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header --quiet

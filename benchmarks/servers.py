@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 
 from benchmarks import machine
+from benchmarks.window import Moment, Window
 from contracts.topics import Topics
 from devstack.mysql import MysqlServer
-from devstack.pipeline import CAPTURE_PASSWORD, CAPTURE_USER, Pipeline
+from devstack.pipeline import BUCKET, CAPTURE_PASSWORD, CAPTURE_USER, Pipeline
 from devstack.process import Process
 from devstack.stack import Stack, running_stack
 
 DATABASE = "bench"  # the captured one
-IDLE_PERCENT = 10.0  # of one core, both servers together
+IDLE_PERCENT = 10.0  # of one core, all servers together
 _IDLE_PATIENCE_S = 30.0
 
 Say = Callable[[str], None]
@@ -26,7 +27,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """MySQL and a broker, both on this machine. Settings, logs and results of every run lie under `directory`, until the next start."""
+    """MySQL, a broker and what else was asked for, all on this machine. Settings, logs and results of every run lie under `directory`,
+    until the next start."""
 
     stack: Stack
     directory: Path
@@ -41,6 +43,13 @@ class Servers:
         """The servers' own processes by name; none that run in Docker, whose CPU then counts as `other`."""
         found = {name: server.runner.pid for name, server in self.stack.servers.items() if isinstance(server.runner, Process)}
         return {name: pid for name, pid in found.items() if pid is not None}
+
+    @property
+    def families(self) -> dict[str, int]:
+        """Servers behind a server, which start processes of their own: the stand-in's PostgreSQL."""
+        stand_in = self.pids.get("redshift")
+        found = machine.children(stand_in, "postgres") if stand_in is not None else []
+        return {"postgres": found[0]} if found else {}
 
     def execute(self, *statements: str) -> None:
         """As root, one after the other."""
@@ -57,9 +66,10 @@ class Servers:
             cursor.execute("SHOW BINARY LOGS")
             return sum(int(row[1]) for row in cursor.fetchall())
 
-    def pipeline(self, name: str, settings: Mapping[str, Any] | None = None) -> Pipeline:
-        """A pipeline that captures the database `bench`, its settings those of production but for what `settings` says."""
-        pipeline = Pipeline(self.stack, self.directory / name, name)
+    def pipeline(self, name: str, settings: Mapping[str, Any] | None = None, *, directory: str | None = None) -> Pipeline:
+        """A pipeline that captures the database `bench`, its settings those of production but for what `settings` says. `directory`: for
+        its files, named as the pipeline when not given."""
+        pipeline = Pipeline(self.stack, self.directory / (directory or name), name)
         body: dict[str, Any] = {
             "pipeline": name,
             "mysql": {
@@ -70,8 +80,8 @@ class Servers:
                 "allow_plaintext": True,
             },
             "kafka": {"bootstrap_servers": self.stack.kafka.bootstrap_servers, "allow_plaintext": True, "replication_factor": 1},
-            "s3": {"bucket": "unused"},
-            "redshift": {"host": "unused", "database": "unused", "user": "unused", "password": "unused"},
+            "s3": self._s3(),
+            "redshift": self._redshift(),
             "tables": {"include": [f"{DATABASE}.*"]},
         }
         for section, values in (settings or {}).items():
@@ -79,6 +89,27 @@ class Servers:
         pipeline.directory.mkdir(parents=True)
         pipeline.config_path.write_text(yaml.safe_dump(body, sort_keys=False))
         return pipeline
+
+    def _s3(self) -> dict[str, Any]:
+        if "s3" not in self.stack.servers:
+            return {"bucket": "unused"}
+        s3 = self.stack.s3
+        keys = {"access_key_id": s3.access_key, "secret_access_key": s3.secret_key}
+        return {"bucket": BUCKET, "endpoint_url": s3.endpoint_url, "region": s3.region, **keys}
+
+    def _redshift(self) -> dict[str, Any]:
+        if "redshift" not in self.stack.servers:
+            return {"host": "unused", "database": "unused", "user": "unused", "password": "unused"}
+        server = self.stack.redshift
+        access = {"database": server.database, "user": server.user, "password": server.password, "ssl_ca": str(server.ca_file)}
+        return {"host": server.host, "port": server.port, **access, "iam_role": "arn:aws:iam::123456789012:role/tidemark-copy"}
+
+    def empty_bucket(self) -> None:
+        """Removes every object, which S3's stand-in holds in memory."""
+        client = self.stack.s3.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            if objects := page.get("Contents", []):
+                client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": item["Key"]} for item in objects], "Quiet": True})
 
     def forget(self, topics: Topics) -> None:
         """Deletes every topic of a pipeline, so that later runs meet neither its files nor its pages."""
@@ -89,12 +120,13 @@ class Servers:
                 future.result(30)
 
     def settle(self) -> None:
-        """Returns when both servers have been idle for a second, as after writing a workload they are not; says so when they never are."""
+        """Returns when the servers have been idle for a second, as after writing a workload they are not; says so when they never are."""
         deadline = time.monotonic() + _IDLE_PATIENCE_S
         while True:
-            before = {name: machine.cpu_s(pid) for name, pid in self.pids.items()}
+            before = Moment.now(self.pids, self.families)
             time.sleep(1)
-            percent = 100 * sum(machine.cpu_s(pid) - before[name] for name, pid in self.pids.items())
+            window = Window.between(before, Moment.now(self.pids, self.families))
+            percent = 100 * sum(window.servers_s.values()) / window.wall_s
             if percent < IDLE_PERCENT:
                 return
             if time.monotonic() > deadline:
@@ -117,15 +149,17 @@ class Servers:
 
 
 @contextmanager
-def running_servers(directory: Path, say: Say) -> Iterator[Servers]:
-    """Starts MySQL and Kafka in `directory`, takes them down at the end, and removes what a killed run has left there. Raises Refused when
+def running_servers(directory: Path, say: Say, only: Collection[str] = ("mysql", "kafka")) -> Iterator[Servers]:
+    """Starts the servers in `directory`, takes them down at the end, and removes what a killed run has left there. Raises Refused when
     a benchmark runs there now."""
     if (directory / "stack.json").exists():
         left = Stack.attach(directory)
         if not any(server.alive() for server in left.servers.values()):
             left.down()
     runs = directory / "runs"
-    with running_stack(directory, ("mysql", "kafka"), say=say) as stack:
+    with running_stack(directory, only, say=say) as stack:
         shutil.rmtree(runs, ignore_errors=True)
         stack.mysql.create_capture_user(CAPTURE_USER, CAPTURE_PASSWORD)
+        if "s3" in stack.servers:
+            stack.s3.client().create_bucket(Bucket=BUCKET)
         yield Servers(stack, runs, say)

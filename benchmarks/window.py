@@ -19,12 +19,13 @@ class Moment:
     servers_s: Mapping[str, float]
 
     @classmethod
-    def now(cls, servers: Mapping[str, int]) -> "Moment":
-        """`servers`: pids by name, left out where a server is no process of this machine's."""
+    def now(cls, servers: Mapping[str, int], families: Mapping[str, int] | None = None) -> "Moment":
+        """`servers`: pids by name, left out where a server is no process of this machine's; `families`: of those whose children count
+        too."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(
-            time.monotonic(), used.ru_utime + used.ru_stime, machine.busy_s(), {name: machine.cpu_s(pid) for name, pid in servers.items()}
-        )
+        servers_s = {name: machine.cpu_s(pid) for name, pid in servers.items()}
+        servers_s |= {name: machine.family_cpu_s(pid) for name, pid in (families or {}).items()}
+        return cls(time.monotonic(), used.ru_utime + used.ru_stime, machine.busy_s(), servers_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,9 @@ class Window:
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Window":
         return cls(body["wall_s"], body["own_s"], body["servers_s"], body["other_percent"])
+
+    @property
+    def busy_percent(self) -> float:
+        """Of all cores."""
+        used_s = self.own_s + sum(self.servers_s.values()) + self.other_percent / 100 * self.wall_s
+        return 100 * used_s / (self.wall_s * machine.cores())

@@ -4,6 +4,7 @@ import base64
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from benchmarks.servers import DATABASE, Servers
 from contracts.table import TableId
 
 ROWS_PER_TRANSACTION = 1000
-_TOOLS = "bench_tools"  # never captured, and its making is not in the binlog
+TOOLS = "bench_tools"  # never captured, and its making is not in the binlog
 LARGE_BYTES = 20_000_000
 _WRITERS = 4  # connections that write single-row transactions
 
@@ -47,7 +48,7 @@ class Workload:
         servers.fresh_binlog()
         servers.execute(create_table(str(self.table), self.columns))
         # Writing is no part of what is measured.
-        with servers.global_settings(innodb_flush_log_at_trx_commit=2, sync_binlog=0, max_allowed_packet=256 << 20):
+        with quick_commits(servers):
             self.fill(servers, self)
 
 
@@ -143,39 +144,39 @@ def memory(scale: float) -> dict[str, Workload]:
     return {workload.name: workload for workload in made}
 
 
-def _numbers(servers: Servers) -> None:
+def make_numbers(servers: Servers) -> None:
     """0 to 999, for the server to make rows of."""
     values = ", ".join(f"({number})" for number in range(ROWS_PER_TRANSACTION))
     servers.execute(
         "SET SESSION sql_log_bin = 0",
-        f"CREATE DATABASE IF NOT EXISTS {_TOOLS}",
-        f"CREATE TABLE IF NOT EXISTS {_TOOLS}.numbers (n INT NOT NULL PRIMARY KEY)",
-        f"REPLACE INTO {_TOOLS}.numbers VALUES {values}",
+        f"CREATE DATABASE IF NOT EXISTS {TOOLS}",
+        f"CREATE TABLE IF NOT EXISTS {TOOLS}.numbers (n INT NOT NULL PRIMARY KEY)",
+        f"REPLACE INTO {TOOLS}.numbers VALUES {values}",
     )
 
 
-def _insert(workload: Workload, ids: str) -> str:
-    """An INSERT of the rows that the query `ids` numbers."""
-    names = ", ".join(column.name for column in workload.columns)
-    values = ", ".join(column.value for column in workload.columns)
-    return f"INSERT INTO {workload.table} ({names}) SELECT {values} FROM ({ids}) AS numbered"
+def insert(table: str, columns: Sequence[Column], ids: str, *, ignore: bool = False) -> str:
+    """An INSERT of the rows that the query `ids` numbers; `ignore`: of those that are not there."""
+    names = ", ".join(column.name for column in columns)
+    values = ", ".join(column.value for column in columns)
+    return f"INSERT {'IGNORE ' if ignore else ''}INTO {table} ({names}) SELECT {values} FROM ({ids}) AS numbered"
 
 
 def _thousands(servers: Servers, workload: Workload) -> None:
-    _numbers(servers)
-    with _writing(servers) as connection, connection.cursor() as cursor:
+    make_numbers(servers)
+    with writing(servers) as connection, connection.cursor() as cursor:
         for before in range(0, workload.rows, ROWS_PER_TRANSACTION):
-            cursor.execute(_insert(workload, f"SELECT {before + 1} + n AS id FROM {_TOOLS}.numbers"))
+            cursor.execute(insert(str(workload.table), workload.columns, f"SELECT {before + 1} + n AS id FROM {TOOLS}.numbers"))
 
 
 def _at_once(servers: Servers, workload: Workload) -> None:
-    _numbers(servers)
+    make_numbers(servers)
     thousands = workload.rows // ROWS_PER_TRANSACTION
-    with _writing(servers) as connection, connection.cursor() as cursor:
+    with writing(servers) as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION cte_max_recursion_depth = 1000000")
         blocks = f"WITH RECURSIVE blocks (b) AS (SELECT 0 UNION ALL SELECT b + 1 FROM blocks WHERE b + 1 < {thousands})"
-        ids = f"{blocks} SELECT b * {ROWS_PER_TRANSACTION} + n + 1 AS id FROM blocks CROSS JOIN {_TOOLS}.numbers"
-        cursor.execute(_insert(workload, ids))
+        ids = f"{blocks} SELECT b * {ROWS_PER_TRANSACTION} + n + 1 AS id FROM blocks CROSS JOIN {TOOLS}.numbers"
+        cursor.execute(insert(str(workload.table), workload.columns, ids))
 
 
 def _singles(servers: Servers, workload: Workload) -> None:
@@ -188,15 +189,15 @@ def _singles(servers: Servers, workload: Workload) -> None:
     body = "; ".join([*[insert, f"{update} WHERE id = next_id - 1"] * 4, insert, f"DELETE FROM {workload.table} WHERE id = next_id - 1"])
     servers.execute(
         "SET SESSION sql_log_bin = 0",
-        f"CREATE DATABASE IF NOT EXISTS {_TOOLS}",
-        f"DROP PROCEDURE IF EXISTS {_TOOLS}.singles",
-        f"CREATE PROCEDURE {_TOOLS}.singles (next_id BIGINT, tens INT) BEGIN WHILE tens > 0 DO {body}; SET tens = tens - 1; END WHILE; END",
+        f"CREATE DATABASE IF NOT EXISTS {TOOLS}",
+        f"DROP PROCEDURE IF EXISTS {TOOLS}.singles",
+        f"CREATE PROCEDURE {TOOLS}.singles (next_id BIGINT, tens INT) BEGIN WHILE tens > 0 DO {body}; SET tens = tens - 1; END WHILE; END",
     )
     share = workload.rows // _WRITERS
 
     def write(first_id: int) -> None:
-        with _writing(servers) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CALL {_TOOLS}.singles({first_id}, {share // 10})")
+        with writing(servers) as connection, connection.cursor() as cursor:
+            cursor.execute(f"CALL {TOOLS}.singles({first_id}, {share // 10})")
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         list(pool.map(write, range(1, workload.rows + 1, share)))
@@ -205,7 +206,7 @@ def _singles(servers: Servers, workload: Workload) -> None:
 def _large(servers: Servers, workload: Workload) -> None:
     """Text and bytes in turn; they do not compress. The envelope of an update holds the row twice, and bytes in it grow by a third."""
     count = workload.rows // 2
-    with _writing(servers) as connection, connection.cursor() as cursor:
+    with writing(servers) as connection, connection.cursor() as cursor:
         for number in range(1, count + 1):
             noise = random.Random(number)
             text = base64.b64encode(noise.randbytes(LARGE_BYTES * 3 // 4)).decode() if number % 2 else None
@@ -215,5 +216,10 @@ def _large(servers: Servers, workload: Workload) -> None:
             cursor.execute(f"UPDATE {workload.table} SET version = 1 WHERE id = %s", (number,))
 
 
-def _writing(servers: Servers) -> Any:
+def quick_commits(servers: Servers) -> AbstractContextManager[None]:
+    """Commits do not wait for the disk while the block runs."""
+    return servers.global_settings(innodb_flush_log_at_trx_commit=2, sync_binlog=0, max_allowed_packet=256 << 20)
+
+
+def writing(servers: Servers) -> Any:
     return servers.mysql.connect(init_command="SET SESSION time_zone = '+00:00'", read_timeout=1800)

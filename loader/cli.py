@@ -2,39 +2,31 @@
 
 import argparse
 import os
-import random
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import orjson
-import structlog
-from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.errors import Invalid, PipelineError
-from contracts.ledger import Guard, cluster_id
-from contracts.table import TableSchema
 from loader.committer import Committer
 from loader.core import readers
-from loader.core.cut import CutPolicy
 from loader.core.encode import encode
-from loader.core.plan import Mode, TargetTable
 from loader.core.status import status_lines, status_text
-from loader.core.target import TargetNames, TargetNaming, target_table
-from loader.destinations import Destinations, Targets
-from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
-from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
+from loader.destinations import Destinations
+from loader.edges.clock import SystemClock
+from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import S3BatchStore
-from loader.edges.worker import ThreadSpread, ThreadWorker
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
+from loader.wiring import build, check_s3, cut_policy, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime import command
 from runtime.command import ExitCode
-from runtime.connect import kafka, redshift, s3
-from runtime.lifecycle import Stop, crash_points, run
+from runtime.connect import kafka, s3
+from runtime.lifecycle import Stop, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
 
@@ -48,13 +40,6 @@ loader status                   how far each shard and table is
 USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "batch", "loader", "logs", "metrics"])
 POLL = timedelta(milliseconds=200)
 SYNC_AGE = timedelta(seconds=1)
-MEMORY_SHARE = 4
-"""What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
-Parquet. Every shard may be ours."""
-PUTS_AT_A_TIME = 8
-"""To the bucket: fewer than the S3 client keeps connections."""
-COLUMN_MEMORY_BYTES_MAX = 1 << 30
-"""A column of Arrow's ends at 2 GiB."""
 SYNC_LOOK_EVERY = timedelta(seconds=1)
 
 
@@ -93,7 +78,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES)
     # One effect of a commit, a COPY at most, lies between two beats.
     health = Health(patience_seconds=settings.redshift.statement_timeout_seconds + 120)
-    with serve(settings.metrics.listen, health), _loader(settings, stop, instance=arguments.instance) as (loader, _):
+    with serve(settings.metrics.listen, health), build(settings, stop, instance=arguments.instance) as loader:
         while not stop.requested():
             loader.step(POLL)
             health.beat()
@@ -106,9 +91,10 @@ def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
     if not settings.tables.selection.captures(arguments.table):
         raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
     shard, clock = settings.shard(arguments.table), SystemClock(stop)
-    with _loader(settings, stop, instance=None, age_max=SYNC_AGE) as (loader, warehouse):
+    # A session of its own to look with: the loader's belongs to its worker.
+    with build(settings, stop, instance=None, age_max=SYNC_AGE) as loader, closing(open_warehouse(settings)) as warehouse:
         fence = warehouse.read_state(shard).fence
-        reader = _reader(settings, shard)
+        reader = open_reader(settings, shard)
         try:
             goal = end_of_progress(reader, settings.topics.progress, fence.progress_offset)
         finally:
@@ -133,10 +119,10 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
         raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
     shards = [settings.shard(arguments.table)] if arguments.table else range(settings.state_shards)
     kafka.require_brokers(settings.kafka)
-    warehouse = _warehouse(settings)
+    warehouse = open_warehouse(settings)
     if warehouse.guard() is None:
         raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
-    warehouse.prepare(_guard(settings))
+    warehouse.prepare(ledger_guard(settings))
     found = False
     try:
         for shard in shards:
@@ -152,11 +138,11 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
 
 def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, paper: Paper) -> None:
     """Puts on paper what the shard's next commit would send."""
-    clock, log, schemas = PaperClock(datetime.now(UTC)), _reader(settings, shard), _schemas(settings)
+    clock, log, schemas = PaperClock(datetime.now(UTC)), open_reader(settings, shard), open_schemas(settings)
     store = S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
     section = settings.redshift
     on_paper = PaperWarehouse(warehouse, paper, schema=section.schema_, iam_role=section.iam_role)
-    policy = _policy(settings)
+    policy = cut_policy(settings)
     loader = Loader(
         owner="plan",
         topics=settings.topics,
@@ -189,7 +175,7 @@ def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, pape
 def _check(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
     faults = 0
-    for name, attempt in (("kafka", _check_kafka), ("s3", _check_s3), ("redshift", _check_redshift)):
+    for name, attempt in (("kafka", _check_kafka), ("s3", check_s3), ("redshift", _check_redshift)):
         fault: str | None = None
         try:
             said = attempt(settings)
@@ -212,29 +198,14 @@ def _check_kafka(settings: Settings) -> str:
     return f"{topic} has a partition for each of {settings.state_shards} shards"
 
 
-def _check_s3(settings: Settings) -> str:
-    bucket = settings.s3.bucket
-    try:
-        s3.client(settings.s3).head_bucket(Bucket=bucket)
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status == 403:
-            # The loader needs s3:PutObject below the prefix and nothing else, so it may well not be allowed to look.
-            return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
-        raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
-    except BotoCoreError as error:
-        raise Invalid(f"bucket {bucket}: {error}; mend s3.endpoint_url, s3.region or the credentials") from error
-    return f"bucket {bucket} is there"
-
-
 def _check_redshift(settings: Settings) -> str:
-    warehouse = _warehouse(settings)
+    warehouse = open_warehouse(settings)
     try:
         warehouse.check_staging()
         held = warehouse.guard()
         if held is None:
             return f"reachable; schema {settings.redshift.schema_} is made at the loader's first start"
-        warehouse.prepare(_guard(settings))
+        warehouse.prepare(ledger_guard(settings))
         return f"schema {settings.redshift.schema_} holds this pipeline's ledger"
     finally:
         warehouse.close()
@@ -242,14 +213,14 @@ def _check_redshift(settings: Settings) -> str:
 
 def _status(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    warehouse = _warehouse(settings)
+    warehouse = open_warehouse(settings)
     try:
         if warehouse.guard() is None:
             raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
         fences = [warehouse.read_state(shard).fence for shard in range(settings.state_shards)]
         behind: dict[int, int] = {}
         for fence in fences:
-            reader = _reader(settings, fence.shard)
+            reader = open_reader(settings, fence.shard)
             behind[fence.shard] = max(0, reader.bounds(settings.topics.progress).stable_end - fence.progress_offset)
             reader.close()
         lines = list(status_lines(fences, behind, warehouse.watermarks()))
@@ -259,130 +230,6 @@ def _status(arguments: argparse.Namespace, _: Stop) -> int:
     return ExitCode.DONE
 
 
-@contextmanager
-def _loader(
-    settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None
-) -> Iterator[tuple[Loader, RedshiftWarehouse]]:
-    """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
-    kafka.require_brokers(settings.kafka)
-    _check_s3(settings)
-    config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
-    reader = readers.choose(settings.loader.decoder)
-    structlog.get_logger().info("decoder.chosen", decoder=reader.name, **({"because": reader.because} if reader.because else {}))
-    warehouse = _warehouse(settings)
-    warehouse.prepare(_guard(settings))
-    schemas = _schemas(settings)
-    guarded, spread = crash_points(warehouse, "loader"), ThreadSpread(PUTS_AT_A_TIME)
-    committer = Committer(
-        store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
-        warehouse=guarded,
-        encode=encode,
-        clock=clock,
-        nonce=lambda: secrets.token_hex(4),
-        jitter=jitter,
-        spread=spread,
-        halt_on_bad_row=settings.on_bad_row == "halt",
-    )
-    loader = Loader(
-        owner=instance or f"{socket.gethostname()} sync",
-        topics=settings.topics,
-        policy=_policy(settings, age_max),
-        membership=crash_points(
-            GroupMembership(config, group=settings.group_id, progress=settings.topics.progress, instance=instance), "loader"
-        ),
-        open_log=lambda shard: _reader(settings, shard),
-        warehouse=guarded,
-        destinations=Destinations(schemas, targets(settings), reader.collect),
-        committer=committer,
-        worker=ThreadWorker(),
-        clock=clock,
-        jitter=jitter,
-    )
-    try:
-        yield loader, warehouse
-    finally:
-        loader.close()
-        spread.close()
-        schemas.close()
-
-
-def _policy(settings: Settings, age_max: timedelta | None = None) -> CutPolicy:
-    return CutPolicy(
-        rows_max=settings.batch.rows,
-        size_bytes_max=settings.batch.bytes,
-        age_max=age_max or timedelta(seconds=settings.batch.seconds),
-        memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
-    )
-
-
-def _schemas(settings: Settings) -> SchemaReader:
-    return SchemaReader(
-        kafka.client_config(settings.kafka),
-        group=settings.group_id,
-        topic=settings.topics.schemas,
-        message_bytes_max=settings.kafka.message_bytes_max,
-    )
-
-
-def targets(settings: Settings) -> Targets:
-    """Where each table's rows go. Says aloud, once a table, when it has no key and so gets every change as a row."""
-    naming = TargetNaming(settings.target.schema_, settings.target.table)
-    names, said = TargetNames(), set[str]()
-
-    def resolve(topic: str, schema: TableSchema) -> TargetTable:
-        override = settings.tables.override.get(str(schema.table))
-        target = target_table(topic, schema, naming, Mode(override.mode) if override and override.mode else None)
-        names.claim(target)
-        if not schema.key and topic not in said:
-            said.add(topic)
-            structlog.get_logger().warning("table.keyless", table=str(schema.table), mode=target.mode.value)
-        return target
-
-    return resolve
-
-
-def _warehouse(settings: Settings) -> RedshiftWarehouse:
-    section = settings.redshift
-    return RedshiftWarehouse(
-        lambda: redshift.connect(section, autocommit=True),
-        WarehouseOptions(
-            schema=section.schema_,
-            iam_role=section.iam_role,
-            lock_patience=timedelta(seconds=section.lock_patience_seconds),
-            statement_timeout=timedelta(seconds=section.statement_timeout_seconds),
-            grant_select_to=settings.target.grant_select_to,
-        ),
-    )
-
-
-def _guard(settings: Settings) -> Guard:
-    cluster = cluster_id(settings.redshift.host, settings.redshift.port, settings.redshift.database)
-    return Guard(settings.pipeline, settings.s3.bucket, settings.s3.prefix, cluster, settings.state_shards)
-
-
-def _reader(settings: Settings, shard: int) -> PartitionReader:
-    return PartitionReader(
-        kafka.client_config(settings.kafka),
-        group=settings.group_id,
-        progress=settings.topics.progress,
-        shard=shard,
-        message_bytes_max=settings.kafka.message_bytes_max,
-    )
-
-
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
-class SystemClock:
-    """Sleeps no longer than until this process is asked to stop."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, pause: timedelta) -> None:
-        self._stop.wait(pause.total_seconds())

@@ -26,7 +26,7 @@ from pymysqlreplication.event import GtidEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, RowsEvent, UpdateRowsEvent, WriteRowsEvent
 
 from benchmarks import machine
-from benchmarks.streamer.measured import Measured, parse_pids
+from benchmarks.streamer.measured import Measured
 from benchmarks.window import Moment, Window
 from contracts.table import TableId
 from runtime.connect.kafka import client_config
@@ -40,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streamer.baseline", description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--result", type=Path, required=True)
-    parser.add_argument("--servers", type=parse_pids, default={}, metavar="NAME=PID,…")
+    parser.add_argument("--servers", type=machine.parse_pids, default={}, metavar="NAME=PID,…")
     arguments = parser.parse_args()
     settings = load(None, os.environ, uses={"mysql", "kafka"})
     stream(settings, arguments.rows, arguments.servers).write(arguments.result)

@@ -4,7 +4,6 @@ NOW(6) is when the statement began, so its execution and commit count too. The s
 are written like the rest and must arrive, but a deleted row carries no time of its own and gives no sample.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +13,19 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from benchmarks import machine
+from benchmarks.failure import Wrong
+from benchmarks.figures import noisy, percentile
+from benchmarks.runs import decoder
 from benchmarks.servers import DATABASE, Servers
-from benchmarks.streamer.readback import Wrong
-from benchmarks.streamer.throughput import NOISY_PERCENT, decoder
-from benchmarks.streamer.writer import Written, connect
 from benchmarks.window import Moment, Window
 from benchmarks.workloads import NARROW, create_table
+from benchmarks.writer import Written, connect, started_writer
 from contracts.table import TableId
 from contracts.topics import Topics
 from devstack.pipeline import Pipeline, Service, wait_until
 
 RATE = 500.0  # transactions a second
 TABLES = tuple(f"{DATABASE}.latency{number}" for number in range(1, 5))
-HELD = 0.95  # of the rate, over the whole measurement
-HELD_EACH_SECOND = 0.8
 _ARRIVAL_PATIENCE_S = 30.0
 _FIRST_ID = 0
 
@@ -66,10 +64,9 @@ class Latency:
         figures = f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms, max {self.max_ms:.0f} ms of {self.samples:,}"
         if not self.held:
             figures = "no figures: the writer did not hold its rate"
-        noisy = " NOISY" if self.other_percent > NOISY_PERCENT else ""
         return (
             f"{figures}; {self.tx_per_s:.0f} tx/s (slowest second {self.tx_slowest_second}); streamer {self.cpu_percent:.0f} % of a core, "
-            f"RSS {self.rss_peak_bytes / 1e6:.0f} MB  other {self.other_percent:.0f} %{noisy}"
+            f"RSS {self.rss_peak_bytes / 1e6:.0f} MB  {noisy(self.other_percent)}"
         )
 
 
@@ -125,21 +122,16 @@ def _consumer_of_first_rows(servers: Servers, topics: Sequence[str]) -> Any:
 
 
 def _measure(servers: Servers, pipeline: Pipeline, streamer: Service, consumer: Any, times: Times) -> Latency:
-    result = pipeline.directory / "written.json"
     seconds = times.warm_up_s + times.measured_s + 1
-    writer = pipeline.start(
-        "benchmarks.streamer.writer",
-        *("--port", str(servers.mysql.port), "--tables", ",".join(TABLES), "--rate", str(RATE)),
-        *("--seconds", str(seconds), "--result", str(result)),
-    )
+    writer = started_writer(pipeline, servers.mysql.port, TABLES, RATE, seconds)
     processes = {**servers.pids, "streamer": streamer.process.pid, "writer": writer.process.pid}
     before = Moment.now(processes)
     arrived = _take(consumer, lambda _: not writer.running(), seconds)  # the writer takes longer than that, by its start
     window = Window.between(before, Moment.now(processes)) if writer.running() else None
     arrived += _take(consumer, lambda _: not writer.running(), _ARRIVAL_PATIENCE_S)
-    if window is None or writer.wait(1) != 0:
-        raise Wrong(f"the writer failed; its log, {writer.log}, ends:\n{writer.tail()}")
-    written = Written.read(result)
+    written = Written.of(writer, pipeline)
+    if window is None:
+        raise Wrong("the writer ended before its time")
     missing = len(written.committed_us) - len(arrived)
     arrived += _take(consumer, lambda taken: taken >= missing, _ARRIVAL_PATIENCE_S)
     if len(arrived) != len(written.committed_us):
@@ -147,16 +139,15 @@ def _measure(servers: Servers, pipeline: Pipeline, streamer: Service, consumer: 
     start_us = written.started_us + times.warm_up_s * 1_000_000
     stop_us = start_us + times.measured_s * 1_000_000
     latencies_ms = sorted(_latencies_ms(arrived, start_us, stop_us))
-    per_s = written.per_s(start_us, stop_us)
-    tx_per_s = sum(per_s) / times.measured_s
+    pace = written.pace(start_us, stop_us, RATE)
     return Latency(
         p50_ms=percentile(latencies_ms, 50),
         p99_ms=percentile(latencies_ms, 99),
         max_ms=latencies_ms[-1],
         samples=len(latencies_ms),
-        tx_per_s=tx_per_s,
-        tx_slowest_second=min(per_s),
-        held=tx_per_s >= HELD * RATE and min(per_s) >= HELD_EACH_SECOND * RATE,
+        tx_per_s=pace.per_s,
+        tx_slowest_second=pace.slowest_second,
+        held=pace.held,
         cpu_percent=100 * window.servers_s["streamer"] / window.wall_s,
         other_percent=window.other_percent,
         rss_peak_bytes=machine.peak_rss_bytes(streamer.process.pid),
@@ -206,8 +197,3 @@ def _latencies_ms(arrived: Sequence[tuple[int, bytes]], start_us: int, stop_us: 
     if not found:
         raise Wrong("latency: no row of the measured time arrived")
     return found
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of them do not exceed."""
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -1,6 +1,5 @@
 """What one run of a streamer gave: written by its process, read by the benchmark."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,12 +39,3 @@ class Measured:
     def read(cls, path: Path) -> "Measured":
         body = orjson.loads(path.read_bytes())
         return cls(**{**body, "window": Window.of(body["window"])})
-
-
-def parse_pids(text: str) -> Mapping[str, int]:
-    """From `mysql=12,kafka=34`."""
-    return {name: int(pid) for name, _, pid in (item.partition("=") for item in text.split(",") if item)}
-
-
-def format_pids(pids: Mapping[str, int]) -> str:
-    return ",".join(f"{name}={pid}" for name, pid in pids.items())

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.streamer.measured import Measured, parse_pids
+from benchmarks.streamer.measured import Measured
 from benchmarks.window import Moment, Window
 from contracts.errors import Corrupt
 from runtime import logs
@@ -42,7 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streamer.ours", description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--result", type=Path, required=True)
-    parser.add_argument("--servers", type=parse_pids, default={}, metavar="NAME=PID,…")
+    parser.add_argument("--servers", type=machine.parse_pids, default={}, metavar="NAME=PID,…")
     arguments = parser.parse_args()
     return run(lambda stop: _stream(stop, arguments.rows, arguments.servers, arguments.result))
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from benchmarks.failure import Wrong
+
 _SILENCE_S = 30.0
-
-
-class Wrong(Exception):
-    """What was measured is not what it should be, so the figures mean nothing."""
 
 
 def check(bootstrap_servers: str, topic: str, rows: int) -> None:

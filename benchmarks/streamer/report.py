@@ -6,6 +6,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from benchmarks.figures import mb, median_of
 from benchmarks.streamer.latency import Latency
 from benchmarks.streamer.memory import LIMIT_BYTES, verdict
 from benchmarks.streamer.throughput import Outcome
@@ -45,6 +46,10 @@ class Report:
     def latency_refused(self) -> bool:
         return bool(self.latency) and not self.latency_held
 
+    @property
+    def failed(self) -> bool:
+        return self.latency_refused
+
     def body(self) -> dict[str, Any]:
         """The JSON object. Every key is always there."""
         rss = self.rss_bytes
@@ -53,9 +58,9 @@ class Report:
             body |= _throughput(name, self.throughput.get(name))
         body |= _latency(self.latency, self.latency_held)
         body |= {
-            "rss_mb_max": _mb(max(rss.values())) if rss else None,
-            "rss_mb": {name: _mb(value) for name, value in rss.items()},
-            "rss_mb_limit": _mb(LIMIT_BYTES),
+            "rss_mb_max": mb(max(rss.values())) if rss else None,
+            "rss_mb": {name: mb(value) for name, value in rss.items()},
+            "rss_mb_limit": mb(LIMIT_BYTES),
             "rss_under_limit": max(rss.values()) <= LIMIT_BYTES if rss else None,
             "decoder": ", ".join(sorted(self._decoders())) or None,
             "machine": self.machine,
@@ -115,8 +120,8 @@ def _throughput(name: str, outcome: Outcome | None) -> dict[str, Any]:
         round(python_cpu / cpu, 2),
         round(python_rate),
         round(python_cpu, 2),
-        _median_of(run.server_cpu_s_per_million("mysql") for run in ours),
-        _median_of(run.server_cpu_s_per_million("kafka") for run in ours),
+        median_of(run.server_cpu_s_per_million("mysql") for run in ours),
+        median_of(run.server_cpu_s_per_million("kafka") for run in ours),
         round(median(run.startup_s for run in ours), 2),
         round(max(run.window.other_percent for run in (*ours, *python))),
         [round(run.rows_per_s) for run in ours],
@@ -126,21 +131,12 @@ def _throughput(name: str, outcome: Outcome | None) -> dict[str, Any]:
 
 def _latency(runs: Sequence[Latency], held: Sequence[Latency]) -> dict[str, Any]:
     return {
-        "latency_ms_p50": _median_of(run.p50_ms for run in held),
-        "latency_ms_p99": _median_of(run.p99_ms for run in held),
+        "latency_ms_p50": median_of(run.p50_ms for run in held),
+        "latency_ms_p99": median_of(run.p99_ms for run in held),
         "latency_ms_max": round(max(run.max_ms for run in held), 2) if held else None,
         "latency_ms_p99_runs": [round(run.p99_ms, 2) for run in held],
-        "latency_tx_per_s": _median_of(run.tx_per_s for run in runs),
+        "latency_tx_per_s": median_of(run.tx_per_s for run in runs),
         "latency_runs_held": len(held),
-        "latency_cpu_percent": _median_of(run.cpu_percent for run in held),
+        "latency_cpu_percent": median_of(run.cpu_percent for run in held),
         "latency_other_percent_max": round(max(run.other_percent for run in held)) if held else None,
     }
-
-
-def _median_of(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(median(known), 2) if known else None
-
-
-def _mb(size_bytes: int) -> float:
-    return round(size_bytes / 1e6, 1)

@@ -1,26 +1,22 @@
 """W1, W2, W3: rows a second and CPU a row, the Python baseline and ours in turn on the same binlog."""
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import orjson
 from confluent_kafka.cimpl import NewTopic
 
-from benchmarks import workloads
+from benchmarks import machine, workloads
+from benchmarks.figures import noisy
+from benchmarks.runs import decoder, finish
 from benchmarks.servers import Servers
 from benchmarks.streamer import readback
-from benchmarks.streamer.measured import Measured, format_pids
-from benchmarks.streamer.readback import Wrong
+from benchmarks.streamer.measured import Measured
 from benchmarks.workloads import Workload
 from contracts.topics import Topics
 from devstack.pipeline import Pipeline
 
-NOISY_PERCENT = 25.0  # of one core: more than this of others' work, and a run says little
 _WARM_UP_SCALE = 0.05
-_ROWS_PER_S_MIN = 300  # whoever is slower has stopped
 
 
 @dataclass(slots=True)
@@ -92,35 +88,8 @@ def run_ours(servers: Servers, workload: Workload, name: str, settings: Mapping[
 
 
 def _run(servers: Servers, pipeline: Pipeline, module: str, rows: int) -> Measured:
-    result = pipeline.directory / "result.json"
-    arguments = ["--rows", str(rows), "--result", str(result), "--servers", format_pids(servers.pids)]
-    service = pipeline.start(module, *arguments)
-    try:
-        code = service.wait(120 + rows / _ROWS_PER_S_MIN)
-    except subprocess.TimeoutExpired:
-        service.kill9()
-        raise Wrong(f"{module} did not finish {rows:,} rows in time; its log, {service.log}, ends:\n{service.tail()}") from None
-    if code != 0 or not result.exists():
-        raise Wrong(f"{module} ended with {code}; its log, {service.log}, ends:\n{service.tail()}")
-    return Measured.read(result)
-
-
-def decoder(pipeline: Pipeline) -> str:
-    """What the streamer's log names as its `decoder`: `kernel` or `python`; `unknown` when it names none."""
-    found = "unknown"
-    for log in sorted(pipeline.directory.glob("*.log")):
-        found = _named(log) or found
-    return found
-
-
-def _named(log: Path) -> str | None:
-    for text in log.read_text(errors="replace").splitlines():
-        if '"decoder"' in text:
-            try:
-                return str(orjson.loads(text)["decoder"])
-            except (orjson.JSONDecodeError, KeyError):
-                continue
-    return None
+    arguments = ("--rows", str(rows), "--servers", machine.format_pids(servers.pids))
+    return Measured.read(finish(pipeline, module, *arguments, result=pipeline.directory / "result.json", rows=rows))
 
 
 def line(measured: Measured) -> str:
@@ -130,5 +99,5 @@ def line(measured: Measured) -> str:
     return (
         f"{measured.rows_per_s:>9,.0f} rows/s  CPU s a million: {measured.cpu_s_per_million:6.1f} ({used})"
         f"  {window.wall_s:.1f} s after a start of {measured.startup_s:.1f} s  RSS {measured.rss_peak_bytes / 1e6:.0f} MB"
-        f"  other {window.other_percent:.0f} %{' NOISY' if window.other_percent > NOISY_PERCENT else ''}"
+        f"  {noisy(window.other_percent)}"
     )

@@ -1,10 +1,11 @@
-"""A steady writer: single-row transactions at a given rate over several tables, insert/update/delete 50/40/10, one connection a table.
+"""A steady writer: single-row transactions at a given rate, table after table, insert/update/delete 50/40/10.
 
-`python -m benchmarks.streamer.writer --port 3306 --tables bench.t1,bench.t2 --rate 500 --seconds 30 --result FILE`: a process of its own,
-so that it takes no time from the consumer that measures. A row's `changed_at` is NOW(6) of the statement that changed it.
+`python -m benchmarks.writer --port 3306 --tables bench.t1,bench.t2 --rate 500 --seconds 30 --result FILE`: a process of its own, so that it
+takes no time from whoever measures. A row's `changed_at` is NOW(6) of the statement that changed it.
 """
 
 import argparse
+import itertools
 import random
 import sys
 import threading
@@ -17,9 +18,26 @@ from typing import Any
 import orjson
 import pymysql
 
+from benchmarks.failure import Wrong
 from benchmarks.workloads import NARROW
+from devstack.pipeline import Pipeline, Service
 
 _CONSTANT = {"changed_at": "NOW(6)"}
+
+
+HELD = 0.95  # of the rate, over the whole measurement
+HELD_EACH_SECOND = 0.8
+CONNECTIONS_MAX = 4
+RESULT = "written.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Transactions a second: what was achieved, in the slowest second, and whether that was steady enough for anything to mean much."""
+
+    per_s: float
+    slowest_second: int
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +54,31 @@ class Written:
     def read(cls, path: Path) -> "Written":
         return cls(**orjson.loads(path.read_bytes()))
 
-    def per_s(self, start_us: int, stop_us: int) -> list[int]:
-        """Transactions in each whole second from `start_us` to before `stop_us`."""
+    @classmethod
+    def of(cls, writer: Service, pipeline: Pipeline) -> "Written":
+        """Of a writer started by `started_writer`, once it has ended. Raises Wrong when it failed."""
+        if writer.wait(30) != 0:
+            raise Wrong(f"the writer failed; its log, {writer.log}, ends:\n{writer.tail()}")
+        return cls.read(pipeline.directory / RESULT)
+
+    def pace(self, start_us: int, stop_us: int, rate: float) -> Pace:
+        """Of the whole seconds from `start_us` to before `stop_us`, where `rate` was wanted."""
+        counts = self._per_s(start_us, stop_us)
+        per_s, slowest = sum(counts) / len(counts), min(counts)
+        return Pace(per_s, slowest, per_s >= HELD * rate and slowest >= HELD_EACH_SECOND * rate)
+
+    def _per_s(self, start_us: int, stop_us: int) -> list[int]:
         counts = [0] * ((stop_us - start_us) // 1_000_000)
         for at_us in self.committed_us:
             if start_us <= at_us < start_us + len(counts) * 1_000_000:
                 counts[(at_us - start_us) // 1_000_000] += 1
         return counts
+
+
+def started_writer(pipeline: Pipeline, port: int, tables: Sequence[str], rate: float, seconds: float) -> Service:
+    """The process, its result to be read by `Written.of`."""
+    arguments = {"port": port, "tables": ",".join(tables), "rate": rate, "seconds": seconds, "result": pipeline.directory / RESULT}
+    return pipeline.start("benchmarks.writer", *(f"--{name}={value}" for name, value in arguments.items()))
 
 
 class Table:
@@ -77,30 +113,32 @@ def _insert_statement(name: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.streamer.writer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.writer", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tables", type=lambda text: text.split(","), required=True)
     parser.add_argument("--rate", type=float, required=True, help="transactions a second, all tables together")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--result", type=Path, required=True)
     arguments = parser.parse_args()
-    connections = [connect(arguments.port) for _ in arguments.tables]
-    interval_s = len(arguments.tables) / arguments.rate
+    # A table is one connection's, or two would change a row at once.
+    tables = [Table(name, seed) for seed, name in enumerate(arguments.tables)]
+    connections = [connect(arguments.port) for _ in range(min(CONNECTIONS_MAX, len(tables)))]
+    interval_s = len(connections) / arguments.rate
     start_s = time.time() + 0.1
-    done: list[list[int]] = [[] for _ in arguments.tables]
+    done: list[list[int]] = [[] for _ in connections]
 
     def write(number: int) -> None:
-        table = Table(arguments.tables[number], seed=number)
-        due_s = start_s + interval_s * number / len(arguments.tables)
+        mine = itertools.cycle(tables[number :: len(connections)])
+        due_s = start_s + interval_s * number / len(connections)
         with connections[number].cursor() as cursor:
             while due_s < start_s + arguments.seconds:
                 # Late ones follow at once: the rate is held as far as the server can.
                 time.sleep(max(due_s - time.time(), 0))
-                cursor.execute(*table.statement())
+                cursor.execute(*next(mine).statement())
                 done[number].append(time.time_ns() // 1000)
                 due_s += interval_s
 
-    threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(len(arguments.tables))]
+    threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(len(connections))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,0 +1,163 @@
+"""Settings to real clients: the loader as it runs, and the parts its other commands need."""
+
+import random
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contracts.errors import Invalid
+from contracts.ledger import Guard, cluster_id
+from contracts.table import TableSchema
+from loader.committer import Committer
+from loader.core import readers
+from loader.core.cut import CutPolicy
+from loader.core.encode import encode
+from loader.core.plan import Mode, TargetTable
+from loader.core.target import TargetNames, TargetNaming, target_table
+from loader.destinations import Destinations, Targets
+from loader.edges.clock import SystemClock
+from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
+from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
+from loader.edges.s3 import S3BatchStore
+from loader.edges.worker import ThreadSpread, ThreadWorker
+from loader.service import Loader
+from runtime.connect import kafka, redshift, s3
+from runtime.lifecycle import Stop, crash_points
+from runtime.settings import Settings
+
+MEMORY_SHARE = 4
+"""What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
+Parquet. Every shard may be ours."""
+PUTS_AT_A_TIME = 8
+"""To the bucket: fewer than the S3 client keeps connections."""
+COLUMN_MEMORY_BYTES_MAX = 1 << 30
+"""A column of Arrow's ends at 2 GiB."""
+
+
+@contextmanager
+def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None) -> Iterator[Loader]:
+    """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
+    kafka.require_brokers(settings.kafka)
+    check_s3(settings)
+    config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
+    chosen = readers.choose(settings.loader.decoder)
+    structlog.get_logger().info("decoder.chosen", decoder=chosen.name, **({"because": chosen.because} if chosen.because else {}))
+    warehouse = open_warehouse(settings)
+    warehouse.prepare(ledger_guard(settings))
+    schemas = open_schemas(settings)
+    guarded, spread = crash_points(warehouse, "loader"), ThreadSpread(PUTS_AT_A_TIME)
+    committer = Committer(
+        store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
+        warehouse=guarded,
+        encode=encode,
+        clock=clock,
+        nonce=lambda: secrets.token_hex(4),
+        jitter=jitter,
+        spread=spread,
+        halt_on_bad_row=settings.on_bad_row == "halt",
+    )
+    loader = Loader(
+        owner=instance or f"{socket.gethostname()} sync",
+        topics=settings.topics,
+        policy=cut_policy(settings, age_max),
+        membership=crash_points(
+            GroupMembership(config, group=settings.group_id, progress=settings.topics.progress, instance=instance), "loader"
+        ),
+        open_log=lambda shard: open_reader(settings, shard),
+        warehouse=guarded,
+        destinations=Destinations(schemas, targets(settings), chosen.collect),
+        committer=committer,
+        worker=ThreadWorker(),
+        clock=clock,
+        jitter=jitter,
+    )
+    try:
+        yield loader
+    finally:
+        loader.close()
+        spread.close()
+        schemas.close()
+
+
+def cut_policy(settings: Settings, age_max: timedelta | None = None) -> CutPolicy:
+    return CutPolicy(
+        rows_max=settings.batch.rows,
+        size_bytes_max=settings.batch.bytes,
+        age_max=age_max or timedelta(seconds=settings.batch.seconds),
+        memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
+    )
+
+
+def open_schemas(settings: Settings) -> SchemaReader:
+    return SchemaReader(
+        kafka.client_config(settings.kafka),
+        group=settings.group_id,
+        topic=settings.topics.schemas,
+        message_bytes_max=settings.kafka.message_bytes_max,
+    )
+
+
+def targets(settings: Settings) -> Targets:
+    """Where each table's rows go. Says aloud, once a table, when it has no key and so gets every change as a row."""
+    naming = TargetNaming(settings.target.schema_, settings.target.table)
+    names, said = TargetNames(), set[str]()
+
+    def resolve(topic: str, schema: TableSchema) -> TargetTable:
+        override = settings.tables.override.get(str(schema.table))
+        target = target_table(topic, schema, naming, Mode(override.mode) if override and override.mode else None)
+        names.claim(target)
+        if not schema.key and topic not in said:
+            said.add(topic)
+            structlog.get_logger().warning("table.keyless", table=str(schema.table), mode=target.mode.value)
+        return target
+
+    return resolve
+
+
+def open_warehouse(settings: Settings) -> RedshiftWarehouse:
+    section = settings.redshift
+    return RedshiftWarehouse(
+        lambda: redshift.connect(section, autocommit=True),
+        WarehouseOptions(
+            schema=section.schema_,
+            iam_role=section.iam_role,
+            lock_patience=timedelta(seconds=section.lock_patience_seconds),
+            statement_timeout=timedelta(seconds=section.statement_timeout_seconds),
+            grant_select_to=settings.target.grant_select_to,
+        ),
+    )
+
+
+def ledger_guard(settings: Settings) -> Guard:
+    cluster = cluster_id(settings.redshift.host, settings.redshift.port, settings.redshift.database)
+    return Guard(settings.pipeline, settings.s3.bucket, settings.s3.prefix, cluster, settings.state_shards)
+
+
+def open_reader(settings: Settings, shard: int) -> PartitionReader:
+    return PartitionReader(
+        kafka.client_config(settings.kafka),
+        group=settings.group_id,
+        progress=settings.topics.progress,
+        shard=shard,
+        message_bytes_max=settings.kafka.message_bytes_max,
+    )
+
+
+def check_s3(settings: Settings) -> str:
+    bucket = settings.s3.bucket
+    try:
+        s3.client(settings.s3).head_bucket(Bucket=bucket)
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status == 403:
+            # The loader needs s3:PutObject below the prefix and nothing else, so it may well not be allowed to look.
+            return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
+        raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
+    except BotoCoreError as error:
+        raise Invalid(f"bucket {bucket}: {error}; mend s3.endpoint_url, s3.region or the credentials") from error
+    return f"bucket {bucket} is there"
