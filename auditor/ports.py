@@ -35,12 +35,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A table in the warehouse: its quoted SQL name, and the shard that writes it."""
+    """A table in the warehouse: its quoted SQL name, and the shard that writes it. `append`: it holds every event; `soft_delete`: it holds,
+    besides the source's rows, those that are gone, and marks them."""
 
     name: str
     shard: int
     state: str
     append: bool
+    soft_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +59,5 @@ class Warehouse(Protocol):
 
     def loaded(self, shard: int) -> Loaded: ...
 
-    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]: ...
+    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
+        """Every row but those marked as deleted."""

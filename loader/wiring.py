@@ -1,5 +1,6 @@
 """Settings to real clients: the loader as it runs, and the parts its other commands need."""
 
+import gc
 import random
 import secrets
 import socket
@@ -30,6 +31,8 @@ from runtime.connect import kafka, redshift, s3
 from runtime.lifecycle import Stop, crash_points
 from runtime.settings import Settings
 
+GC_THRESHOLD = 50_000
+"""Objects made before the collector looks for cycles among them."""
 MEMORY_SHARE = 4
 """What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
 Parquet. Every shard may be ours."""
@@ -42,6 +45,9 @@ COLUMN_MEMORY_BYTES_MAX = 1 << 30
 @contextmanager
 def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None) -> Iterator[Loader]:
     """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
+    # What is read makes no cycles, but a thousand objects a poll: without this the collector took a tenth of the CPU.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 50, 100)
     kafka.require_brokers(settings.kafka)
     check_s3(settings)
     config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random

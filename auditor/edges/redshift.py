@@ -15,6 +15,7 @@ from contracts.sql import qualified, quote
 from contracts.table import TableId, TableSchema
 
 _NO_SUCH_TABLE = "42P01"
+_OP, _DELETED = "_tidemark_op", "_tidemark_deleted"
 
 
 class RedshiftWarehouse:
@@ -31,10 +32,15 @@ class RedshiftWarehouse:
             if error.args[0].get("C") == _NO_SUCH_TABLE:
                 return {}  # no loader of this pipeline has run yet
             raise
-        # What the append mode adds to a table tells it from one that equals its source.
-        marked = self._query("SELECT table_schema, table_name FROM information_schema.columns WHERE column_name = '_tidemark_op'")
-        appended = {qualified(schema, name) for schema, name in marked}
-        return {TableId.parse(source): Target(name, int(shard), state, name in appended) for source, name, shard, state in rows}
+        # What a mode adds to a table tells it from one that equals its source.
+        added = self._query(
+            f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE column_name IN ('{_OP}', '{_DELETED}')"
+        )
+        there = {(qualified(schema, name), column) for schema, name, column in added}
+        return {
+            TableId.parse(source): Target(name, int(shard), state, (name, _OP) in there, (name, _DELETED) in there)
+            for source, name, shard, state in rows
+        }
 
     def loaded(self, shard: int) -> Loaded:
         rows = self._query(f"SELECT gtid_set, partial FROM {self._ledger}.fence WHERE shard = {int(shard)}")
@@ -45,7 +51,8 @@ class RedshiftWarehouse:
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         select = ", ".join(warehouse_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
-        for row in self._query(f"SELECT {select} FROM {target.name}"):
+        where = f" WHERE NOT {quote(_DELETED)}" if target.soft_delete else ""
+        for row in self._query(f"SELECT {select} FROM {target.name}{where}"):
             yield [form(value) for form, value in zip(convert, row, strict=True)]
 
     def _query(self, sql: str) -> list[Any]:
