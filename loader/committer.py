@@ -1,6 +1,7 @@
 """The order of effects that makes a cut durable and visible exactly once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
@@ -30,6 +31,9 @@ LOADS_AT_A_TIME = 100
 
 Keep = Callable[[], None]
 """Called between effects; raises Fenced when the shard was given to somebody else."""
+
+Spent = dict[str, timedelta]
+"""By effect: `form` (in it `ensure`, of targets), `store`, `stage`, `merge`."""
 
 Spread = Callable[[Sequence[Callable[[], None]]], None]
 """Does all of them, in any order or at the same time; raises what one of them raised, once none is under way."""
@@ -79,15 +83,18 @@ class Committer:
         self._jitter = jitter
         self._spread = spread
         self._halt_on_bad_row = halt_on_bad_row
+        self._spent: Spent = {}
         self._log = structlog.get_logger()
 
-    def commit(self, tenure: Tenure, cut: Cut, topic_ids: dict[str, str], keep: Keep) -> tuple[Tenure, CommitPlan]:
-        """The shard after the commit, and what was committed. Raises Fenced if a newer epoch owns the shard, Unavailable if nothing was
-        committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
+    def commit(self, tenure: Tenure, cut: Cut, topic_ids: dict[str, str], keep: Keep) -> tuple[Tenure, CommitPlan, Spent]:
+        """The shard after the commit, what was committed, and what took how long. Raises Fenced if a newer epoch owns the shard,
+        Unavailable if nothing was committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
         loads: list[TableLoad] = []
         objects: dict[str, bytes] = {}
+        self._spent = {}
         for part in cut.parts:
-            load, written = self._form(tenure, part, topic_ids[part.topic])
+            with self._timed("form"):
+                load, written = self._form(tenure, part, topic_ids[part.topic])
             loads.append(load)
             objects |= written
             if len(objects) >= OBJECTS_AT_A_TIME or sum(map(len, objects.values())) >= OBJECT_BYTES_AT_A_TIME:
@@ -95,12 +102,21 @@ class Committer:
         self._store_all(objects, keep)
         plan = tenure.plan(cut, loads, topic_ids, self._clock.now())
         self._apply(plan, keep)
-        return tenure.after(plan), plan
+        return tenure.after(plan), plan, self._spent
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        began = self._clock.now()
+        try:
+            yield
+        finally:
+            self._spent[what] = self._spent.get(what, timedelta()) + (self._clock.now() - began)
 
     def _store_all(self, objects: dict[str, bytes], keep: Keep) -> None:
         """Puts them in the bucket, and forgets them. What is already there under other nonces is an orphan's business."""
         if objects:
-            self._spread([partial(self._store.put, key, data) for key, data in objects.items()])
+            with self._timed("store"):
+                self._spread([partial(self._store.put, key, data) for key, data in objects.items()])
             objects.clear()
             keep()
 
@@ -109,7 +125,8 @@ class Committer:
         schema, target = part.destination.schema, part.destination.target
         batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
         if not batch.truncate:
-            self._warehouse.ensure_target(target)
+            with self._timed("ensure"):
+                self._warehouse.ensure_target(target)
         key = tenure.key(part.topic, part.offsets, self._nonce())
         encoded = self._encode(batch, target)
         if encoded.quarantine and self._halt_on_bad_row:
@@ -172,9 +189,11 @@ class Committer:
         for attempt in range(1, TRIES + 1):
             try:
                 for at in range(0, len(staged), LOADS_AT_A_TIME):
-                    self._warehouse.stage(staged[at : at + LOADS_AT_A_TIME])
+                    with self._timed("stage"):
+                        self._warehouse.stage(staged[at : at + LOADS_AT_A_TIME])
                     keep()
-                self._warehouse.commit(plan)
+                with self._timed("merge"):
+                    self._warehouse.commit(plan)
                 return
             except Unavailable as error:
                 if attempt == TRIES:

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
 from contracts.topics import Topics
-from loader.committer import Committer, backoff
+from loader.committer import Committer, Spent, backoff
 from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
@@ -51,7 +51,7 @@ EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it 
 RESTARTS = Counter("tidemark_loader_restarts_total", "Times a shard went back to ASSIGN.", ["shard", "error"], registry=REGISTRY)
 
 
-Commit = tuple[Tenure, CommitPlan]
+Commit = tuple[Tenure, CommitPlan, Spent]
 
 
 class _Lease:
@@ -270,12 +270,12 @@ class ShardLoader:
         if reading.under_way is None or not reading.under_way[0].wait(timedelta(0)):
             return False
         (job, cut, began), reading.under_way = reading.under_way, None
-        reading.tenure, plan = job.result()
+        reading.tenure, plan, spent = job.result()
         self._failures, self.trouble = 0, None
         next_offsets = {self._topics.progress: plan.fence.progress_offset}
         next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
         watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
-        self._tell(cut, plan, watermark, self._clock.now() - began)
+        self._tell(cut, plan, watermark, self._clock.now() - began, spent)
         self._membership.mirror(self._shard, next_offsets, watermark.isoformat())
         return True
 
@@ -298,7 +298,7 @@ class ShardLoader:
         task = partial(self._committer.commit, reading.tenure, cut, topic_ids, reading.lease.keep)
         reading.under_way = (self._worker.start(task), cut, self._clock.now())
 
-    def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta) -> None:
+    def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta, spent: Spent) -> None:
         for load in plan.loads:
             entry = load.entry
             ROWS.labels(entry.topic).inc(entry.records)
@@ -338,6 +338,7 @@ class ShardLoader:
             complete_up_to=watermark.isoformat(),
             lag_ms=round(lag.total_seconds() * 1000),
             elapsed_ms=round(elapsed.total_seconds() * 1000),
+            **{f"{what}_ms": round(took.total_seconds() * 1000) for what, took in spent.items()},
         )
 
     def _restart(self, error: PipelineError) -> None:

@@ -36,7 +36,7 @@ class Bench:
         )
 
     def commit(self, cut: Cut, keep: Callable[[], None] = lambda: None) -> Tenure:
-        after, _ = self.committer.commit(self.tenure, cut, IDS, keep)
+        after, _, _ = self.committer.commit(self.tenure, cut, IDS, keep)
         return after
 
 
