@@ -116,9 +116,22 @@ class Envelope:
                 raw=s.get("raw", {}),
                 oversize=s.get("oversize", 0),
             )
-            return cls(Op(body["op"]), body["before"], body["after"], source, body["ts_ms"])
+            made = cls(Op(body["op"]), body["before"], body["after"], source, body["ts_ms"])
+            _refuse_other_types(made)
+            return made
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an envelope: {type(error).__name__} {error}") from error
+
+
+def _refuse_other_types(made: Envelope) -> None:
+    """What is counted with or looked into later. Raises TypeError."""
+    source = made.source
+    for name, value in (("seq", source.seq), ("commit_ts_us", source.commit_ts_us), ("oversize", source.oversize)):
+        if type(value) is not int:
+            raise TypeError(f"source.{name} is {value!r:.80}, not a whole number")
+    for name, image in (("before", made.before), ("after", made.after), ("source.raw", source.raw)):
+        if not (isinstance(image, dict) or (image is None and name != "source.raw")):
+            raise TypeError(f"{name} is {image!r:.80}, not an object")
 
 
 def encode_key(key: Sequence[str], row: Row) -> bytes | None:

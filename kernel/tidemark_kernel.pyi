@@ -60,8 +60,9 @@ class EnvelopeRows:
     def __init__(
         self, schema: str, columns: Sequence[tuple[bytes, str, int, int, bool, bool]], keyed: bool, whole_deletes: bool, next_seq: int
     ) -> None:
-        """`columns`: the name as JSON and its colon; form and its two limits; in the key; takes NULL. Raises ValueError for a form it
-        does not have. Keyed rows need a message key. Deletes leave the row before them, or only its key's columns."""
+        """`columns`: what stands before the value, from the brace or comma to the colon; form and its two limits; in the key; takes NULL.
+        Raises ValueError for a form it does not have. Keyed rows need a message key. Deletes leave the row before them, or only its key's
+        columns."""
 
     def add(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], offsets: Sequence[int], begin: int) -> int:
         """Takes records in from index `begin` on, and returns how many: it stops at the first that is of another schema, breaks the

@@ -25,7 +25,7 @@ from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.ports import Clock, Job, Membership, ShardLog, Warehouse, Worker
 from runtime.metrics import REGISTRY
 
-RECORDS_MAX = 1_000
+RECORDS_MAX = 500
 """Records of one poll: few enough that a batch is cut soon after it is full, and that they stay in the processor's caches."""
 
 LOSS_CHECK_EVERY = timedelta(seconds=1)

@@ -47,7 +47,7 @@ class KernelChanges:
         """`next_seq`: of the first change. Raises LookupError when the kernel has no form for a column: then read them readably."""
         self._schema, self._target = schema, target
         by_source = {column.source: column for column in target.columns}
-        columns = [_column(column, by_source[column.name], target) for column in schema.columns]
+        columns = [_column(at, column, by_source[column.name], target) for at, column in enumerate(schema.columns)]
         whole_deletes = target.mode is not Mode.MERGE
         self._kernel = tidemark_kernel.EnvelopeRows(schema.fingerprint, columns, target.mode.keyed, whole_deletes, next_seq)
         self._decoded: dict[int, Change] = {}
@@ -144,8 +144,8 @@ def _array(kind: pa.DataType, length: int, validity: bytes | None, buffers: list
     return pa.Array.from_buffers(kind, length, held)
 
 
-def _column(column: Column, target: TargetColumn, table: TargetTable) -> tuple[bytes, str, int, int, bool, bool]:
-    literal = orjson.dumps(column.name) + b":"
+def _column(at: int, column: Column, target: TargetColumn, table: TargetTable) -> tuple[bytes, str, int, int, bool, bool]:
+    literal = (b"," if at else b"{") + orjson.dumps(column.name) + b":"
     return (literal, *_form(column, ColumnType.parse(target.sql_type)), target.name in table.key, target.nullable)
 
 

@@ -5,7 +5,7 @@ use super::forms::{Form, Sink};
 use super::scan::Scan;
 
 pub struct ColumnSpec {
-    /// The name and its colon as the envelope writes them.
+    /// What stands before its value: an opening brace or a comma, the name as the envelope writes it, a colon.
     pub literal: Vec<u8>,
     pub form: Form,
     pub in_key: bool,

@@ -199,11 +199,7 @@ impl Rows {
 
     /// A row of exactly these columns in their order.
     fn read_row(&mut self, scan: &mut Scan<'_>) -> Option<()> {
-        scan.literal(b"{")?;
-        for (at, (spec, column)) in self.spec.columns.iter().zip(&mut self.columns).enumerate() {
-            if at > 0 {
-                scan.literal(b",")?;
-            }
+        for (spec, column) in self.spec.columns.iter().zip(&mut self.columns) {
             scan.literal(&spec.literal)?;
             if scan.try_literal(b"null") {
                 spec.nullable.then(|| column.push_null())?;
@@ -216,11 +212,7 @@ impl Rows {
 
     /// Of such a row the key's columns; the others are NULL.
     fn read_key(&mut self, scan: &mut Scan<'_>) -> Option<()> {
-        scan.literal(b"{")?;
-        for (at, (spec, column)) in self.spec.columns.iter().zip(&mut self.columns).enumerate() {
-            if at > 0 {
-                scan.literal(b",")?;
-            }
+        for (spec, column) in self.spec.columns.iter().zip(&mut self.columns) {
             scan.literal(&spec.literal)?;
             if spec.in_key {
                 column.push(&spec.form, scan)?;
