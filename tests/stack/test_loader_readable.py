@@ -11,11 +11,11 @@ from tests.stack.test_loader import Scene, staged
 
 pytestmark = pytest.mark.stack
 
-PROMISES: list[Callable[[Scene], None]] = [
-    loader.test_rows_deletes_and_key_changes_arrive_once_with_the_watermark,
-    loader.test_a_truncate_empties_the_table_and_rows_after_it_stay,
-    loader.test_a_value_too_long_loads_as_null_and_is_kept_until_its_key_is_good_again,
-    loader.test_a_column_more_halts_and_names_the_alter_that_mends_it,
+PROMISES = [
+    pytest.param(loader.test_rows_deletes_and_key_changes_arrive_once_with_the_watermark, id="rows"),
+    pytest.param(loader.test_a_truncate_empties_the_table_and_rows_after_it_stay, id="truncate", marks=pytest.mark.long),
+    pytest.param(loader.test_a_value_too_long_loads_as_null_and_is_kept_until_its_key_is_good_again, id="quarantine"),
+    pytest.param(loader.test_a_column_more_halts_and_names_the_alter_that_mends_it, id="alter", marks=pytest.mark.long),
 ]
 
 
@@ -25,7 +25,7 @@ def readable(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> It
         yield made
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: str(promise.__name__).removeprefix("test_"))
+@pytest.mark.parametrize("promise", PROMISES)
 def test_without_the_kernel(readable: Scene, promise: Callable[[Scene], None]) -> None:
     promise(readable)
     assert {event["decoder"] for event in readable.events("decoder.chosen")} == {"python"}

@@ -171,7 +171,7 @@ def test_loaders_that_come_leave_freeze_and_die_lose_and_double_nothing(
         print(f"{shards} shards: (shard, epoch, commit_no) {bumps}; {len(refused)} serialization failures")
 
 
-@pytest.mark.parametrize("end", ["kill9", *long("sigterm")])
+@pytest.mark.parametrize("end", long("kill9", "sigterm"))
 def test_the_hot_standby_takes_over(stack: Stack, warehouse: Connection, tmp_path: Path, end: str) -> None:
     with shop_pipeline(stack, tmp_path, f"standby_{end}", batch={"seconds": 0.2}) as (pipeline, shop):
         watch = Watch(warehouse, pipeline)
