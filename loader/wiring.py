@@ -33,9 +33,9 @@ from runtime.settings import Settings
 
 GC_THRESHOLD = 50_000
 """Objects made before the collector looks for cycles among them."""
-MEMORY_SHARE = 4
-"""What is read may fill a fourth of the memory: as much is on its way to the warehouse beside it, and is held twice while it becomes
-Parquet. Every shard may be ours."""
+MEMORY_SHARE = 5
+"""What is read may fill a fifth of the memory: as much is on its way to the warehouse beside it, and is held up to three times while it
+becomes Parquet and goes to the bucket. Every shard may be ours."""
 PUTS_AT_A_TIME = 8
 """To the bucket: fewer than the S3 client keeps connections."""
 COLUMN_MEMORY_BYTES_MAX = 1 << 30
