@@ -5,25 +5,26 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import orjson
 
 from contracts.errors import Invalid, PipelineError
+from contracts.table import TableId
 from loader.committer import Committer
 from loader.core import readers
 from loader.core.encode import encode
 from loader.core.status import status_lines, status_text
 from loader.destinations import Destinations
-from loader.edges.clock import SystemClock
 from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import S3BatchStore
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
 from loader.wiring import build, check_s3, cut_policy, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime import command
+from runtime.clock import SystemClock
 from runtime.command import ExitCode
 from runtime.connect import kafka, s3
 from runtime.lifecycle import Stop, run
@@ -88,9 +89,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
 
 def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    if not settings.tables.selection.captures(arguments.table):
-        raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
-    shard, clock = settings.shard(arguments.table), SystemClock(stop)
+    shard, clock = _shard(settings, arguments.table), SystemClock(stop)
     # A session of its own to look with: the loader's belongs to its worker.
     with build(settings, stop, instance=None, age_max=SYNC_AGE) as loader, closing(open_warehouse(settings)) as warehouse:
         fence = warehouse.read_state(shard).fence
@@ -115,25 +114,31 @@ def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
 
 def _plan(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    if arguments.table and not settings.tables.selection.captures(arguments.table):
-        raise Invalid(f"table {arguments.table} is not captured; add it to tables.include")
-    shards = [settings.shard(arguments.table)] if arguments.table else range(settings.state_shards)
+    shards = [_shard(settings, arguments.table)] if arguments.table else range(settings.state_shards)
     kafka.require_brokers(settings.kafka)
-    warehouse = open_warehouse(settings)
-    if warehouse.guard() is None:
-        raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
-    warehouse.prepare(ledger_guard(settings))
     found = False
-    try:
+    with closing(open_warehouse(settings)) as warehouse:
+        _require_ledger(settings, warehouse)
+        warehouse.prepare(ledger_guard(settings))
         for shard in shards:
             paper = Paper()
             _rehearse(settings, shard, warehouse, paper)
             found |= paper.plan is not None
             lines = list(plan_lines(shard, paper))
-            print("\n".join(orjson.dumps(line).decode() for line in lines) if arguments.json else plan_text(shard, lines))
-    finally:
-        warehouse.close()
+            print(_json(lines) if arguments.json else plan_text(shard, lines))
     return ExitCode.FOUND if found else ExitCode.DONE
+
+
+def _shard(settings: Settings, table: TableId) -> int:
+    """Raises Invalid for a table that is not captured."""
+    if not settings.tables.selection.captures(table):
+        raise Invalid(f"table {table} is not captured; add it to tables.include")
+    return settings.shard(table)
+
+
+def _require_ledger(settings: Settings, warehouse: RedshiftWarehouse) -> None:
+    if warehouse.guard() is None:
+        raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
 
 
 def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, paper: Paper) -> None:
@@ -199,24 +204,18 @@ def _check_kafka(settings: Settings) -> str:
 
 
 def _check_redshift(settings: Settings) -> str:
-    warehouse = open_warehouse(settings)
-    try:
+    with closing(open_warehouse(settings)) as warehouse:
         warehouse.check_staging()
-        held = warehouse.guard()
-        if held is None:
+        if warehouse.guard() is None:
             return f"reachable; schema {settings.redshift.schema_} is made at the loader's first start"
         warehouse.prepare(ledger_guard(settings))
         return f"schema {settings.redshift.schema_} holds this pipeline's ledger"
-    finally:
-        warehouse.close()
 
 
 def _status(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    warehouse = open_warehouse(settings)
-    try:
-        if warehouse.guard() is None:
-            raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
+    with closing(open_warehouse(settings)) as warehouse:
+        _require_ledger(settings, warehouse)
         fences = [warehouse.read_state(shard).fence for shard in range(settings.state_shards)]
         behind: dict[int, int] = {}
         for fence in fences:
@@ -224,10 +223,13 @@ def _status(arguments: argparse.Namespace, _: Stop) -> int:
             behind[fence.shard] = max(0, reader.bounds(settings.topics.progress).stable_end - fence.progress_offset)
             reader.close()
         lines = list(status_lines(fences, behind, warehouse.watermarks()))
-    finally:
-        warehouse.close()
-    print("\n".join(orjson.dumps(line).decode() for line in lines) if arguments.json else status_text(lines))
+    print(_json(lines) if arguments.json else status_text(lines))
     return ExitCode.DONE
+
+
+def _json(lines: Iterable[object]) -> str:
+    """An object a line."""
+    return "\n".join(orjson.dumps(line).decode() for line in lines)
 
 
 def _progress(text: str) -> None:

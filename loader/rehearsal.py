@@ -1,14 +1,16 @@
 """What the next commit of a shard would be, with nothing sent: the loader itself, on paper in the place of bucket and warehouse."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from contracts.errors import PipelineError
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
 from loader.core.staging import COPIED_ROWS, StagingTables
 from loader.core.statements import Bound, CommitTables, Statement, after_the_fence, compare_and_set
+from loader.edges.worker import FutureJob
 from loader.ports import BatchStore, ShardLog, ShardState
 from loader.service import Loader
 
@@ -104,29 +106,16 @@ class PaperMembership:
     def close(self) -> None: ...
 
 
-class PaperJob(Generic[Result]):
-    def __init__(self, task: Callable[[], Result]) -> None:
-        self._value: Result | None = None
-        self._error: PipelineError | None = None
-        try:
-            self._value = task()
-        except PipelineError as error:
-            self._error = error
-
-    def wait(self, timeout: timedelta) -> bool:
-        return True
-
-    def result(self) -> Result:
-        if self._error is not None:
-            raise self._error
-        return cast(Result, self._value)
-
-
 class PaperWorker:
-    """A `Worker` without a thread."""
+    """A `Worker` without a thread: what is started is over."""
 
-    def start(self, task: Callable[[], Result]) -> PaperJob[Result]:
-        return PaperJob(task)
+    def start(self, task: Callable[[], Result]) -> FutureJob[Result]:
+        done: Future[Result] = Future()
+        try:
+            done.set_result(task())
+        except PipelineError as error:
+            done.set_exception(error)
+        return FutureJob(done)
 
     def close(self) -> None: ...
 

@@ -1,6 +1,5 @@
 """Settings to real clients: the loader as it runs, and the parts its other commands need."""
 
-import gc
 import random
 import secrets
 import socket
@@ -21,18 +20,17 @@ from loader.core.encode import encode
 from loader.core.plan import Mode, TargetTable
 from loader.core.target import TargetNames, TargetNaming, target_table
 from loader.destinations import Destinations, Targets
-from loader.edges.clock import SystemClock
 from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
 from loader.edges.worker import ThreadSpread, ThreadWorker
 from loader.service import Loader
+from runtime import garbage, kernel
+from runtime.clock import SystemClock
 from runtime.connect import kafka, redshift, s3
 from runtime.lifecycle import Stop, crash_points
 from runtime.settings import Settings
 
-GC_THRESHOLD = 50_000
-"""Objects made before the collector looks for cycles among them."""
 MEMORY_SHARE = 5
 """What is read may fill a fifth of the memory: as much is on its way to the warehouse beside it, and is held up to three times while it
 becomes Parquet and goes to the bucket. Every shard may be ours."""
@@ -45,14 +43,12 @@ COLUMN_MEMORY_BYTES_MAX = 1 << 30
 @contextmanager
 def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None) -> Iterator[Loader]:
     """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
-    # What is read makes no cycles, but a thousand objects a poll: without this the collector took a tenth of the CPU.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 50, 100)
+    garbage.look_rarely()
     kafka.require_brokers(settings.kafka)
     check_s3(settings)
     config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
     chosen = readers.choose(settings.loader.decoder)
-    structlog.get_logger().info("decoder.chosen", decoder=chosen.name, **({"because": chosen.because} if chosen.because else {}))
+    structlog.get_logger().info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
     warehouse = open_warehouse(settings)
     warehouse.prepare(ledger_guard(settings))
     schemas = open_schemas(settings)

@@ -1,7 +1,6 @@
 """The command line, and the only place that wires settings to real clients."""
 
 import argparse
-import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,8 @@ import structlog
 from contracts.errors import PipelineError
 from contracts.position import GtidSet
 from contracts.table import TableId
-from runtime import command
+from runtime import command, garbage, kernel
+from runtime.clock import SystemClock
 from runtime.command import ExitCode
 from runtime.connect.kafka import require_brokers
 from runtime.lifecycle import Stop, crash_points, run
@@ -37,7 +37,6 @@ streamer check                   every setting, grant, server variable and endpo
 streamer status --json           how far the stream is
 """
 USES = {"mysql", "kafka"}
-GC_THRESHOLD = 100_000  # records come and go by the thousand and are in no cycle: do not look for one after every 700
 TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
 
 log = structlog.get_logger()
@@ -60,19 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class SystemClock:
-    """The machine's clock; a pause ends early when the process is asked to stop."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, pause: timedelta) -> None:
-        self._stop.wait(pause.total_seconds())
-
-
 def choices(settings: Settings) -> Choices:
     """What is captured, and what the settings choose for single tables."""
     tables = {
@@ -85,12 +71,11 @@ def choices(settings: Settings) -> Choices:
 
 def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None]) -> Streamer:
     """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits."""
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 50, 100)
+    garbage.look_rarely()
     server_id = settings.server_id("streamer")
     topics = settings.topics
     chosen = decoders.choose(settings.streamer.decoder)
-    log.info("decoder.chosen", decoder=chosen.name, **({"because": chosen.because} if chosen.because else {}))
+    log.info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
     ports = Ports(
         clock=SystemClock(stop),
         server=crash_points(MysqlServer(settings.mysql), "streamer"),

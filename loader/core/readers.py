@@ -1,10 +1,9 @@
 """How changes are collected: by the native kernel where it was built, else the readable way."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
-from contracts.errors import Invalid
 from loader.core.changes import OpenChanges, OpenDecodedChanges
 from loader.core.plan import Destination
 from runtime import kernel
@@ -29,11 +28,7 @@ PYTHON = Reader("python", collect_decoded)
 
 def choose(wanted: str) -> Reader:
     """`auto`: the kernel if it is there. Raises Invalid when `kernel` is asked for and it is not."""
-    if wanted == "python":
-        return PYTHON
-    fault = kernel.fault()
-    if not fault:
+    native, because = kernel.choose("loader.decoder", wanted)
+    if native:
         return Reader("kernel", import_module("loader.core.kernel").collect)
-    if wanted == "kernel":
-        raise Invalid(f"loader.decoder is kernel, but {fault}: install Rust's cargo and install tidemark again, or write auto")
-    return Reader("python", collect_decoded, f"the kernel cannot be used: {fault}")
+    return replace(PYTHON, because=because) if because else PYTHON

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class ThreadJob(Generic[Result]):
+class FutureJob(Generic[Result]):
     """A `Job`."""
 
     def __init__(self, future: Future[Result]) -> None:
@@ -27,8 +27,8 @@ class ThreadWorker:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commits")
 
-    def start(self, task: Callable[[], Result]) -> ThreadJob[Result]:
-        return ThreadJob(self._executor.submit(task))
+    def start(self, task: Callable[[], Result]) -> FutureJob[Result]:
+        return FutureJob(self._executor.submit(task))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)

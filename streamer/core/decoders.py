@@ -1,10 +1,9 @@
 """Which decoder runs: the native kernel where it was built, else its Python twin."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
-from contracts.errors import Invalid
 from runtime import kernel
 from streamer.core.decoder import DecoderFactory
 from streamer.core.packets import Packets, PythonPackets
@@ -26,12 +25,8 @@ PYTHON = Decoders("python", PythonDecoder, PythonPackets)
 
 def choose(wanted: str) -> Decoders:
     """`auto`: the kernel if it is there. Raises Invalid when `kernel` is asked for and it is not."""
-    if wanted == "python":
-        return PYTHON
-    fault = kernel.fault()
-    if not fault:
+    runs, because = kernel.choose("streamer.decoder", wanted)
+    if runs:
         native = import_module("streamer.core.kernel")
         return Decoders("kernel", native.KernelDecoder, native.KernelPackets)
-    if wanted == "kernel":
-        raise Invalid(f"streamer.decoder is kernel, but {fault}: install Rust's cargo and install tidemark again, or write auto")
-    return Decoders("python", PythonDecoder, PythonPackets, f"the kernel cannot be used: {fault}")
+    return replace(PYTHON, because=because)

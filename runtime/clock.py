@@ -6,7 +6,7 @@ from runtime.lifecycle import Stop
 
 
 class SystemClock:
-    """Sleeps no longer than until this process is asked to stop."""
+    """A pause ends early when the process is asked to stop."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
