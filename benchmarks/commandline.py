@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import confluent_kafka
 import orjson
 
+from benchmarks import machine
 from benchmarks.failure import Wrong
 from benchmarks.servers import Servers
 from contracts.errors import PipelineError
@@ -18,16 +20,43 @@ from devstack.versions import Versions
 RESULTS = Path(__file__).parent / "results"
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Of what, when and how a benchmark's figures are."""
+
+    machine: str
+    commit: str
+    at: datetime
+    runs: int
+    scale: float
+    versions: Mapping[str, str]
+
+    @classmethod
+    def now(cls, servers: Servers, runs: int, scale: float) -> "Conditions":
+        return cls(machine.describe(), machine.commit(), datetime.now(UTC), runs, scale, _versions(servers))
+
+    def body(self) -> dict[str, Any]:
+        """The end of the JSON object."""
+        return {
+            "machine": self.machine,
+            "versions": dict(self.versions),
+            "commit": self.commit,
+            "date": self.at.isoformat(timespec="seconds"),
+            "runs": self.runs,
+            "scale": self.scale,
+        }
+
+
 class Report(Protocol):
     """What a benchmark measured."""
 
-    at: datetime
+    conditions: Conditions
 
     @property
     def failed(self) -> bool: ...
 
     def body(self) -> dict[str, Any]:
-        """The JSON object. Every key is always there."""
+        """The JSON object but for its conditions. Every key is always there."""
 
     def lines(self) -> Iterable[str]:
         """The same for a person."""
@@ -75,21 +104,17 @@ def run(name: str, save: bool, measure: Callable[[], Report]) -> int:
     say("")
     for text in report.lines():
         say(text)
-    body = report.body()
+    body = report.body() | report.conditions.body()
     if save:
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{report.at:%Y-%m-%d}-{name}.json"
+        path = RESULTS / f"{report.conditions.at:%Y-%m-%d}-{name}.json"
         path.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
         say(f"saved as {path}")
     print(orjson.dumps(body).decode(), flush=True)
     return 1 if report.failed else 0
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def versions(servers: Servers) -> dict[str, str]:
+def _versions(servers: Servers) -> dict[str, str]:
     with servers.mysql.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT VERSION()")
         mysql = str(cursor.fetchone()[0])

@@ -32,6 +32,19 @@ RESULT = "written.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """Warm-up, then the part that is measured, in seconds."""
+
+    warm_up_s: int
+    measured_s: int
+
+    def scaled(self, scale: float, least: "Times") -> "Times":
+        """Shorter for a quick look, but not below `least`."""
+        share = min(scale, 1)
+        return Times(max(least.warm_up_s, round(self.warm_up_s * share)), max(least.measured_s, round(self.measured_s * share)))
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """Transactions a second: what was achieved, in the slowest second, and whether that was steady enough for anything to mean much."""
 

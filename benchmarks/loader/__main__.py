@@ -7,8 +7,8 @@ or rows were lost or doubled.
 import sys
 from collections.abc import Sequence
 
-from benchmarks import commandline, machine
-from benchmarks.commandline import say
+from benchmarks import commandline
+from benchmarks.commandline import Conditions, say
 from benchmarks.loader import memory, throughput
 from benchmarks.loader.report import NAMES, Report
 from benchmarks.servers import Servers, running_servers
@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, *, python: bool) -> Report:
-    report = Report(machine.describe(), machine.commit(), commandline.now(), runs, scale, commandline.versions(servers))
-    say(f"on {report.machine}, commit {report.commit}")
+    report = Report(Conditions.now(servers, runs, scale))
+    say(f"on {report.conditions.machine}, commit {report.conditions.commit}")
     throughput.warm_up(servers)
     for name, (churn, rows) in throughput.workloads(scale).items():
         if name in parts:

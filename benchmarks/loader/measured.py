@@ -1,11 +1,12 @@
-"""What one run of the loader gave: written by its process, read by the benchmark."""
+"""What one run of the loader gave."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from benchmarks.measured import RunMeasured
 from benchmarks.window import Window
 
 
@@ -24,29 +25,14 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """`rows` row changes committed in `window`; `startup_s` from the start of the process to the start of the window."""
+class Measured(RunMeasured):
+    """`batches` of the row topic, in order."""
 
-    rows: int
-    startup_s: float
-    window: Window
-    rss_peak_bytes: int
     batches: Sequence[Batch]
-
-    @property
-    def rows_per_s(self) -> float:
-        return self.rows / self.window.wall_s
-
-    @property
-    def cpu_s_per_million(self) -> float:
-        return self.window.own_s / self.rows * 1e6
 
     @property
     def staged_rows(self) -> int:
         return sum(batch.rows for batch in self.batches)
-
-    def write(self, path: Path) -> None:
-        path.write_bytes(orjson.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "Measured":

@@ -5,14 +5,12 @@ import random
 from benchmarks import workloads
 from benchmarks.churn import Churn, narrow
 from benchmarks.loader.throughput import Filled, line, run, to_kafka
+from benchmarks.memorylimit import MemoryLimit
 from benchmarks.servers import Servers
 from benchmarks.workloads import Column
 from contracts.topics import Topics
-from runtime.settings import Settings
 
-MEMORY_BYTES_MAX = int(Settings.model_fields["memory_bytes_max"].default)
-BESIDE_BYTES = 150_000_000  # what the process may take for itself
-LIMIT_BYTES = MEMORY_BYTES_MAX + BESIDE_BYTES
+LIMIT = MemoryLimit(beside_bytes=150_000_000)
 PUT_DELAY_S = 3.0
 _BACKLOG = 3_000_000
 _LARGE_ROWS = 1_000
@@ -41,7 +39,7 @@ def measure(servers: Servers, scale: float) -> dict[str, int]:
 def _peak(servers: Servers, filled: Filled, part: str, put_delay_s: float = 0.0) -> int:
     measured = run(servers, filled, servers.pipeline(filled.name, directory=f"memory-{part}"), put_delay_s=put_delay_s)
     servers.say(f"  {part:10s}  {line(measured)}")
-    servers.say(f"  {part:10s}  {verdict(measured.rss_peak_bytes)}")
+    servers.say(f"  {part:10s}  {LIMIT.verdict(measured.rss_peak_bytes)}")
     servers.empty_bucket()
     return measured.rss_peak_bytes
 
@@ -55,8 +53,3 @@ def _fill_large(servers: Servers, large: Churn) -> None:
             cursor.execute(f"INSERT INTO {large.table} VALUES (%s, 0, _binary %s)", (number, noise.randbytes(_LARGE_BYTES)))
             if number % 10 == 0 or number == large.keys:
                 connection.commit()
-
-
-def verdict(rss_bytes: int) -> str:
-    under = "under" if rss_bytes <= LIMIT_BYTES else "OVER"
-    return f"{rss_bytes / 1e6:,.0f} MB, {under} memory_bytes_max + 150 MB = {LIMIT_BYTES / 1e6:,.0f} MB"

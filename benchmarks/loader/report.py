@@ -1,14 +1,13 @@
 """Runs to figures: medians, the ratio to the Python decoder, and the JSON object that ends the output."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
-from statistics import median
 from typing import Any
 
-from benchmarks.figures import mb, median_of
+from benchmarks.commandline import Conditions
+from benchmarks.figures import mb, median_known, median_of
 from benchmarks.loader.measured import Measured
-from benchmarks.loader.memory import LIMIT_BYTES, verdict
+from benchmarks.loader.memory import LIMIT
 from benchmarks.loader.throughput import Outcome
 
 NAMES = ("10", "60")
@@ -18,12 +17,7 @@ NAMES = ("10", "60")
 class Report:
     """What was measured so far; everything else is null in the JSON."""
 
-    machine: str
-    commit: str
-    at: datetime
-    runs: int
-    scale: float
-    versions: Mapping[str, str]
+    conditions: Conditions
     throughput: dict[str, Outcome] = field(default_factory=dict)
     strained: dict[str, int] = field(default_factory=dict)  # memory workloads: peak bytes
 
@@ -38,22 +32,12 @@ class Report:
         return {name: max(run.rss_peak_bytes for run in outcome.ours) for name, outcome in self.throughput.items()} | self.strained
 
     def body(self) -> dict[str, Any]:
-        rss = self.rss_bytes
         body: dict[str, Any] = {}
         for name in NAMES:
             body |= _throughput(name, self.throughput.get(name))
         return body | {
-            "rss_mb_max": mb(max(rss.values())) if rss else None,
-            "rss_mb": {name: mb(value) for name, value in rss.items()},
-            "rss_mb_limit": mb(LIMIT_BYTES),
-            "rss_under_limit": max(rss.values()) <= LIMIT_BYTES if rss else None,
+            **LIMIT.body(self.rss_bytes),
             "decoder": ", ".join(sorted({outcome.decoder for outcome in self.throughput.values()})) or None,
-            "machine": self.machine,
-            "versions": dict(self.versions),
-            "commit": self.commit,
-            "date": self.at.isoformat(timespec="seconds"),
-            "runs": self.runs,
-            "scale": self.scale,
         }
 
     def lines(self) -> Iterable[str]:
@@ -71,20 +55,20 @@ class Report:
                 )
             yield told
         for name, value in self.rss_bytes.items():
-            yield f"memory, {name}: {verdict(value)}"
+            yield f"memory, {name}: {LIMIT.verdict(value)}"
 
 
 def _throughput(name: str, outcome: Outcome | None) -> dict[str, Any]:
     """The figures of the table with `name` columns."""
     ours: list[Measured] = outcome.ours if outcome else []
     python: list[Measured] = outcome.python if outcome else []
-    rate, cpu = _median(run.rows_per_s for run in ours), _median(run.cpu_s_per_million for run in ours)
-    python_rate, python_cpu = _median(run.rows_per_s for run in python), _median(run.cpu_s_per_million for run in python)
+    rate, cpu = median_known(run.rows_per_s for run in ours), median_known(run.cpu_s_per_million for run in ours)
+    python_rate, python_cpu = median_known(run.rows_per_s for run in python), median_known(run.cpu_s_per_million for run in python)
     found = {
         "rows_per_s": rate and round(rate),
         "cpu_s_per_million": cpu and round(cpu, 2),
-        "kafka_cpu_s_per_million": median_of(_server(run, "kafka") for run in ours),
-        "s3_cpu_s_per_million": median_of(_server(run, "s3") for run in ours),
+        "kafka_cpu_s_per_million": median_of(run.server_cpu_s_per_million("kafka") for run in ours),
+        "s3_cpu_s_per_million": median_of(run.server_cpu_s_per_million("s3") for run in ours),
         "rows_per_s_runs": [round(run.rows_per_s) for run in ours],
         "cpu_s_per_million_runs": [round(run.cpu_s_per_million, 2) for run in ours],
         "startup_s": median_of(run.startup_s for run in ours),
@@ -99,13 +83,3 @@ def _throughput(name: str, outcome: Outcome | None) -> dict[str, Any]:
         "cpu_ratio_to_python": round(python_cpu / cpu, 2) if cpu and python_cpu else None,
     }
     return {f"{key}_{name}": value for key, value in found.items()}
-
-
-def _median(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return median(known) if known else None
-
-
-def _server(run: Measured, name: str) -> float | None:
-    used_s = run.window.servers_s.get(name)
-    return None if used_s is None else used_s / run.rows * 1e6

@@ -8,8 +8,8 @@ measured, 1 when a run failed, when rows were lost or doubled, or when the write
 import sys
 from collections.abc import Sequence
 
-from benchmarks import commandline, machine
-from benchmarks.commandline import say
+from benchmarks import commandline
+from benchmarks.commandline import Conditions, say
 from benchmarks.pipeline import freshness, many, throughput
 from benchmarks.pipeline.report import Report
 from benchmarks.servers import Servers, running_servers
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, tables: int) -> Report:
-    report = Report(machine.describe(), machine.commit(), commandline.now(), runs, scale, commandline.versions(servers))
-    say(f"on {report.machine}, commit {report.commit}")
+    report = Report(Conditions.now(servers, runs, scale))
+    say(f"on {report.conditions.machine}, commit {report.conditions.commit}")
     if "throughput" in parts:
         say("warm-up")
         say(f"  does not count  {throughput.measure(servers, 'warm-up', throughput.Size.scaled(_WARM_UP_SCALE)).line}")
@@ -43,7 +43,7 @@ def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, ta
             report.throughput.append(throughput.measure(servers, f"throughput-{number}", size))
             say(f"  run {number}/{runs}  {report.throughput[-1].line}")
     if "freshness" in parts:
-        times = freshness.Times.scaled(scale)
+        times = freshness.TIMES.scaled(scale, freshness.TIMES_LEAST)
         load = f"{freshness.RATE:.0f} single-row tx/s over {len(freshness.TABLES)} tables"
         say(f"freshness: {load}, {times.measured_s} s after {times.warm_up_s} s")
         for number in range(1, runs + 1):

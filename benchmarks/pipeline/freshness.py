@@ -11,35 +11,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.failure import Wrong
-from benchmarks.figures import noisy, percentile
+from benchmarks.figures import percentile
 from benchmarks.pipeline import running, usage
 from benchmarks.pipeline.watch import Watch, must_run
 from benchmarks.servers import DATABASE, Servers
 from benchmarks.window import Window
 from benchmarks.workloads import NARROW, create_table, quick_commits
-from benchmarks.writer import Written, connect, started_writer
+from benchmarks.writer import Times, Written, connect, started_writer
 from contracts.table import TableId
 from devstack.pipeline import Pipeline
 
 RATE = 500.0  # transactions a second
+TIMES, TIMES_LEAST = Times(15, 30), Times(5, 5)
 TABLES = tuple(TableId(DATABASE, f"fresh{number}") for number in range(1, 5))
 SETTINGS: Mapping[str, Any] = {"batch": {"seconds": 1}}
 _EVERY_S = 0.02
 _FIRST_ID = 0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATIENCE_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Warm-up, then the part that is measured, in seconds."""
-
-    warm_up_s: int = 15
-    measured_s: int = 30
-
-    @classmethod
-    def scaled(cls, scale: float) -> "Times":
-        return cls(max(5, round(15 * min(scale, 1))), max(5, round(30 * min(scale, 1))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +46,10 @@ class Freshness:
 
     @property
     def line(self) -> str:
-        used = ", ".join(f"{name} {percent:.0f}" for name, percent in usage.percent_of_core(self.window).items())
         figures = f"p50 {self.p50_s:.2f} s, p99 {self.p99_s:.2f} s, max {self.max_s:.2f} s of {self.samples:,}"
         return (
             f"{figures}{'' if self.held else ' REFUSED: the writer did not hold its rate'}; {self.commits_per_minute:.0f} commits a minute;"
-            f" {self.tx_per_s:.0f} tx/s; CPU, percent of a core: {used}  {noisy(self.window.other_percent)}"
+            f" {self.tx_per_s:.0f} tx/s; {usage.told(self.window)}"
         )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchmarks.failure import Wrong
-from benchmarks.figures import noisy
 from benchmarks.pipeline import running, usage
 from benchmarks.pipeline.watch import Watch, must_run
 from benchmarks.servers import DATABASE, Servers
@@ -40,11 +39,10 @@ class Lag:
 
     @property
     def line(self) -> str:
-        used = ", ".join(f"{name} {percent:.0f}" for name, percent in usage.percent_of_core(self.window).items())
         return (
             f"{self.tables:,} tables: the watermark was {self.lag_s_max:.1f} s old at most in {self.seconds} s; {self.copies:,} COPYs in"
             f" {self.commits} commits; {self.tx_per_s:.0f} tx/s{'' if self.held else ' (the rate was not held)'}; first batch after"
-            f" {self.first_batch_s:.0f} s; CPU, percent of a core: {used}  {noisy(self.window.other_percent)}"
+            f" {self.first_batch_s:.0f} s; {usage.told(self.window)}"
         )
 
 

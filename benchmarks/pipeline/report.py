@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from statistics import median_low
 from typing import Any
 
-from benchmarks.figures import mb, median_of
+from benchmarks.commandline import Conditions
+from benchmarks.figures import mb, median_of, steady
 from benchmarks.pipeline import usage
 from benchmarks.pipeline.freshness import Freshness
 from benchmarks.pipeline.many import Lag
@@ -18,12 +18,7 @@ from runtime.sections import Batch
 class Report:
     """What was measured so far; everything else is null in the JSON. `batch_rows`: of the throughput part, None for the default."""
 
-    machine: str
-    commit: str
-    at: datetime
-    runs: int
-    scale: float
-    versions: Mapping[str, str]
+    conditions: Conditions
     batch_rows: int | None = None
     throughput: list[Run] = field(default_factory=list)
     freshness: list[Freshness] = field(default_factory=list)
@@ -31,9 +26,7 @@ class Report:
 
     @property
     def held(self) -> list[Freshness]:
-        """The runs whose writer held its rate; none when most did not, for then the figures would be a choice."""
-        held = [run for run in self.freshness if run.held]
-        return held if 2 * len(held) > len(self.freshness) else []
+        return steady(self.freshness)
 
     @property
     def failed(self) -> bool:
@@ -58,12 +51,6 @@ class Report:
             **self._throughput(),
             **self._freshness(),
             **self._many(),
-            "machine": self.machine,
-            "versions": dict(self.versions),
-            "commit": self.commit,
-            "date": self.at.isoformat(timespec="seconds"),
-            "runs": self.runs,
-            "scale": self.scale,
         }
 
     def _throughput(self) -> dict[str, Any]:

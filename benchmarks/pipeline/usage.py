@@ -1,6 +1,7 @@
 """Who used the processor, and what that says about what is in the way."""
 
 from benchmarks import machine
+from benchmarks.figures import noisy
 from benchmarks.window import Window
 
 FULL_PERCENT = 90.0  # of all cores: more is full, for the scheduler needs some
@@ -15,6 +16,12 @@ def per_million(window: Window, rows: int) -> dict[str, float]:
 def percent_of_core(window: Window) -> dict[str, float]:
     """The largest first."""
     return {name: 100 * seconds / window.wall_s for name, seconds in sorted(window.servers_s.items(), key=lambda item: -item[1])}
+
+
+def told(window: Window) -> str:
+    """The same for a run's line."""
+    used = ", ".join(f"{name} {percent:.0f}" for name, percent in percent_of_core(window).items())
+    return f"CPU, percent of a core: {used}  {noisy(window.other_percent)}"
 
 
 def bottleneck(window: Window) -> str:

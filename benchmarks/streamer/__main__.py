@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks import commandline, machine, workloads
-from benchmarks.commandline import say
+from benchmarks import commandline, workloads
+from benchmarks.commandline import Conditions, say
 from benchmarks.servers import Servers, running_servers
 from benchmarks.streamer import latency, memory, throughput
 from benchmarks.streamer.report import NAMES, Report
@@ -33,14 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, settings: Mapping[str, Any]) -> Report:
-    report = Report(machine.describe(), machine.commit(), commandline.now(), runs, scale, commandline.versions(servers))
-    say(f"on {report.machine}, commit {report.commit}")
+    report = Report(Conditions.now(servers, runs, scale))
+    say(f"on {report.conditions.machine}, commit {report.conditions.commit}")
     throughput.warm_up(servers, settings)
     for name, workload in workloads.throughput(scale).items():
         if name in parts:
             report.throughput[name] = throughput.measure(servers, workload, runs, settings)
     if "latency" in parts:
-        times = latency.Times.scaled(scale)
+        times = latency.TIMES.scaled(scale, latency.TIMES_LEAST)
         say(
             f"latency: {latency.RATE:.0f} single-row tx/s over {len(latency.TABLES)} tables, {times.measured_s} s after {times.warm_up_s} s"
         )
@@ -50,7 +50,7 @@ def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, se
     if "memory" in parts:
         for name, workload in workloads.memory(scale).items():
             report.strained[name] = memory.measure(servers, workload, settings)
-            say(f"  {memory.verdict(report.strained[name])}")
+            say(f"  {memory.LIMIT.verdict(report.strained[name])}")
     return report
 
 

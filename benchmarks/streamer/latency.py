@@ -19,27 +19,16 @@ from benchmarks.runs import decoder
 from benchmarks.servers import DATABASE, Servers
 from benchmarks.window import Moment, Window
 from benchmarks.workloads import NARROW, create_table
-from benchmarks.writer import Written, connect, started_writer
+from benchmarks.writer import Times, Written, connect, started_writer
 from contracts.table import TableId
 from contracts.topics import Topics
 from devstack.pipeline import Pipeline, Service, wait_until
 
 RATE = 500.0  # transactions a second
+TIMES, TIMES_LEAST = Times(10, 20), Times(2, 4)
 TABLES = tuple(f"{DATABASE}.latency{number}" for number in range(1, 5))
 _ARRIVAL_PATIENCE_S = 30.0
 _FIRST_ID = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Warm-up, then the part that is measured, in seconds."""
-
-    warm_up_s: int = 10
-    measured_s: int = 20
-
-    @classmethod
-    def scaled(cls, scale: float) -> "Times":
-        return cls(max(2, round(10 * min(scale, 1))), max(4, round(20 * min(scale, 1))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Runs to figures: medians, the ratio to the Python baseline, and the JSON object that ends the output."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import mb, median_of
+from benchmarks.commandline import Conditions
+from benchmarks.figures import median_of, steady
 from benchmarks.streamer.latency import Latency
-from benchmarks.streamer.memory import LIMIT_BYTES, verdict
+from benchmarks.streamer.memory import LIMIT
 from benchmarks.streamer.throughput import Outcome
 
 NAMES = ("w1", "w2", "w3")
@@ -18,12 +18,7 @@ NAMES = ("w1", "w2", "w3")
 class Report:
     """What was measured so far; everything else is null in the JSON."""
 
-    machine: str
-    commit: str
-    at: datetime
-    runs: int
-    scale: float
-    versions: Mapping[str, str]
+    conditions: Conditions
     throughput: dict[str, Outcome] = field(default_factory=dict)
     latency: list[Latency] = field(default_factory=list)
     strained: dict[str, int] = field(default_factory=dict)  # memory workloads: peak bytes
@@ -38,9 +33,7 @@ class Report:
 
     @property
     def latency_held(self) -> list[Latency]:
-        """The runs whose writer held its rate; none when most did not, for then the figures would be a choice."""
-        held = [run for run in self.latency if run.held]
-        return held if 2 * len(held) > len(self.latency) else []
+        return steady(self.latency)
 
     @property
     def latency_refused(self) -> bool:
@@ -52,23 +45,13 @@ class Report:
 
     def body(self) -> dict[str, Any]:
         """The JSON object. Every key is always there."""
-        rss = self.rss_bytes
         body: dict[str, Any] = {}
         for name in NAMES:
             body |= _throughput(name, self.throughput.get(name))
         body |= _latency(self.latency, self.latency_held)
         body |= {
-            "rss_mb_max": mb(max(rss.values())) if rss else None,
-            "rss_mb": {name: mb(value) for name, value in rss.items()},
-            "rss_mb_limit": mb(LIMIT_BYTES),
-            "rss_under_limit": max(rss.values()) <= LIMIT_BYTES if rss else None,
+            **LIMIT.body(self.rss_bytes),
             "decoder": ", ".join(sorted(self._decoders())) or None,
-            "machine": self.machine,
-            "versions": dict(self.versions),
-            "commit": self.commit,
-            "date": self.at.isoformat(timespec="seconds"),
-            "runs": self.runs,
-            "scale": self.scale,
         }
         return body
 
@@ -91,7 +74,7 @@ class Report:
         elif self.latency:
             yield f"latency: p50 {body['latency_ms_p50']} ms, p99 {body['latency_ms_p99']} ms at {body['latency_tx_per_s']} tx/s"
         for name, value in self.rss_bytes.items():
-            yield f"memory, {name}: {verdict(value)}"
+            yield f"memory, {name}: {LIMIT.verdict(value)}"
 
 
 def _throughput(name: str, outcome: Outcome | None) -> dict[str, Any]:

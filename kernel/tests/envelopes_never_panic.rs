@@ -4,9 +4,13 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{TestCaseResult, TestRunner};
+use proptest::test_runner::TestCaseResult;
 
 use tidemark_kernel::envelopes::{ColumnSpec, Deletes, Form, Rows, RowsSpec};
+
+mod checking;
+
+use checking::check;
 
 const LOW: i64 = i64::MIN;
 const HIGH: i64 = i64::MAX;
@@ -265,16 +269,6 @@ fn compare(steps: &[Step], keyed: bool, whole_deletes: bool) -> TestCaseResult {
     prop_assert_eq!(found, wanted);
     prop_assert_eq!(all.memory_bytes(), rows(keyed, whole_deletes).memory_bytes());
     Ok(())
-}
-
-/// Runs so many cases, or what PROPTEST_CASES says.
-fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> TestCaseResult) {
-    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |cases| cases.parse().unwrap());
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    };
-    TestRunner::new(config).run(&strategy, test).unwrap();
 }
 
 #[test]

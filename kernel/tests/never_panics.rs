@@ -7,7 +7,6 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use tidemark_kernel::binlog::packets::Packets;
 use tidemark_kernel::decoder::fault::Fault;
@@ -15,6 +14,10 @@ use tidemark_kernel::decoder::split::Done;
 use tidemark_kernel::decoder::way::WaySpec;
 use tidemark_kernel::decoder::{Decoder, Settings, Step};
 use tidemark_kernel::values::{ColumnSpec, TextSpec};
+
+mod checking;
+
+use checking::check;
 
 const HEADER_SIZE: usize = 19;
 const FORMAT_DESCRIPTION: u8 = 15;
@@ -307,16 +310,6 @@ fn apply(change: &Change, from: usize, data: &mut Vec<u8>) {
             data.truncate(at);
         }
     }
-}
-
-/// Runs so many cases, or what PROPTEST_CASES says.
-fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> TestCaseResult) {
-    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |cases| cases.parse().unwrap());
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    };
-    TestRunner::new(config).run(&strategy, test).unwrap();
 }
 
 #[test]

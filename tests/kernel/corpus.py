@@ -1,11 +1,12 @@
 """What a real server is made to write: every type, character set and row image, and transactions of every shape; all by seed."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from contracts.table import Kind
+from devstack.mysql import MysqlServer
 from streamer.core.charsets import BINARY, CHARSETS
 from tests.kernel.driving import IGNORED
 from tests.streamer.core.test_values_on_a_server import CASES, Case
@@ -640,6 +641,32 @@ def large(size_bytes: int) -> Chapter:
             "DELETE FROM l.b",
         ],
     )
+
+
+def character_sets(server: MysqlServer) -> frozenset[str]:
+    """Those the server knows."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW CHARACTER SET")
+        return frozenset(str(row[0]) for row in cursor.fetchall())
+
+
+def complete(known: Collection[str], tables: list[Table], large_bytes: int) -> list[Chapter]:
+    """Every chapter whose rows are whole. `known`: the server's character sets; `tables`: those drawn at random; `large_bytes`: of the
+    largest value."""
+    return [
+        types(),
+        dates(),
+        charsets(sorted(set(known) - {BINARY}), 120),
+        documents(30, 200),
+        drawn(tables, 250),
+        names(),
+        keys(),
+        shapes(),
+        wide(),
+        payload(24_000),
+        split(60),
+        large(large_bytes),
+    ]
 
 
 def incomplete() -> Iterator[Chapter]:

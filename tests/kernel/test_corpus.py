@@ -69,24 +69,8 @@ class Corpus:
 
 @pytest.fixture(scope="module")
 def corpus(server: MysqlServer) -> Corpus:
-    with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SHOW CHARACTER SET")
-        charsets = frozenset(str(row[0]) for row in cursor.fetchall())
-    chapters = [
-        written.types(),
-        written.dates(),
-        written.charsets(sorted(charsets - {BINARY}), 120),
-        written.documents(30, 200),
-        written.drawn(TABLES, 250),
-        written.names(),
-        written.keys(),
-        written.shapes(),
-        written.wide(),
-        written.payload(24_000),
-        written.split(60),
-        written.large(LARGE_BYTES),
-        *written.incomplete(),
-    ]
+    charsets = written.character_sets(server)
+    chapters = [*written.complete(charsets, TABLES, LARGE_BYTES), *written.incomplete()]
     return Corpus({chapter.name: record(server, [*written.PREPARE, *chapter.statements]) for chapter in chapters}, charsets)
 
 

@@ -16,7 +16,6 @@ from loader.core.changes import DecodedChanges
 from loader.core.cut import Start
 from loader.core.plan import Mode
 from loader.core.records import Change, Record, Records
-from streamer.core.charsets import BINARY
 from streamer.core.translate import Origin, truncate_message
 from tests.decoders import needs_kernel
 from tests.kernel import corpus as written
@@ -78,23 +77,7 @@ def published(told: Sequence[Told]) -> dict[str, Published]:
 
 @pytest.fixture(scope="module")
 def recordings(server: MysqlServer) -> dict[str, list[bytes]]:
-    with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SHOW CHARACTER SET")
-        charsets = sorted({str(row[0]) for row in cursor.fetchall()} - {BINARY})
-    chapters = [
-        written.types(),
-        written.dates(),
-        written.charsets(charsets, 120),
-        written.documents(30, 200),
-        written.drawn(written.drawn_tables(12), 250),
-        written.names(),
-        written.keys(),
-        written.shapes(),
-        written.wide(),
-        written.payload(24_000),
-        written.split(60),
-        written.large(2_000_000),
-    ]
+    chapters = written.complete(written.character_sets(server), written.drawn_tables(12), 2_000_000)
     return {chapter.name: record(server, [*written.PREPARE, *chapter.statements]) for chapter in chapters}
 
 

@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,20 +34,25 @@ class Trader(Protocol):
         """One transaction."""
 
 
+def traffic(shop: Trader, pause_s: float = 0.002) -> AbstractContextManager[None]:
+    """The shop's transactions, one after the other, while the block runs."""
+    return beside(shop.act, pause_s)
+
+
 @contextmanager
-def traffic(shop: Trader, pause_s: float = 0.002) -> Iterator[None]:
-    """The shop's transactions, one after the other in a thread, while the block runs. What fails there fails here."""
+def beside(act: Callable[[], object], pause_s: float) -> Iterator[None]:
+    """Acts again and again in a thread while the block runs. What fails there fails here."""
     stop = threading.Event()
     failure: list[BaseException] = []
 
-    def trade() -> None:
+    def run() -> None:
         try:
             while not stop.wait(pause_s):
-                shop.act()
+                act()
         except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=trade, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield

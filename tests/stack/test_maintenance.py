@@ -2,7 +2,6 @@
 
 import os
 import re
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from devstack.pipeline import Pipeline, Service, wait_until
 from devstack.ports import free_port
 from devstack.redshift.faults import FaultRules
 from devstack.stack import Stack
-from tests.stack.scenario import assert_equal, assert_ledger_tiles, events, shop_pipeline, traffic, wait_for_commits
+from tests.stack.scenario import assert_equal, assert_ledger_tiles, beside, events, shop_pipeline, traffic, wait_for_commits
 
 pytestmark = pytest.mark.stack
 
@@ -50,22 +49,6 @@ class Look:
         status = Path(f"/proc/{self._loader.process.pid}/status").read_text()
         if found := re.search(r"VmRSS:\s+(\d+) kB", status):  # none of a process that has ended
             self.rss_mib.append(int(found[1]) // 1024)
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        stop = threading.Event()
-
-        def look() -> None:
-            while not stop.wait(0.5):
-                self.take()
-
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def start_loader(pipeline: Pipeline, directory: Path) -> tuple[Service, int]:
@@ -142,7 +125,7 @@ def test_the_loader_outlives_a_pause_of_the_warehouse(stack: Stack, tmp_path: Pa
                 wait_for_commits(warehouse, pipeline, 10)
             began = commits(loader)[-1]["at"]
             look.take()
-            with look.taken():
+            with beside(look.take, 0.5):
                 with away(stack):
                     time.sleep(pause_s)
                     assert loader.running(), loader.tail()
