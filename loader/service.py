@@ -55,7 +55,7 @@ Commit = tuple[Tenure, CommitPlan, Spent]
 
 
 class _Lease:
-    """Whether a shard is still ours to commit to, as the loop knows it. Asked by the worker between two effects."""
+    """Whether a shard is still ours to take or to commit to, as the loop knows it. Asked by the worker between two effects."""
 
     def __init__(self, shard: int) -> None:
         self._shard = shard
@@ -76,7 +76,6 @@ class _Reading:
 
     tenure: Tenure
     batch: OpenBatch
-    lease: _Lease
     loss_checked_at: datetime
     held: frozenset[str] = frozenset()
     more: bool = False
@@ -116,10 +115,10 @@ class ShardLoader:
         self._clock = clock
         self._jitter = jitter
         self._log = structlog.get_logger().bind(shard=shard)
+        self._lease = _Lease(shard)
         self._assigning: Job[Tenure] | None = None
         self._reading: _Reading | None = None
         self._not_before: datetime | None = None
-        self._over = ""
         self._failures = 0
         self.trouble: PipelineError | None = None
         """Why the shard was last taken again; None once something was committed since."""
@@ -149,7 +148,8 @@ class ShardLoader:
             if self._reading is not None:
                 return self._read(self._reading, timeout)
             if self._assigning is None:
-                self._assigning = self._worker.start(self._assign)
+                self._lease = _Lease(self._shard)
+                self._assigning = self._worker.start(partial(self._assign, self._lease))
             if not self._assigning.wait(timeout):
                 return False
             assigned, self._assigning = self._assigning, None
@@ -164,19 +164,16 @@ class ShardLoader:
         """Drops what was read and not committed. A commit under way ends before its next effect, or happens."""
         EPOCH.labels(self._shard).set(0)
         self._drop(why)
-        self._over = why
         self._source.close()
 
     def _drop(self, why: str) -> None:
-        if self._reading is not None:
-            self._reading.lease.end(why)
+        self._lease.end(why)
         self._reading = None
 
-    def _assign(self) -> Tenure:
+    def _assign(self, lease: _Lease) -> Tenure:
         """ASSIGN: the epoch first; then, in one snapshot, what every commit before it left. Raises Fenced when somebody else was given
         an epoch since, or the shard."""
-        if self._over:
-            raise Fenced(f"shard {self._shard} {self._over}")
+        lease.keep()
         now = self._clock.now()
         while self._bumps and now - self._bumps[0] >= CONTEST_WINDOW:
             self._bumps.popleft()
@@ -203,7 +200,7 @@ class ShardLoader:
         """SEEK: where the warehouse says, if Kafka still has it."""
         progress = self._topics.progress
         batch = OpenBatch(progress, tenure.fence.progress_offset, tenure.fence.barrier_no, {}, self._destinations)
-        self._reading = reading = _Reading(tenure, batch, _Lease(self._shard), self._clock.now())
+        self._reading = reading = _Reading(tenure, batch, self._clock.now())
         bounds = self._source.bounds(progress)
         offsets = {progress: start_of_progress(progress, tenure.fence.progress_offset, bounds.low, bounds.stable_end)}
         for topic in sorted(tenure.offsets):
@@ -295,7 +292,7 @@ class ShardLoader:
     def _commit(self, reading: _Reading, cut: Cut) -> None:
         """Has it done: WRITE, STAGE, COMMIT."""
         topic_ids = {part.topic: reading.batch.topic_id(part.topic) for part in cut.parts}
-        task = partial(self._committer.commit, reading.tenure, cut, topic_ids, reading.lease.keep)
+        task = partial(self._committer.commit, reading.tenure, cut, topic_ids, self._lease.keep)
         reading.under_way = (self._worker.start(task), cut, self._clock.now())
 
     def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta, spent: Spent) -> None:

@@ -15,8 +15,8 @@ from loader.edges.session import Session
 
 _STANDING = "column_name, data_type, character_maximum_length, numeric_precision, numeric_scale"
 
-Known = tuple[dict[tuple[str, str], str], dict[tuple[str, str], list[StandingColumn]]]
-"""By topic and target the newest fingerprint; by target the columns modes have added."""
+Known = tuple[dict[tuple[str, str], tuple[int, str]], dict[tuple[str, str], list[StandingColumn]]]
+"""By topic and target the newest version and its fingerprint; by target the columns modes have added."""
 
 
 class TargetTables:
@@ -35,7 +35,8 @@ class TargetTables:
         self._known = None
 
     def ensure(self, target: TargetTable) -> None:
-        if self._is_ensured(target):
+        fingerprint = target.source.fingerprint
+        if self._ensured.get(target.topic) == fingerprint:
             return
         version, statements = self._creation(target)
         for statement in statements:
@@ -43,9 +44,11 @@ class TargetTables:
         if statements:
             self._session.run(
                 f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
-                (target.topic, _named(target), version + 1, target.source.fingerprint, datetime.now(UTC).replace(tzinfo=None)),
+                (target.topic, _named(target), version + 1, fingerprint, datetime.now(UTC).replace(tzinfo=None)),
             )
-        self._ensured[target.topic] = target.source.fingerprint
+            versions, _ = self._known_now()
+            versions[target.topic, _named(target)] = (version + 1, fingerprint)
+        self._ensured[target.topic] = fingerprint
 
     def creation(self, target: TargetTable) -> list[str]:
         """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
@@ -53,38 +56,30 @@ class TargetTables:
 
     def _creation(self, target: TargetTable) -> tuple[int, list[str]]:
         """And the number of the table's newest version, 0 for none."""
-        latest = self._session.run(
-            f"SELECT version, fingerprint FROM {self._schema_versions} WHERE topic = %s AND target_table = %s"
-            " ORDER BY version DESC LIMIT 1",
-            (target.topic, _named(target)),
-        )
-        version, fingerprint = latest[0] if latest else (0, "")
-        standing = self._standing(target)
+        versions, own_columns = self._known_now()
+        version, fingerprint = versions.get((target.topic, _named(target)), (0, ""))
+        is_known = fingerprint == target.source.fingerprint
+        standing = own_columns.get((target.schema, target.name), [])
+        # Where a mode's columns are missing, so may be the table.
+        if not is_known or (TARGETS_OWN[target.mode] and not standing):
+            standing = self._standing(target)
         if standing:
             refuse_other_mode(target, standing)
-        if fingerprint == target.source.fingerprint:
+        if is_known:
             return version, []
         if standing:
             refuse_misfit(target, standing)
         return version, create_statements(target, self._grant_select_to)
 
-    def _is_ensured(self, target: TargetTable) -> bool:
-        fingerprint, topic = target.source.fingerprint, target.topic
-        if self._ensured.get(topic) != fingerprint:
-            if self._known is None:
-                self._known = self._all_known()
-            versions, own_columns = self._known
-            found = own_columns.get((target.schema, target.name), [])
-            # Where a mode's columns are missing, so may be the table.
-            if versions.get((topic, _named(target))) == fingerprint and (found or not TARGETS_OWN[target.mode]):
-                refuse_other_mode(target, found)
-                self._ensured[topic] = fingerprint
-        return self._ensured.get(topic) == fingerprint
+    def _known_now(self) -> Known:
+        if self._known is None:
+            self._known = self._all_known()
+        return self._known
 
     def _all_known(self) -> Known:
         """In two answers; a thousand tables would take two thousand."""
-        rows = self._session.run(f"SELECT topic, target_table, fingerprint FROM {self._schema_versions} ORDER BY version")
-        versions = {(topic, table): known for topic, table, known in rows}
+        rows = self._session.run(f"SELECT topic, target_table, version, fingerprint FROM {self._schema_versions} ORDER BY version")
+        versions = {(topic, table): (version, fingerprint) for topic, table, version, fingerprint in rows}
         own: dict[tuple[str, str], list[StandingColumn]] = {}
         marks = ", ".join(["%s"] * len(OWN_COLUMNS))
         for schema, table, *column in self._session.run(

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from contracts.errors import PipelineError
 from contracts.ledger import Fence
@@ -55,9 +55,11 @@ class Inline:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.busy = False
+        self.started: list[Task[Any]] = []
 
     def start(self, task: Callable[[], Result]) -> "Task[Result]":
         job = Task(self, task)
+        self.started.append(job)
         job.wait(timedelta(0))
         return job
 

@@ -121,6 +121,17 @@ def test_a_shard_taken_away_is_abandoned_with_what_was_read() -> None:
     assert bench.loader.shards == {}
 
 
+def test_a_shard_taken_away_before_the_worker_came_to_take_it_keeps_its_epoch() -> None:
+    bench = Bench()
+    bench.worker.busy = True
+    bench.turns(1)
+    bench.group.shards = frozenset()
+    bench.turns(1)
+    bench.worker.busy = False
+    assert [job.wait(TURN) for job in bench.worker.started] == [True]
+    assert bench.journal.effects == []
+
+
 def test_a_shard_taken_away_during_its_commit_is_not_committed() -> None:
     bench = Bench([row(0), barrier(0, orders=1)])
     put = bench.committer._store.put
