@@ -192,7 +192,7 @@ def plan_lines(shard: int, paper: Paper) -> Iterator[dict[str, object]]:
 
 TRANSACTIONS = {
     "table": "to make tables, each statement a transaction of its own:",
-    "staging": "to fill the staging tables, in one transaction:",
+    "staging": "to fill the staging tables, a transaction for each hundred:",
     "commit": "the commit, one transaction:",
 }
 VALUES_SHOWN = 12
