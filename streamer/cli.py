@@ -33,6 +33,7 @@ from streamer.service import Streamer, Tuning, source_faults
 
 EXAMPLES = """
 streamer                         run: from the stored position, or from the server's oldest binlog
+streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
 streamer status --json           how far the stream is
 """
@@ -50,6 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.parser("streamer", "Writes every row change of the captured MySQL tables to Kafka, once and in order.", EXAMPLES)
+    parser.add_argument(
+        "--from-timestamp",
+        type=command.moment,
+        metavar="T",
+        help="begin a new pipeline with what was committed at T or later: 2026-11-20, '2026-11-20 14:30:00' (UTC), RFC 3339, or 2h for two "
+        "hours ago",
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="check | status")
     command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
     status = command.verb(
@@ -69,8 +77,9 @@ def choices(settings: Settings) -> Choices:
     return Choices(settings.topics, settings.state_shards, captures, settings.tables.include, tables)
 
 
-def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None]) -> Streamer:
-    """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits."""
+def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], since: datetime | None = None) -> Streamer:
+    """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits; `since`: a new
+    pipeline begins there."""
     garbage.look_rarely()
     server_id = settings.server_id("streamer")
     topics = settings.topics
@@ -89,14 +98,15 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None]) -> S
         close=ClosePolicy(split_rows=settings.batch.rows, split_age=timeout / TRANSACTION_SHARE),
         message_bytes_max=settings.kafka.message_bytes_max,
     )
-    return Streamer(ports, choices(settings), server_id, tuning, observe, chosen.decoder)
+    since_us = None if since is None else round(since.timestamp() * 1_000_000)
+    return Streamer(ports, choices(settings), server_id, tuning, observe, chosen.decoder, since_us)
 
 
 def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses=USES)
     require_brokers(settings.kafka)
     health = Health()
-    streamer = build(settings, stop, metrics.observe)
+    streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
     with serve(settings.metrics.listen, health):
         try:
             while not stop.requested():

@@ -59,6 +59,12 @@ class SourceServer(Protocol):
         """The keys that can name a row: primary key first, then unique keys in definition order, each with every column NOT NULL and no
         prefix or expression parts, as the server has them now. Empty, too, when the table is not there. Raises Unavailable."""
 
+    def binlogs(self) -> Sequence[str]:
+        """The binlog files the server still has, the oldest first. Raises Unavailable."""
+
+    def previous_gtids(self, file: str) -> GtidSet:
+        """What the server had executed when this file began. Raises Unavailable, also when the file is gone by now."""
+
     def cascading(self) -> Sequence[TableId]:
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 

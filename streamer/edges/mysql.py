@@ -90,6 +90,16 @@ class MysqlServer:
         )
         return [TableId(database, name) for database, name in found]
 
+    def binlogs(self) -> Sequence[str]:
+        return [str(row[0]) for row in self._rows("SHOW BINARY LOGS")]
+
+    def previous_gtids(self, file: str) -> GtidSet:
+        # The first event describes the format, the second is the set.
+        for _, _, kind, _, _, text in self._rows("SHOW BINLOG EVENTS IN %s LIMIT 2", file):
+            if kind == "Previous_gtids":
+                return GtidSet.parse(text)
+        raise Unavailable(f"binlog file {file} does not begin with a set of GTIDs; the server may just be writing it")
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection._force_close()

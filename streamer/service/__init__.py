@@ -30,6 +30,7 @@ from streamer.core.preflight import (
 from streamer.core.route import Choices
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ServerStatus, SourceServer, Tally
+from streamer.service.backfill import set_before
 from streamer.service.session import Session, Tuning
 
 __all__ = ["Ports", "Streamer", "Tuning", "lock_name", "source_faults"]
@@ -50,15 +51,18 @@ class Streamer:
         tuning: Tuning | None = None,
         observe: Callable[[Tally], None] | None = None,
         decoder: DecoderFactory = PythonDecoder,
+        since_us: int | None = None,
     ) -> None:
         """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
-        hold."""
+        hold. `since_us`: a new pipeline begins with the first transaction committed then or later; one that has a position is refused."""
         self._ports = ports
         self._choices = choices
         self._server_id = server_id
         self._tuning = tuning or Tuning()
         self._observe = observe or (lambda _: None)
         self._decoder = decoder
+        self._since_us = since_us
+        self._begun = False  # this process has established the pipeline's first position, or tried to
         self._lock = lock_name(choices.topics.prefix)
         self._leads = False
         self._waits = False
@@ -114,7 +118,15 @@ class Streamer:
         status = ports.server.status()
         if faults := list(source_faults(self._choices, self._server_id, status, ports.server)):
             raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
-        position = self._first_position(status) if position is None else self._same_history(position, status)
+        if position is None:
+            position = self._first_position(status)
+        elif self._since_us is not None and not self._begun:
+            raise Refused(
+                f"topic {topics.position} holds a position of this pipeline, and a stream is never set back: this release cannot read "
+                "the rows changed since --from-timestamp again. Start without it to go on from the position, or choose a new pipeline name"
+            )
+        else:
+            position = self._same_history(position, status)
         ports.topics.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
         ports.topics.ensure(topics.position, partitions=1, compacted=True)
         ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
@@ -122,6 +134,7 @@ class Streamer:
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
         session = Session(ports, self._choices, self._tuning, position, self._observe, self._decoder)
         if position.n == 0:
+            self._begun = True
             session.establish()
         return session
 
@@ -136,10 +149,14 @@ class Streamer:
                 f"{self._choices.topics.position} holds no position: where to go on is lost, and starting anew would repeat rows. Choose "
                 "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
             )
+        if self._since_us is not None:
+            first = set_before(self._ports, status, self._since_us)
+            return Position(0, status.uuid, first, 0, 0, 0, BinlogPosition("", 4))
         if status.purged:
             raise Gone(
                 f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and this "
-                "release cannot read existing rows by a snapshot. Stream a server whose binlogs are whole",
+                "release cannot read existing rows by a snapshot. Stream a server whose binlogs are whole, or choose --from-timestamp to "
+                "have only what has changed since then",
                 purged=str(status.purged),
             )
         return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))

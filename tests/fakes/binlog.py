@@ -60,6 +60,12 @@ class FakeSourceServer:
     def cascading(self) -> Sequence[TableId]:
         return self.gate.cross("streamer.cascading", lambda: ())
 
+    def binlogs(self) -> Sequence[str]:
+        return (FILE,)
+
+    def previous_gtids(self, file: str) -> GtidSet:
+        return GtidSet()
+
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return ()
 

@@ -94,8 +94,8 @@ class World:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("TIDEMARK")}
         return {"args": [sys.executable, "-m", "streamer", *verb], "env": {**clean, "TIDEMARK_CONFIG": str(self.configure())}}
 
-    def start(self, crash: str | None = None) -> "subprocess.Popen[bytes]":
-        arguments = self._arguments()
+    def start(self, *options: str, crash: str | None = None) -> "subprocess.Popen[bytes]":
+        arguments = self._arguments(*options)
         if crash:
             arguments["env"] |= {"TIDEMARK_TEST": "1", "TIDEMARK_CRASH": crash}
         out = self.log(len(self.processes)).open("wb")
@@ -314,7 +314,7 @@ def test_an_idle_source_is_complete_up_to_its_own_clock(servers: Stack, tmp_path
 def test_a_streamer_killed_at_any_effect_goes_on_without_loss_or_repeat(servers: Stack, tmp_path: Path, crash: str) -> None:
     name = "crash_" + crash.split(".", 1)[1].replace(".", "_").replace(":", "")
     with world(servers, tmp_path, name) as made, servers.mysql.connect(database=name) as connection:
-        dying = made.start(crash)
+        dying = made.start(crash=crash)
         number = 0
         while dying.poll() is None and number < 2000:
             number += 1
@@ -442,7 +442,7 @@ def test_a_transaction_larger_than_the_split_is_partial_until_its_last_row(serve
     with world(servers, tmp_path, name, batch={"rows": 100}) as made, servers.mysql.connect(database=name) as connection:
         values = ", ".join(f"({number}, {number})" for number in range(1050))
         run(connection, f"INSERT INTO orders VALUES {values}")
-        process = made.start(crash)
+        process = made.start(crash=crash)
         if crash:
             assert process.wait(PATIENCE_S) == -signal.SIGKILL
             middle = made.position()

@@ -120,6 +120,7 @@ class Source:
     owner: str | None = None
     uuid: str = SERVER
     commit_us: Callable[[int], int] = lambda number: COMMIT_US + number * 1_000
+    files: list[tuple[str, GtidSet]] = field(default_factory=lambda: [(FILE, GtidSet())])
 
     def commit(self, *parts: list[bytes]) -> Gtid:
         """A transaction of row events."""
@@ -131,6 +132,15 @@ class Source:
         self.transactions.append((Gtid(SERVER, number), [gtid(number, self.commit_us(number)), *events]))
         return self.transactions[-1][0]
 
+    def rotate(self) -> None:
+        """What comes goes into a new file."""
+        self.files.append((f"binlog.{len(self.files) + 1:06d}", self.executed))
+
+    def purge(self) -> None:
+        """The oldest file is gone."""
+        self.files.pop(0)
+        self.purged = self.files[0][1]
+
     @property
     def executed(self) -> GtidSet:
         return GtidSet.of({(SERVER, ""): [(1, len(self.transactions) + 1)]} if self.transactions else {})
@@ -141,7 +151,7 @@ class FakeBinlog:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._head: list[bytes] = []
+        self.starts = 0
         self._executed = GtidSet()
         self._next = 0
         self._queue: list[bytes] = []
@@ -150,6 +160,7 @@ class FakeBinlog:
 
     def start(self, executed: GtidSet) -> None:
         self._executed = executed
+        self.starts += 1
         self._next, self._at, self._given = 0, 4, 0
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._queue = [rotate, format_description()]
@@ -203,6 +214,12 @@ class FakeServer:
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return self._source.keys.get(table, [])
+
+    def binlogs(self) -> Sequence[str]:
+        return [file for file, _ in self._source.files]
+
+    def previous_gtids(self, file: str) -> GtidSet:
+        return dict(self._source.files)[file]
 
     def cascading(self) -> Sequence[TableId]:
         return self._source.cascading

@@ -55,18 +55,19 @@ class World:
         self.source = Source(self.time)
         self.gate = Gate(self.time)
 
-    def streamer(self, name: str = "a") -> Streamer:
+    def streamer(self, name: str = "a", since_us: int | None = None) -> Streamer:
         self.gate = Gate(self.time)
         self.sink = FakeSink(self.broker, self.gate, "tidemark-p")
+        self.binlog = FakeBinlog(self.source)
         ports = Ports(
             FakeClock(self.time),
             FakeServer(self.source, name),
-            FakeBinlog(self.source),
+            self.binlog,
             self.sink,
             Positions(self.broker, self.gate, TOPICS.position),
             FakeTopicAdmin(self.broker, self.gate, "p"),
         )
-        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder)
+        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us)
 
     def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
         """Until everything the source has executed is on Kafka."""
