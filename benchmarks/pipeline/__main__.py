@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from benchmarks import commandline
 from benchmarks.commandline import Conditions, say
-from benchmarks.pipeline import freshness, many, throughput
+from benchmarks.pipeline import freshness, many, processes, throughput
 from benchmarks.pipeline.report import Report
 from benchmarks.servers import Servers, running_servers
 
-PARTS = ("throughput", "freshness", "tables_1000")
+PARTS = ("throughput", "freshness", "tables_1000", "processes")
 _WARM_UP_SCALE = 0.02
 
 
@@ -54,6 +54,11 @@ def _measure(servers: Servers, parts: Sequence[str], runs: int, scale: float, ta
         say(f"tables_1000: {tables:,} tables, each changed every {many.CHANGED_EVERY_S:.0f} s, for {seconds} s")
         report.many = many.measure(servers, "many", tables, seconds)
         say(f"  {report.many.line}")
+    if "processes" in parts:
+        say(
+            f"processes: a backlog on Kafka in two shards, loaded by {' and by '.join(map(str, processes.COUNTS))} loader processes in turn"
+        )
+        report.drains = processes.measure(servers, "processes", throughput.Size.scaled(scale), runs)
     return report
 
 

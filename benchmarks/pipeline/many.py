@@ -19,7 +19,6 @@ CHANGED_EVERY_S = 10.0  # each table
 MEASURED_S = 150
 TABLES = 1000
 _FIRST_ID = 0
-_COMPARED_AT_ONCE = 50
 _PATIENCE_S = 1800.0
 
 
@@ -71,7 +70,7 @@ def measure(servers: Servers, name: str, count: int, seconds: int) -> Lag:
         commits = watch.commit_no() - before.commit_no
         written = Written.of(writer, pipeline)
         watch.until(pipeline, lambda state: state.rows >= count + len(written.committed_us), _PATIENCE_S, every_s=0.5)
-        _compare(servers, watch, tables)
+        running.compare(servers, watch, tables)
     pace = written.pace(written.started_us, written.started_us + (seconds - 1) * 1_000_000, rate)
     copies = _copies(servers, start_at, stop_at)
     return Lag(count, seconds, lag_s_max, first_batch_s, copies, commits, pace.per_s, pace.held, window)
@@ -91,18 +90,3 @@ def _copies(servers: Servers, start: datetime, stop: datetime) -> int:
     """COPYs that succeeded between two moments."""
     entries = read_journal(servers.stack.redshift.journal_path)
     return sum(entry.verb == "copy" and entry.ok and start <= datetime.fromisoformat(entry.ts) < stop for entry in entries)
-
-
-def _compare(servers: Servers, watch: Watch, tables: list[TableId]) -> None:
-    """Raises Wrong unless each table has the same number of rows on both sides, and sums that show lost and old rows."""
-    for at in range(0, len(tables), _COMPARED_AT_ONCE):
-        some = tables[at : at + _COMPARED_AT_ONCE]
-        sql = " UNION ALL ".join(f"SELECT '{table}', COUNT(*), COALESCE(SUM(id), 0), COALESCE(SUM(qty), 0) FROM {table}" for table in some)
-        with servers.mysql.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            wanted = {str(row[0]): tuple(map(int, row[1:])) for row in cursor.fetchall()}
-        held = {str(row[0]): tuple(map(int, row[1:])) for row in watch.query(sql)}
-        if held != wanted:
-            wrong = next(table for table in wanted if held.get(table) != wanted[table])
-            raise Wrong(f"table {wrong}: count and sums are {held.get(wrong)} in the warehouse, {wanted[wrong]} in MySQL")
-    servers.say(f"  compared: {len(tables):,} tables have the same rows in MySQL and in the warehouse, by count and sums")

@@ -10,6 +10,7 @@ from benchmarks.figures import mb, median_of, steady
 from benchmarks.pipeline import usage
 from benchmarks.pipeline.freshness import Freshness
 from benchmarks.pipeline.many import Lag
+from benchmarks.pipeline.processes import COUNTS, Drain
 from benchmarks.pipeline.throughput import ROWS_PER_TRANSACTION, Run
 from runtime.sections import Batch
 
@@ -23,6 +24,7 @@ class Report:
     throughput: list[Run] = field(default_factory=list)
     freshness: list[Freshness] = field(default_factory=list)
     many: Lag | None = None
+    drains: list[Drain] = field(default_factory=list)
 
     @property
     def held(self) -> list[Freshness]:
@@ -51,6 +53,7 @@ class Report:
             **self._throughput(),
             **self._freshness(),
             **self._many(),
+            **self._processes(),
         }
 
     def _throughput(self) -> dict[str, Any]:
@@ -94,6 +97,20 @@ class Report:
             "tables_1000_other_percent": round(run.window.other_percent) if run else None,
         }
 
+    def _processes(self) -> dict[str, Any]:
+        found = self._drained()
+        body: dict[str, Any] = {}
+        for count, drains in found.items():
+            body[f"processes_{count}_rows_per_s"] = _rate(drains)
+            body[f"processes_{count}_rows_per_s_runs"] = [round(drain.rows_per_s) for drain in drains]
+            body[f"processes_{count}_busy_percent"] = median_of((drain.window.busy_percent for drain in drains), 0)
+        first, last = (_rate(found[count]) for count in (COUNTS[0], COUNTS[-1]))
+        return body | {"processes_ratio": round(last / first, 2) if first and last else None}
+
+    def _drained(self) -> dict[int, list[Drain]]:
+        """The runs by the number of processes."""
+        return {count: [drain for drain in self.drains if drain.processes == count] for count in COUNTS}
+
     def lines(self) -> Iterable[str]:
         body = self.body()
         if self.middle:
@@ -108,6 +125,13 @@ class Report:
             )
         if self.many:
             yield self.many.line
+        if self.drains:
+            told = ", ".join(f"{count}: {_rate(drains):,.0f} rows/s" for count, drains in self._drained().items())
+            yield f"loader processes: {told}; ratio {body['processes_ratio']}"
+
+
+def _rate(drains: Iterable[Drain]) -> float | None:
+    return median_of((drain.rows_per_s for drain in drains), 0)
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, int]:

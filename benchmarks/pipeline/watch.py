@@ -18,7 +18,8 @@ _UNDEFINED = ("3F000", "42P01")  # no such schema, no such table: the loader has
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is loaded: commits, row changes, tables, and the commit time up to which everything is there, in microseconds."""
+    """What is loaded, of all shards: commits, row changes, tables, and the commit time up to which everything is there, in
+    microseconds."""
 
     commit_no: int
     rows: int
@@ -27,7 +28,7 @@ class State:
 
 
 class Watch:
-    """A reader of the one shard's fence and offsets."""
+    """A reader of the shards' fences and offsets."""
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
@@ -44,7 +45,8 @@ class Watch:
         """One statement, so that all of it is of one moment."""
         sql = (
             "SELECT MAX(f.commit_no), MAX(f.commit_ts_us), COUNT(o.topic), COALESCE(SUM(o.next_seq), 0)"
-            f" FROM {LEDGER}.fence_0 AS f LEFT JOIN {LEDGER}.offsets_0 AS o ON TRUE"
+            f" FROM (SELECT SUM(commit_no) AS commit_no, MIN(commit_ts_us) AS commit_ts_us FROM {LEDGER}.fence) AS f"
+            f" LEFT JOIN {LEDGER}.offsets AS o ON TRUE"
         )
         try:
             found = self.query(sql)[0]
@@ -56,7 +58,7 @@ class Watch:
         return State(commit_no, rows, tables, commit_ts_us)
 
     def commit_no(self) -> int:
-        """The cheapest question there is."""
+        """Of the first shard: the cheapest question there is."""
         return int(self.query(f"SELECT commit_no FROM {LEDGER}.fence_0")[0][0])
 
     def until(self, pipeline: Pipeline, reached: Callable[[State], bool], timeout_s: float, every_s: float = 0.1) -> State:
