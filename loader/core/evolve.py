@@ -1,4 +1,8 @@
-"""A target table that is already there against the one a schema asks for: it takes the rows as it stands, or a person alters it first."""
+"""A target table that is already there against the one a schema asks for: it takes the rows as it stands, or once its text columns are
+widened, which loses nothing; any other difference is for a person to mend.
+
+Source: Redshift guide, "ALTER TABLE": only a VARCHAR grows in place, in a transaction of its own, and none of a primary key.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,30 +23,37 @@ class StandingColumn:
     sql_type: str
 
 
-def refuse_misfit(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
-    """Raises Invalid, naming table, column and the ALTER to run, when the table can't take the target's rows as it stands: a column is
-    missing, of another type or too short, or belongs to the source no more. A longer one is fine."""
+def widenings(target: TargetTable, standing: Sequence[StandingColumn]) -> list[str]:
+    """The statements that make room for the target's rows where a text column of the source has grown, each for a transaction of its own
+    and safe to repeat; none when the table takes the rows as it stands, as one with longer columns does. Raises Invalid, naming table,
+    column and what to run, when that isn't enough: a column is missing, of another type, or belongs to the source no more, or a text
+    column of the primary key is too short."""
     table, source = qualified(target.schema, target.name), target.source.table
     wanted = {column.name: column for column in table_columns(target)}
     there = {column.name: column for column in standing}
+    statements = []
     for name, column in wanted.items():
         if name not in there:
             raise _misfit(f"lacks column {name} of {source}", f"ALTER TABLE {table} ADD COLUMN {_added(column)}", target, name)
-        if not _takes(there[name], column):
+        if _takes(there[name], column):
+            continue
+        if not _is_text(there[name], column) or name in target.key or not column.source:
             raise _misfit(
                 f"has column {name} as {there[name].sql_type}, and {source} needs {column.sql_type}",
-                _alter(table, there[name], column),
+                _retyped(target, there[name], column),
                 target,
                 name,
             )
+        statements.append(_widened(table, column))
     for name in there.keys() - wanted.keys():
         raise _misfit(f"has column {name}, which {source} has not", _dropped(table, name), target, name)
+    return statements
 
 
 def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
     """The same for the columns the mode adds, and for those another mode has added."""
     ours = OWN_COLUMNS - {column.name for column in target.columns}
-    refuse_misfit(replace(target, columns=()), [column for column in standing if column.name in ours])
+    widenings(replace(target, columns=()), [column for column in standing if column.name in ours])
 
 
 def _added(column: TargetColumn) -> str:
@@ -66,11 +77,23 @@ def _takes(standing: StandingColumn, wanted: TargetColumn) -> bool:
     return has.name is needs.name and has.name in (Name.VARCHAR, Name.VARBYTE) and has.length >= needs.length
 
 
-def _alter(table: str, standing: StandingColumn, wanted: TargetColumn) -> str:
-    if ColumnType.parse(wanted.sql_type).name is Name.VARCHAR and standing.sql_type.startswith("VARCHAR("):
-        return f"ALTER TABLE {table} ALTER COLUMN {quote(wanted.name)} TYPE {wanted.sql_type}"
-    # Redshift alters no other type in place.
-    return f"DROP TABLE {table}, and read the table again: streamer snapshot -t TABLE"
+def _is_text(standing: StandingColumn, wanted: TargetColumn) -> bool:
+    return wanted.sql_type.startswith("VARCHAR(") and standing.sql_type.startswith("VARCHAR(")
+
+
+def _widened(table: str, column: TargetColumn) -> str:
+    return f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} TYPE {column.sql_type}"
+
+
+def _retyped(target: TargetTable, standing: StandingColumn, wanted: TargetColumn) -> str:
+    table = qualified(target.schema, target.name)
+    if not _is_text(standing, wanted):
+        return f"DROP TABLE {table}, and read the table again: streamer snapshot -t TABLE"
+    if wanted.name not in target.key:
+        return _widened(table, wanted)
+    key = ", ".join(quote(name) for name in target.key)
+    constraint = quote(f"{target.name}_pkey")
+    return f"ALTER TABLE {table} DROP CONSTRAINT {constraint}; {_widened(table, wanted)}; ALTER TABLE {table} ADD PRIMARY KEY ({key})"
 
 
 def _misfit(what: str, fix: str, target: TargetTable, column: str) -> Invalid:

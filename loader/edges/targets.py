@@ -1,14 +1,18 @@
-"""Target tables as they stand in the warehouse: made where they are not, never altered, refused where they do not fit.
+"""Target tables as they stand in the warehouse: made where they are not, widened where a text column has grown, refused where they do not
+fit.
 
 Source: Redshift guide, "SVV_COLUMNS".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from contracts.sql import qualified
-from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
+from loader.core.evolve import StandingColumn, refuse_other_mode, widenings
 from loader.core.plan import TargetTable
 from loader.core.target import OWN_COLUMNS, TARGETS_OWN, create_statements
 from loader.edges.session import Session
@@ -17,6 +21,19 @@ _STANDING = "column_name, data_type, character_maximum_length, numeric_precision
 
 Known = tuple[dict[tuple[str, str], tuple[int, str]], dict[tuple[str, str], list[StandingColumn]]]
 """By topic and target the newest version and its fingerprint; by target the columns modes have added."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What must happen before a table takes rows of a schema. `version`: the number of its newest one, 0 for none."""
+
+    version: int
+    creation: Sequence[str] = ()
+    widenings: Sequence[str] = ()
+
+    @property
+    def statements(self) -> list[str]:
+        return [*self.creation, *self.widenings]
 
 
 class TargetTables:
@@ -29,6 +46,7 @@ class TargetTables:
         self._grant_select_to = grant_select_to
         self._ensured: dict[str, str] = {}
         self._known: Known | None = None
+        self._log = structlog.get_logger()
 
     def forget(self) -> None:
         self._ensured.clear()
@@ -38,24 +56,25 @@ class TargetTables:
         fingerprint = target.source.fingerprint
         if self._ensured.get(target.topic) == fingerprint:
             return
-        version, statements = self._creation(target)
-        for statement in statements:
+        due = self._due(target)
+        for statement in due.statements:
             self._session.run(statement)
-        if statements:
+        for statement in due.widenings:
+            self._log.info("target.widened", topic=target.topic, table=f"{target.schema}.{target.name}", statement=statement)
+        if due.statements:
             self._session.run(
                 f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
-                (target.topic, _named(target), version + 1, fingerprint, datetime.now(UTC).replace(tzinfo=None)),
+                (target.topic, _named(target), due.version + 1, fingerprint, datetime.now(UTC).replace(tzinfo=None)),
             )
             versions, _ = self._known_now()
-            versions[target.topic, _named(target)] = (version + 1, fingerprint)
+            versions[target.topic, _named(target)] = (due.version + 1, fingerprint)
         self._ensured[target.topic] = fingerprint
 
     def creation(self, target: TargetTable) -> list[str]:
         """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
-        return self._creation(target)[1]
+        return self._due(target).statements
 
-    def _creation(self, target: TargetTable) -> tuple[int, list[str]]:
-        """And the number of the table's newest version, 0 for none."""
+    def _due(self, target: TargetTable) -> _Due:
         versions, own_columns = self._known_now()
         version, fingerprint = versions.get((target.topic, _named(target)), (0, ""))
         is_known = fingerprint == target.source.fingerprint
@@ -66,10 +85,8 @@ class TargetTables:
         if standing:
             refuse_other_mode(target, standing)
         if is_known:
-            return version, []
-        if standing:
-            refuse_misfit(target, standing)
-        return version, create_statements(target, self._grant_select_to)
+            return _Due(version)
+        return _Due(version, create_statements(target, self._grant_select_to), widenings(target, standing) if standing else ())
 
     def _known_now(self) -> Known:
         if self._known is None:

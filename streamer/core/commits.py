@@ -14,7 +14,8 @@ class CommitScan:
     """What a dump says of commit times, up to the first transaction committed at or after `since_us`. Only the events that begin
     transactions are looked at. Times are the server's own (immediate_commit_timestamp): a session cannot set them.
 
-    `first_us`: when the first transaction met was committed. `reached`: one was met that was not committed before the moment.
+    `first_us`: when the first transaction met was committed. `count`: how many met were committed before the moment. `reached`: one was met
+    that was not.
     """
 
     def __init__(self, since_us: int) -> None:
@@ -22,6 +23,7 @@ class CommitScan:
         self._stream = EventStream()
         self._before: dict[_Source, list[Interval]] = {}
         self.first_us: int | None = None
+        self.count = 0
         self.reached = False
 
     def take(self, block: bytes) -> None:
@@ -51,6 +53,7 @@ class CommitScan:
         if event.immediate_commit_us >= self._since_us:
             self.reached = True
             return
+        self.count += 1
         gtid = event.gtid
         runs = self._before.setdefault((gtid.server, gtid.tag), [])
         if runs and runs[-1][1] == gtid.number:

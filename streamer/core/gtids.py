@@ -4,6 +4,7 @@ Source: MySQL 9.7, libs/mysql/binlog/event/control_events.h (Gtid_event, Previou
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from contracts.errors import Corrupt
@@ -46,10 +47,15 @@ def parse_gtid(body: bytes) -> GtidEvent:
     """GTID_LOG_EVENT, type 33. Raises Corrupt."""
     c = Cursor(body, "GTID event")
     c.u8()  # flags: whether the transaction may hold statement-format changes
-    server = str(UUID(bytes=c.take(16)))
+    server = _server(c.take(16))
     number = _gno(c.u64())
     last_committed, sequence_number, immediate, original, length = _timing(c)
     return GtidEvent(Gtid(server, number), immediate, original, length, last_committed, sequence_number)
+
+
+@lru_cache(maxsize=1024)  # a binlog names a few servers, each in every transaction
+def _server(octets: bytes) -> str:
+    return str(UUID(bytes=octets))
 
 
 def parse_anonymous(body: bytes) -> AnonymousGtid:

@@ -44,7 +44,7 @@ def set_before(ports: Ports, status: ServerStatus, since_us: int) -> GtidSet:
             "would be missing. Choose that moment or a later one, or stream a replica that still has those binlogs",
             purged=str(status.purged),
         )
-    log.info("backfill.found", since=_told(since_us), file=files[low], files=len(files), skipped=scan.before.count())
+    log.info("backfill.found", since=_told(since_us), file=files[low], files=len(files), skipped=scan.count)
     return previous.union(scan.before)
 
 
@@ -56,11 +56,12 @@ def _first_commit_us(ports: Ports, status: ServerStatus, previous: GtidSet) -> i
 def _scanned(ports: Ports, status: ServerStatus, previous: GtidSet, since_us: int) -> CommitScan:
     """The transactions behind `previous`, up to the first one not before the moment, or to the last the server had executed."""
     scan = CommitScan(since_us)
-    if status.executed.is_subset(previous):
+    if not (wanted := status.executed.minus(previous).count()):
         return scan
     ports.binlog.start(previous)
     heard = ports.clock.now()
-    while not scan.reached and not status.executed.is_subset(previous.union(scan.before)):
+    # Sets are dear to compare, and there may be a million transactions; numbers are not.
+    while not scan.reached and (scan.count < wanted or not status.executed.is_subset(previous.union(scan.before))):
         if (block := ports.binlog.next(_WAIT)) is not None:
             scan.take(block)
             heard = ports.clock.now()

@@ -414,6 +414,28 @@ def test_a_column_more_halts_and_names_the_alter_that_mends_it(scene: Scene) -> 
     scene.assert_ledger_tiles()
 
 
+def test_a_text_column_that_grows_is_widened_before_the_rows_that_need_it(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    first = scene.loader(crash="loader.commit.before:2")
+    scene.reaches(1)
+    longer = table("shop", "orders", Column("note", Kind.VARCHAR, length=300, charset="utf8mb4"))
+    scene.feed.transaction(put(longer, id=2, note="é" * 300))
+    assert first.wait(60) == -signal.SIGKILL
+    statement = f'ALTER TABLE "{scene.pipeline.name}"."orders" ALTER COLUMN "note" TYPE VARCHAR(1200)'
+    assert [event["statement"] for event in scene.events("target.widened")] == [statement]
+    assert scene.orders() == {1: "a"}
+    scene.loader()
+    scene.reaches(2)
+    scene.feed.transaction(put(ORDERS, id=1, note="b"))
+    scene.reaches(3)
+    scene.feed.transaction(put(longer, id=3, note="c" * 300))
+    scene.reaches(4)
+    assert scene.orders() == {1: "b", 2: "é" * 300, 3: "c" * 300}
+    assert len(scene.events("target.widened")) == 1  # whoever comes later finds it long enough
+    assert scene.events("shard.restarted") == []
+    scene.assert_ledger_tiles()
+
+
 def test_a_table_changes_its_mode_once_a_person_has_altered_it(scene: Scene) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="a"), put(ORDERS, id=2, note="b"))
     first = scene.loader()

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.errors import Invalid
 from contracts.table import Column, Kind, TableId, TableSchema
-from loader.core.evolve import StandingColumn, refuse_misfit, refuse_other_mode
+from loader.core.evolve import StandingColumn, refuse_other_mode, widenings
 from loader.core.plan import Mode, TargetTable
 from loader.core.target import EVENT_COLUMNS, TargetNaming, table_columns, target_table
 
@@ -24,20 +24,49 @@ def instead(name: str, sql_type: str) -> list[StandingColumn]:
 
 
 def test_a_table_of_the_same_columns_takes_the_rows_in_whatever_order_they_stand() -> None:
-    refuse_misfit(target(), FITS)
-    refuse_misfit(target(), FITS[::-1])
-    refuse_misfit(target(Mode.APPEND), [*FITS, *(StandingColumn(c.name, c.sql_type) for c in EVENT_COLUMNS)])
+    assert widenings(target(), FITS) == []
+    assert widenings(target(), FITS[::-1]) == []
+    assert widenings(target(Mode.APPEND), [*FITS, *(StandingColumn(c.name, c.sql_type) for c in EVENT_COLUMNS)]) == []
 
 
 def test_a_longer_text_column_is_fine() -> None:
-    refuse_misfit(target(), instead("note", "VARCHAR(81)"))
+    assert widenings(target(), instead("note", "VARCHAR(81)")) == []
+
+
+def test_a_shorter_text_column_is_widened() -> None:
+    assert widenings(target(), instead("note", "VARCHAR(79)")) == ['ALTER TABLE "shop"."orders" ALTER COLUMN "note" TYPE VARCHAR(80)']
+
+
+def test_a_shorter_text_column_of_the_primary_key_is_for_a_person() -> None:
+    columns = (Column("code", Kind.VARCHAR, nullable=False, length=300, charset="utf8mb4"), Column("n", Kind.INT))
+    keyed = target_table("tm.shop.codes", TableSchema(TableId("shop", "codes"), columns, ("code",)), TargetNaming(), Mode.MERGE)
+    standing = [StandingColumn("code", "VARCHAR(1024)"), StandingColumn("n", "INTEGER")]
+    with pytest.raises(Invalid) as refused:
+        widenings(keyed, standing)
+    assert (
+        'Run: ALTER TABLE "shop"."codes" DROP CONSTRAINT "codes_pkey"; ALTER TABLE "shop"."codes" ALTER COLUMN "code" TYPE VARCHAR(1200);'
+        ' ALTER TABLE "shop"."codes" ADD PRIMARY KEY ("code")'
+    ) in refused.value.message
+    # In append mode it is a column like any other.
+    assert len(widenings(replace(keyed, key=()), standing)) == 1
+
+
+def test_a_column_of_ours_that_is_too_short_was_made_by_somebody_else() -> None:
+    standing = [*FITS, *(StandingColumn(c.name, "VARCHAR(64)" if c.name == "_tidemark_gtid" else c.sql_type) for c in EVENT_COLUMNS)]
+    for look in (widenings, refuse_other_mode):
+        with pytest.raises(Invalid, match="has column _tidemark_gtid as VARCHAR\\(64\\)"):
+            look(target(Mode.APPEND), standing)
+
+
+def test_nothing_is_widened_where_another_column_does_not_fit() -> None:
+    with pytest.raises(Invalid, match="has column old"):
+        widenings(target(), [*instead("note", "VARCHAR(79)"), StandingColumn("old", "DATE")])
 
 
 @pytest.mark.parametrize(
     ("standing", "fix"),
     [
         (FITS[:2], 'ALTER TABLE "shop"."orders" ADD COLUMN "n" BIGINT'),
-        (instead("note", "VARCHAR(79)"), 'ALTER TABLE "shop"."orders" ALTER COLUMN "note" TYPE VARCHAR(80)'),
         (instead("n", "INTEGER"), 'DROP TABLE "shop"."orders", and read the table again'),
         (instead("note", "super"), 'DROP TABLE "shop"."orders", and read the table again'),
         ([*FITS, StandingColumn("old", "DATE")], 'ALTER TABLE "shop"."orders" DROP COLUMN "old"'),
@@ -45,7 +74,7 @@ def test_a_longer_text_column_is_fine() -> None:
 )
 def test_any_other_difference_names_table_column_and_the_statement_that_mends_it(standing: list[StandingColumn], fix: str) -> None:
     with pytest.raises(Invalid) as refused:
-        refuse_misfit(target(), standing)
+        widenings(target(), standing)
     assert fix in refused.value.message
     assert refused.value.fields["table"] == "shop.orders"
 
@@ -55,9 +84,9 @@ def test_any_other_difference_names_table_column_and_the_statement_that_mends_it
 )
 def test_a_table_made_in_another_mode_is_refused_though_its_schema_is_the_same(mode: Mode, fix: str) -> None:
     standing = FITS if mode is not Mode.MERGE else [*FITS, StandingColumn("_tidemark_deleted", "BOOLEAN")]
-    for refuse in (refuse_misfit, refuse_other_mode):
+    for look in (widenings, refuse_other_mode):
         with pytest.raises(Invalid) as refused:
-            refuse(target(mode), standing)
+            look(target(mode), standing)
         assert fix in refused.value.message
 
 
@@ -75,4 +104,4 @@ def test_a_sources_own_column_named_like_another_modes_is_no_other_mode() -> Non
 
 def test_an_append_target_lacking_what_the_mode_adds_is_refused() -> None:
     with pytest.raises(Invalid, match="lacks column _tidemark_op"):
-        refuse_misfit(target(Mode.APPEND), FITS)
+        widenings(target(Mode.APPEND), FITS)
