@@ -39,7 +39,7 @@ def test_columns_grow_under_traffic(stack: Stack, tmp_path: Path) -> None:
             return len(widened()) == number
 
         def act() -> None:
-            """MySQL ends the traffic's transaction where it and the ALTER wait for each other; the shop then knows rows that are not there."""
+            """A transaction that the ALTER waits for, and that waits for it, is ended; the shop then knows rows that are not there."""
             try:
                 shop.act()
             except pymysql.err.MySQLError as error:
