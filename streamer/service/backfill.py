@@ -10,6 +10,7 @@ import structlog
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.position import GtidSet
 from streamer.core.commits import CommitScan
+from streamer.core.events import Type
 from streamer.ports import Ports, ServerStatus
 
 _PATIENCE = timedelta(seconds=30)  # for the next event of a dump that has some to give
@@ -64,8 +65,9 @@ def _scanned(ports: Ports, status: ServerStatus, previous: GtidSet, since_us: in
     while not scan.reached and (scan.count < wanted or not status.executed.is_subset(previous.union(scan.before))):
         if (block := ports.binlog.next(_WAIT)) is not None:
             scan.take(block)
-            heard = ports.clock.now()
-        elif ports.clock.now() - heard > _PATIENCE:
+            if block[4] not in (Type.HEARTBEAT, Type.HEARTBEAT_V2):
+                heard = ports.clock.now()
+        if ports.clock.now() - heard > _PATIENCE:
             raise Unavailable("the server has transactions we lack, and its dump does not send them")
     return scan
 

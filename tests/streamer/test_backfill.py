@@ -1,13 +1,18 @@
 """A new pipeline that begins at a moment: what it holds, what it refuses, and how few files it looks into."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.position import GtidSet
 from streamer.core.events import Type
-from tests.streamer.binlog import COMMIT_US, SERVER, Table, event
+from streamer.ports import Ports
+from streamer.service.backfill import set_before
+from tests.fakes.clock import FakeClock
+from tests.streamer.binlog import COMMIT_US, SERVER, FakeServer, Table, event
 from tests.streamer.test_service import World
 
 ORDERS = Table("orders")
@@ -139,3 +144,15 @@ def test_the_first_position_names_what_came_before() -> None:
     assert position is not None
     assert position.gtid_set == GtidSet.of({(SERVER, ""): [(1, LAST + 1)]})
     assert sum(position.next_seqs.values()) == 1
+
+
+def test_a_dump_that_holds_back_transactions_is_given_up() -> None:
+    """The server says it has executed one more than its binlog gives."""
+    made = world()
+    executed = made.source.executed
+    made.source.transactions.pop()
+    status = replace(FakeServer(made.source).status(), executed=executed)
+    made.streamer()
+    ports = Ports(FakeClock(made.time), FakeServer(made.source), made.binlog, *(cast(Any, None),) * 3)
+    with pytest.raises(Unavailable, match="its dump does not send them"):
+        set_before(ports, status, commit_us(LAST) + 1)
