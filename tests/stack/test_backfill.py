@@ -56,6 +56,7 @@ def begun(servers: Stack, directory: Path, name: str, database: str, since: str)
         made.kill()
 
 
+@pytest.mark.long
 def test_each_row_since_ten_alters_is_decoded_by_its_own_schema(servers: Stack, tmp_path: Path) -> None:
     with servers.mysql.connect() as connection:
         run(connection, "CREATE DATABASE alters", "CREATE TABLE alters.orders (id INT PRIMARY KEY, v INT)")
