@@ -22,7 +22,7 @@ from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import S3BatchStore
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
-from loader.wiring import build, check_s3, cut_policy, ledger_guard, open_reader, open_schemas, open_warehouse, targets
+from loader.wiring import build, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime import command
 from runtime.clock import SystemClock
 from runtime.command import ExitCode
@@ -117,12 +117,13 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
     shards = [_shard(settings, arguments.table)] if arguments.table else range(settings.state_shards)
     kafka.require_brokers(settings.kafka)
     found = False
-    with closing(open_warehouse(settings)) as warehouse:
+    resolve = targets(settings)
+    with closing(open_schemas(settings)) as schemas, closing(open_warehouse(settings, former(schemas, resolve))) as warehouse:
         _require_ledger(settings, warehouse)
         warehouse.prepare(ledger_guard(settings))
         for shard in shards:
             paper = Paper()
-            _rehearse(settings, shard, warehouse, paper)
+            _rehearse(settings, shard, warehouse, Destinations(schemas, resolve, readers.choose(settings.loader.decoder).collect), paper)
             found |= paper.plan is not None
             lines = list(plan_lines(shard, paper))
             print(_json(lines) if arguments.json else plan_text(shard, lines))
@@ -141,9 +142,9 @@ def _require_ledger(settings: Settings, warehouse: RedshiftWarehouse) -> None:
         raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
 
 
-def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, paper: Paper) -> None:
+def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, destinations: Destinations, paper: Paper) -> None:
     """Puts on paper what the shard's next commit would send."""
-    clock, log, schemas = PaperClock(datetime.now(UTC)), open_reader(settings, shard), open_schemas(settings)
+    clock, log = PaperClock(datetime.now(UTC)), open_reader(settings, shard)
     store = S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
     section = settings.redshift
     on_paper = PaperWarehouse(warehouse, paper, schema=section.schema_, iam_role=section.iam_role)
@@ -155,7 +156,7 @@ def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, pape
         membership=PaperMembership(shard),
         open_log=lambda _: log,
         warehouse=on_paper,
-        destinations=Destinations(schemas, targets(settings), readers.choose(settings.loader.decoder).collect),
+        destinations=destinations,
         committer=Committer(
             store=PaperStore(store, paper),
             warehouse=on_paper,
@@ -174,7 +175,6 @@ def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, pape
     finally:
         loader.close()
         log.close()
-        schemas.close()
 
 
 def _check(arguments: argparse.Namespace, _: Stop) -> int:

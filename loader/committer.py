@@ -126,7 +126,7 @@ class Committer:
         batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
         if not batch.truncate:
             with self._timed("ensure"):
-                self._warehouse.ensure_target(target)
+                self._warehouse.ensure_target(target, tenure.fence, renewing=part.renewing)
         key = tenure.key(part.topic, part.offsets, self._nonce())
         encoded = self._encode(batch, target)
         if encoded.quarantine and self._halt_on_bad_row:

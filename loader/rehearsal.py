@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from contracts.errors import PipelineError
+from contracts.ledger import Fence
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
 from loader.core.staging import COPIED_ROWS, StagingTables
 from loader.core.statements import Bound, CommitTables, Statement, after_the_fence, compare_and_set
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A statement that would be sent, and in which transaction: `table` (one each), `staging` or `commit`."""
+    """A statement that would be sent, and when: `table` (before, in transactions of their own), `staging` or `commit`."""
 
     transaction: str
     sql: str
@@ -40,7 +41,7 @@ class Readable(Protocol):
 
     def read_state(self, shard: int) -> ShardState: ...
 
-    def creation(self, target: TargetTable) -> list[str]: ...
+    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]: ...
 
 
 class PaperStore:
@@ -72,10 +73,11 @@ class PaperWarehouse:
         state = self._warehouse.read_state(shard)
         return replace(state, fence=replace(state.fence, epoch=state.fence.epoch + 1))
 
-    def ensure_target(self, target: TargetTable) -> None:
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
         if target.topic not in self._created:
             self._created.add(target.topic)
-            self._paper.statements += [Sent("table", statement) for statement in self._warehouse.creation(target)]
+            statements = self._warehouse.preparation(target, renewing=renewing)
+            self._paper.statements += [Sent("table", statement) for statement in statements]
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         for load in loads:
@@ -191,7 +193,7 @@ def plan_lines(shard: int, paper: Paper) -> Iterator[dict[str, object]]:
 
 
 TRANSACTIONS = {
-    "table": "to make tables, each statement a transaction of its own:",
+    "table": "to make and alter tables, ahead of the commit:",
     "staging": "to fill the staging tables, a transaction for each hundred:",
     "commit": "the commit, one transaction:",
 }

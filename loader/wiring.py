@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from contracts.errors import Invalid
+from contracts.errors import Corrupt, Invalid
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableSchema
 from loader.committer import Committer
@@ -23,7 +23,9 @@ from loader.destinations import Destinations, Targets
 from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
+from loader.edges.targets import Former, nothing_known
 from loader.edges.worker import ThreadSpread, ThreadWorker
+from loader.ports import SchemaBook
 from loader.service import Loader
 from runtime import garbage, kernel
 from runtime.clock import SystemClock
@@ -49,9 +51,9 @@ def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: time
     config, clock, jitter = kafka.client_config(settings.kafka), SystemClock(stop), random.SystemRandom().random
     chosen = readers.choose(settings.loader.decoder)
     structlog.get_logger().info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
-    warehouse = open_warehouse(settings)
+    schemas, resolve = open_schemas(settings), targets(settings)
+    warehouse = open_warehouse(settings, former(schemas, resolve))
     warehouse.prepare(ledger_guard(settings))
-    schemas = open_schemas(settings)
     guarded, spread = crash_points(warehouse, "loader"), ThreadSpread(PUTS_AT_A_TIME)
     committer = Committer(
         store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
@@ -72,7 +74,7 @@ def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: time
         ),
         open_log=lambda shard: open_reader(settings, shard),
         warehouse=guarded,
-        destinations=Destinations(schemas, targets(settings), chosen.collect),
+        destinations=Destinations(schemas, resolve, chosen.collect),
         committer=committer,
         worker=ThreadWorker(),
         clock=clock,
@@ -121,7 +123,19 @@ def targets(settings: Settings) -> Targets:
     return resolve
 
 
-def open_warehouse(settings: Settings) -> RedshiftWarehouse:
+def former(schemas: SchemaBook, resolve: Targets) -> Former:
+    """What a target was by a schema loaded before; None for one that Kafka has no more, or that has no target as the settings are now."""
+
+    def look(topic: str, fingerprint: str) -> TargetTable | None:
+        try:
+            return resolve(topic, schemas.find(topic, fingerprint))
+        except (Corrupt, Invalid):
+            return None
+
+    return look
+
+
+def open_warehouse(settings: Settings, former: Former = nothing_known) -> RedshiftWarehouse:
     section = settings.redshift
     return RedshiftWarehouse(
         lambda: redshift.connect(section, autocommit=True),
@@ -132,6 +146,7 @@ def open_warehouse(settings: Settings) -> RedshiftWarehouse:
             statement_timeout=timedelta(seconds=section.statement_timeout_seconds),
             grant_select_to=settings.target.grant_select_to,
         ),
+        former,
     )
 
 

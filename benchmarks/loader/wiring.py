@@ -104,7 +104,7 @@ def wired(settings: Settings, stop: Stop, warehouse: AcceptingWarehouse, topic: 
         clock.ahead = timedelta(seconds=settings.batch.seconds)
 
     exchanged: dict[str, Any] = {
-        "open_warehouse": lambda _: warehouse,
+        "open_warehouse": lambda *_: warehouse,
         "open_reader": lambda settings, shard: WatchedLog(reader(settings, shard), topics, times, hurry),
         "SystemClock": lambda _: clock,
     }

@@ -5,7 +5,7 @@ rows of one schema only, and a TRUNCATE stands alone in its part.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,10 +13,13 @@ from enum import StrEnum
 from contracts.envelope import Envelope, Op
 from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
-from contracts.progress import Barrier
+from contracts.progress import Barrier, TableState
 from loader.core.changes import OpenChanges, memory_of
 from loader.core.plan import Changes, Destination
 from loader.core.records import Change, Record, Records
+
+RENEWING = frozenset({TableState.SNAPSHOTTING, TableState.REREADING})
+"""While a table is in one of these, every row MySQL holds of it is on its way."""
 
 BEHIND_FACTOR = 4
 """How much longer a batch may fill while the reader has not caught up."""
@@ -44,23 +47,27 @@ class CutPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`."""
+    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`; `state`
+    is what the last barrier before it said of the table."""
 
     topic_id: str
     offset: int
     next_offset: int
     next_seq: int
+    state: TableState = TableState.OK
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table's share of a cut: changes of one schema, never empty. `offsets` tiles on from the part before."""
+    """One table's share of a cut: changes of one schema, never empty. `offsets` tiles on from the part before. `renewing`: every row MySQL
+    holds of the table comes anew, with the first of these changes or after it."""
 
     topic: str
     destination: Destination
     offsets: OffsetRange
     next_seq: int
     changes: Changes
+    renewing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,7 @@ class _Lane:
             self.runs.pop()
         self.runs.append(run)
 
-    def take(self, stop_seq: int) -> Part | None:
+    def take(self, stop_seq: int, *, renewing: bool) -> Part | None:
         """Removes what lies before `stop_seq`, as a part."""
         count = stop_seq - self.first_seq
         if count <= 0:
@@ -178,7 +185,7 @@ class _Lane:
         run.first = stop_seq
         if not run.changes and (run.truncate or len(self.runs) > 1):
             self.runs.popleft()
-        return Part(self.topic, run.destination, offsets, stop_seq, changes)
+        return Part(self.topic, run.destination, offsets, stop_seq, changes, renewing)
 
     def _refuse(self, topic: str, offset: int, seq: int) -> None:
         if not any(run.changes for run in self.runs) and self.start.offset > self.start.next_offset and seq > self.next_seq:
@@ -227,6 +234,7 @@ class OpenBatch:
         self._unread: set[str] = set()
         self._mixed: set[str] = set()  # topics whose changes need more than one part
         self._covered: dict[str, int] = {}  # by the reached barriers: next seq of each topic they name
+        self._states: dict[str, TableState] = {}  # of the tables that weren't ok at the last cut
         self._opened_at: datetime | None = None
         self.rows = 0
         self.reached_rows = 0
@@ -239,6 +247,8 @@ class OpenBatch:
         """From now on `topic` is read, from `start`."""
         self._lanes[topic] = _Lane(topic, start, start.next_seq, start.next_offset, self._open_run)
         self._unread.discard(topic)
+        if start.state is not TableState.OK:
+            self._states[topic] = start.state
 
     @property
     def topics(self) -> frozenset[str]:
@@ -350,7 +360,8 @@ class OpenBatch:
         covered: dict[str, int] = {}
         for mark in marks:
             covered.update(mark.barrier.next_seqs)
-        parts = [part for topic, seq in sorted(covered.items()) if (part := self._lanes[topic].take(seq))]
+        renewing = self._renewing([mark.barrier for mark in marks])
+        parts = [part for topic, seq in sorted(covered.items()) if (part := self._lanes[topic].take(seq, renewing=topic in renewing))]
         for part in parts:
             self.rows -= len(part.changes)
             self.reached_rows -= len(part.changes)
@@ -360,6 +371,21 @@ class OpenBatch:
         self._opened_at = now if self.rows or self._marks else None
         whole = None if last is None else marks[last].barrier
         return Cut(reason, marks[-1].barrier, self._progress_offset, whole, tuple(parts))
+
+    def _renewing(self, barriers: Sequence[Barrier]) -> set[str]:
+        """The tables that were being read anew when the first of their changes before these barriers came. The barrier behind it may say
+        so, or the one before it: of what is read in one Kafka transaction, the barrier says that it is done."""
+        met: set[str] = set()
+        renewing: set[str] = set()
+        for barrier in barriers:
+            states = {topic: standing.state for topic, standing in barrier.standings.items()}
+            for topic, seq in barrier.next_seqs.items():
+                if topic not in met and seq > self._lanes[topic].first_seq:
+                    met.add(topic)
+                    if RENEWING & {self._states.get(topic), states.get(topic)}:
+                        renewing.add(topic)
+            self._states = states
+        return renewing
 
     def _reach(self) -> None:
         """Counts the barriers reached: every partition they and those before them name is read up to the seq named."""

@@ -1,17 +1,21 @@
-"""A target table that is already there against the one a schema asks for: it takes the rows as it stands, or once its text columns are
-widened, which loses nothing; any other difference is for a person to mend.
+"""A target table that is already there against the one a schema asks for: what makes it take the rows, and what only a person may do.
 
-Source: Redshift guide, "ALTER TABLE": only a VARCHAR grows in place, in a transaction of its own, and none of a primary key.
+A column of another type is a new column, filled from what is read anew. So the loader adds, drops and replaces columns only while MySQL's
+rows are on their way anew, all of them; rows that would not come again (deleted ones that are kept, events) lose nothing ever.
+Source: Redshift guide, "ALTER TABLE": one action a statement; only a VARCHAR grows in place, in a transaction of its own, and none of a
+primary key; a column that a view needs, or by which the table is distributed or sorted, can't be dropped.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid
 from contracts.sql import qualified, quote
-from loader.core.column_type import ColumnType, Name
-from loader.core.plan import TargetColumn, TargetTable
-from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, table_columns
+from loader.core.column_type import ColumnType
+from loader.core.conversion import converts, holds
+from loader.core.plan import Mode, TargetColumn, TargetTable
+from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, held_name, table_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +27,168 @@ class StandingColumn:
     sql_type: str
 
 
-def widenings(target: TargetTable, standing: Sequence[StandingColumn]) -> list[str]:
-    """The statements that make room for the target's rows where a text column of the source has grown, each for a transaction of its own
-    and safe to repeat; none when the table takes the rows as it stands, as one with longer columns does. Raises Invalid, naming table,
-    column and what to run, when that isn't enough: a column is missing, of another type, or belongs to the source no more, or a text
-    column of the primary key is too short."""
-    table, source = qualified(target.schema, target.name), target.source.table
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """Statements by which a table that is there takes the rows. `widenings`: each a transaction of its own, and safe to repeat.
+    `alterations`: all in one transaction, so that none of them is ever there without the others."""
+
+    widenings: tuple[str, ...] = ()
+    alterations: tuple[str, ...] = ()
+
+
+def evolution(target: TargetTable, standing: Sequence[StandingColumn], former: Sequence[TargetTable], *, renewing: bool) -> Evolution:
+    """What makes room for the target's rows; nothing when the table takes them as it stands, as one with longer columns does. `former`:
+    the target as each schema made it that was loaded into this table before, the newest last: a column none of them has is not the
+    source's, and never dropped. `renewing`: every row that MySQL holds comes anew, with these rows or after them.
+
+    Text grows whatever `renewing` says. Columns are added to an append table too, and none of it is dropped; nor is one of a table that
+    keeps deleted rows, of which a column is replaced only if its values can be converted. Raises Invalid, naming table, column and what
+    to run, for everything else: a key that changed, a column of the key or of a mode, one of somebody else's making.
+    """
+    _refuse_other_key(target, former)
+    change = _Change(target, former, renewing)
     wanted = {column.name: column for column in table_columns(target)}
     there = {column.name: column for column in standing}
-    statements = []
+    widenings: list[str] = []
+    added: list[str] = []
+    replaced: list[str] = []
     for name, column in wanted.items():
         if name not in there:
-            raise _misfit(f"lacks column {name} of {source}", f"ALTER TABLE {table} ADD COLUMN {_added(column)}", target, name)
-        if _takes(there[name], column):
-            continue
-        if not _is_text(there[name], column) or name in target.key or not column.source:
-            raise _misfit(
-                f"has column {name} as {there[name].sql_type}, and {source} needs {column.sql_type}",
-                _retyped(target, there[name], column),
-                target,
-                name,
-            )
-        statements.append(_widened(table, column))
-    for name in there.keys() - wanted.keys():
-        raise _misfit(f"has column {name}, which {source} has not", _dropped(table, name), target, name)
-    return statements
+            added.append(change.addition(column))
+        elif not _takes(there[name], column):
+            if change.grows(there[name], column):
+                widenings.append(_widened(change.table, column))
+            else:
+                replaced += change.replacement(there[name], column)
+    dropped = [statement for name, column in there.items() if name not in wanted for statement in change.removal(column)]
+    # In this order the last column of a table is dropped only if there is no other way: the guide can be read so that it must not be.
+    return Evolution(tuple(widenings), (*added, *replaced, *dropped))
 
 
 def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
-    """The same for the columns the mode adds, and for those another mode has added."""
+    """Raises Invalid as `evolution` does, but looks only at the columns the mode adds, and at those another mode has added."""
     ours = OWN_COLUMNS - {column.name for column in target.columns}
-    widenings(replace(target, columns=()), [column for column in standing if column.name in ours])
+    evolution(replace(target, columns=(), key=()), [column for column in standing if column.name in ours], (), renewing=False)
+
+
+def refused(target: TargetTable, statement: str, said: str) -> Invalid:
+    """What to tell a person when the warehouse does not do an alteration. `said`: its own words."""
+    table = qualified(target.schema, target.name)
+    return Invalid(
+        f"table {target.schema}.{target.name} can't follow {target.source.table}: {statement}: {said}. Take out of its way what stands"
+        f" there, and start the loader again: a view that uses the column (DROP VIEW, and make it again after), the table's distribution"
+        f" or sort key (ALTER TABLE {table} ALTER DISTSTYLE EVEN; ALTER TABLE {table} ALTER SORTKEY NONE), a table that is not the"
+        f" loader's (ALTER TABLE {table} OWNER TO its user)",
+        table=f"{target.schema}.{target.name}",
+        statement=statement,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """From a table that is there to the target, a column at a time."""
+
+    target: TargetTable
+    former: Sequence[TargetTable]
+    renewing: bool
+
+    @property
+    def table(self) -> str:
+        return qualified(self.target.schema, self.target.name)
+
+    def addition(self, column: TargetColumn) -> str:
+        statement = f"ALTER TABLE {self.table} ADD COLUMN {_added(column)}"
+        what = f"lacks column {column.name} of {self.target.source.table}"
+        if column.name in self.target.key:
+            raise self._misfit(what, self._anew(), column.name)
+        # An event that was before the column has none.
+        if column.source and (self.renewing or self.target.mode is Mode.APPEND):
+            return statement
+        raise self._misfit(what, statement + (self._then_read() if column.source else ""), column.name)
+
+    def grows(self, standing: StandingColumn, wanted: TargetColumn) -> bool:
+        return _is_text(standing, wanted) and wanted.name not in self.target.key and bool(wanted.source)
+
+    def replacement(self, standing: StandingColumn, wanted: TargetColumn) -> list[str]:
+        mode, name = self.target.mode, wanted.name
+        what = f"has column {name} as {standing.sql_type}, and {self.target.source.table} needs {wanted.sql_type}"
+        if name in self.target.key or not wanted.source:
+            raise self._misfit(what, self._lengthened(wanted) if _is_text(standing, wanted) else self._anew(), name)
+        kept = _converts(standing, wanted)
+        if self.renewing and self._is_the_sources(standing):
+            if mode is Mode.MERGE:
+                return self._replaced(wanted)
+            if mode is Mode.SOFT_DELETE and kept:
+                return self._replaced(wanted, f" WHERE {quote(DELETED)}")
+        if mode is Mode.MERGE or not (kept or mode is Mode.SOFT_DELETE):
+            raise self._misfit(what, self._anew(), name)
+        if kept:
+            raise self._misfit(what, "; ".join(self._replaced(wanted, "")), name)
+        drop = f"{_dropped(self.table, name)}{self._then_read()} (what deleted rows hold there is lost, so copy it before)"
+        raise self._misfit(what, drop, name)
+
+    def removal(self, standing: StandingColumn) -> list[str]:
+        statement, what = _dropped(self.table, standing.name), f"has column {standing.name}, which {self.target.source.table} has not"
+        if standing.name in OWN_COLUMNS or not self._is_the_sources(standing):
+            raise self._misfit(what, statement, standing.name)
+        if self.target.mode is not Mode.MERGE:
+            return []
+        if not self.renewing:
+            raise self._misfit(what, statement, standing.name)
+        return [statement]
+
+    def _is_the_sources(self, standing: StandingColumn) -> bool:
+        columns = (column for target in self.former for column in target.columns)
+        return any(column.name == standing.name and _takes(standing, column) for column in columns)
+
+    def _replaced(self, column: TargetColumn, filled_where: str | None = None) -> list[str]:
+        """`filled_where`: of which rows the values are converted, None for none."""
+        held, name = quote(f"_tidemark_{hashlib.sha256(column.name.encode()).hexdigest()[:8]}"), quote(column.name)
+        fill = [f"UPDATE {self.table} SET {held} = CAST({name} AS {column.sql_type}){filled_where}"] if filled_where is not None else []
+        return [
+            f"ALTER TABLE {self.table} ADD COLUMN {held} {column.sql_type}",
+            *fill,
+            f"ALTER TABLE {self.table} DROP COLUMN {name}",
+            f"ALTER TABLE {self.table} RENAME COLUMN {held} TO {name}",
+        ]
+
+    def _lengthened(self, wanted: TargetColumn) -> str:
+        if wanted.name not in self.target.key:
+            return _widened(self.table, wanted)
+        key = ", ".join(quote(name) for name in self.target.key)
+        drop = f"ALTER TABLE {self.table} DROP CONSTRAINT {quote(f'{self.target.name}_pkey')}"
+        return f"{drop}; {_widened(self.table, wanted)}; ALTER TABLE {self.table} ADD PRIMARY KEY ({key})"
+
+    def _anew(self) -> str:
+        return anew(self.target)
+
+    def _then_read(self) -> str:
+        return f", and read the table again: streamer snapshot -t {self.target.source.table}" if self.target.mode.keyed else ""
+
+    def _misfit(self, what: str, fix: str, column: str) -> Invalid:
+        name = f"{self.target.schema}.{self.target.name}"
+        return Invalid(f"table {name} {what}. Run: {fix}", table=name, column=column)
+
+
+def anew(target: TargetTable) -> str:
+    """What a person does for a table that only a new one can replace, without a loss of what MySQL has no more."""
+    table = qualified(target.schema, target.name)
+    away = (
+        f"DROP TABLE {table}" if target.mode is Mode.MERGE else f"ALTER TABLE {table} RENAME TO {quote(held_name(f'{target.name}_before'))}"
+    )
+    return f"{away}, and read the table again: streamer snapshot -t {target.source.table}"
+
+
+def _refuse_other_key(target: TargetTable, former: Sequence[TargetTable]) -> None:
+    """Rows are told from one another by the key: under another one they may be doubled, or one another's."""
+    if not former:
+        return
+    before, table = former[-1], f"{target.schema}.{target.name}"
+    was, now = (f"by ({', '.join(key)})" if key else "by nothing" for key in (before.source.key, target.source.key))
+    # Both are of the mode set now; one that nobody set follows from whether there is a key.
+    if before.mode is target.mode and (not target.mode.keyed or set(before.key) == set(target.key)):
+        return
+    raise Invalid(f"table {table} is keyed {was}, and {target.source.table} is keyed {now} now. Run: {anew(before)}", table=table)
 
 
 def _added(column: TargetColumn) -> str:
@@ -67,34 +202,26 @@ def _dropped(table: str, name: str) -> str:
     return f"DELETE FROM {table} WHERE {quote(name)}; {drop}" if name == DELETED else drop
 
 
-def _takes(standing: StandingColumn, wanted: TargetColumn) -> bool:
-    if standing.sql_type == wanted.sql_type:
-        return True
-    try:
-        has, needs = ColumnType.parse(standing.sql_type), ColumnType.parse(wanted.sql_type)
-    except ValueError:
-        return False
-    return has.name is needs.name and has.name in (Name.VARCHAR, Name.VARBYTE) and has.length >= needs.length
-
-
-def _is_text(standing: StandingColumn, wanted: TargetColumn) -> bool:
-    return wanted.sql_type.startswith("VARCHAR(") and standing.sql_type.startswith("VARCHAR(")
-
-
 def _widened(table: str, column: TargetColumn) -> str:
     return f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} TYPE {column.sql_type}"
 
 
-def _retyped(target: TargetTable, standing: StandingColumn, wanted: TargetColumn) -> str:
-    table = qualified(target.schema, target.name)
-    if not _is_text(standing, wanted):
-        return f"DROP TABLE {table}, and read the table again: streamer snapshot -t TABLE"
-    if wanted.name not in target.key:
-        return _widened(table, wanted)
-    key = ", ".join(quote(name) for name in target.key)
-    constraint = quote(f"{target.name}_pkey")
-    return f"ALTER TABLE {table} DROP CONSTRAINT {constraint}; {_widened(table, wanted)}; ALTER TABLE {table} ADD PRIMARY KEY ({key})"
+def _takes(standing: StandingColumn, wanted: TargetColumn) -> bool:
+    has = _parsed(standing)
+    return standing.sql_type == wanted.sql_type or (has is not None and holds(has, ColumnType.parse(wanted.sql_type)))
 
 
-def _misfit(what: str, fix: str, target: TargetTable, column: str) -> Invalid:
-    return Invalid(f"table {target.schema}.{target.name} {what}. Run: {fix}", table=f"{target.schema}.{target.name}", column=column)
+def _converts(standing: StandingColumn, wanted: TargetColumn) -> bool:
+    has = _parsed(standing)
+    return has is not None and converts(has, ColumnType.parse(wanted.sql_type))
+
+
+def _parsed(standing: StandingColumn) -> ColumnType | None:
+    try:
+        return ColumnType.parse(standing.sql_type)
+    except ValueError:
+        return None
+
+
+def _is_text(standing: StandingColumn, wanted: TargetColumn) -> bool:
+    return wanted.sql_type.startswith("VARCHAR(") and standing.sql_type.startswith("VARCHAR(")

@@ -123,7 +123,7 @@ def start_of_rows(topic: str, topic_id: str, held: TopicOffset | None, low: int,
             topic_id=topic_id,
         )
     _refuse_shorter(topic, held.next_offset, stable_end)
-    return Start(topic_id, offset=max(held.next_offset, low), next_offset=held.next_offset, next_seq=held.next_seq)
+    return Start(topic_id, max(held.next_offset, low), held.next_offset, held.next_seq, held.state)
 
 
 def start_of_progress(topic: str, next_offset: int, low: int, stable_end: int) -> int:

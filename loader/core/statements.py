@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from contracts.ledger import Fence
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn
 from loader.core.target import BARE, DELETED, table_columns
@@ -62,6 +63,12 @@ def compare_and_set(plan: CommitPlan, tables: CommitTables) -> Statement:
         ),
         rows=1,
     )
+
+
+def hold_fence(fence: Fence, tables: CommitTables) -> Statement:
+    """Keeps the shard from being taken over until this transaction ends. Touches one row, or somebody else owns the shard."""
+    sql = f"UPDATE {tables.named('fence')} SET epoch = epoch WHERE shard = %s AND epoch = %s"
+    return Statement(sql, (fence.shard, fence.epoch), rows=1)
 
 
 def after_the_fence(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:

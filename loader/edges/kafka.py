@@ -4,6 +4,7 @@ Source: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Static consumer group
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -260,6 +261,7 @@ class SchemaReader:
         self._known: dict[str, TableSchema] = {}
         self._newest: dict[str, str] = {}  # fingerprint by row topic
         self._begun = False
+        self._reading = threading.Lock()
 
     def find(self, topic: str, fingerprint: str) -> TableSchema:
         if fingerprint not in self._known:
@@ -278,6 +280,11 @@ class SchemaReader:
         return self._known[self._newest[topic]]
 
     def _read_on(self, wanted: str) -> None:
+        # The loop asks for what it reads, and the worker for what was loaded before.
+        with self._reading:
+            self._read_up_to(wanted)
+
+    def _read_up_to(self, wanted: str) -> None:
         # To the end, not the last stable offset: a row's partition can be ahead of this one in hearing of its transaction's commit.
         bounds = self._reader.bounds(self._topic)
         if not self._begun:

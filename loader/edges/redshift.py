@@ -25,7 +25,7 @@ from loader.core.staging import COPIED_ROWS, StagingTables
 from loader.core.statements import CommitTables, after_the_fence, compare_and_set
 from loader.core.status import Watermark
 from loader.edges.session import Session
-from loader.edges.targets import TargetTables
+from loader.edges.targets import Former, TargetTables, nothing_known
 from loader.ports import ShardState
 from runtime.crash import crash_point
 
@@ -53,13 +53,13 @@ class RedshiftWarehouse:
     """The loader's `Warehouse` over redshift_connector. Right under SNAPSHOT isolation and under SERIALIZABLE: every transaction that
     writes begins with the write that others would be in the way of."""
 
-    def __init__(self, connect: Callable[[], Connection], options: WarehouseOptions) -> None:
-        """`connect`: a new connection; raises Unavailable, Invalid."""
+    def __init__(self, connect: Callable[[], Connection], options: WarehouseOptions, former: Former = nothing_known) -> None:
+        """`connect`: a new connection; raises Unavailable, Invalid. `former`: what targets were by schemas loaded before."""
         self._session = Session(connect)
         self._options = options
         self._staging = StagingTables()
         self._staging_session = 0
-        self._targets = TargetTables(self._session, options.schema, options.grant_select_to)
+        self._targets = TargetTables(self._session, options.schema, options.grant_select_to, former)
         self._log = structlog.get_logger()
 
     def prepare(self, guard: Guard) -> None:
@@ -127,11 +127,11 @@ class RedshiftWarehouse:
             open_keys={topic: frozenset(keys) for topic, keys in keys_by_topic.items()},
         )
 
-    def ensure_target(self, target: TargetTable) -> None:
-        self._targets.ensure(target)
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+        self._targets.ensure(target, fence, renewing=renewing)
 
-    def creation(self, target: TargetTable) -> list[str]:
-        return self._targets.creation(target)
+    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]:
+        return self._targets.preparation(target, renewing=renewing)
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         with self._session.transaction() as transaction:

@@ -20,8 +20,9 @@ _BROKEN = (Error, OSError, EOFError, struct.error)
 """What redshift_connector raises: its own errors, the socket's, and what half an answer leads to."""
 
 _ENDED = frozenset(["FATAL", "PANIC"])
-_HOPELESS = ("42", "3F", "0A", "28")
-"""Classes of SQLSTATE that stay the same until a person acts: no such table, no right to it, no such feature."""
+_HOPELESS = ("42", "3F", "0A", "28", "2B", "54")
+"""Classes of SQLSTATE that stay the same until a person acts: no such table, no right to it, no such feature, something that depends on
+it, a limit reached."""
 
 
 class Transaction:

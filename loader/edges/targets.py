@@ -1,49 +1,58 @@
-"""Target tables as they stand in the warehouse: made where they are not, widened where a text column has grown, refused where they do not
-fit.
+"""Target tables as they stand in the warehouse: made where they are not, altered where their schema has changed, refused where that is for
+a person to do.
 
-Source: Redshift guide, "SVV_COLUMNS".
+Source: Redshift guide, "SVV_COLUMNS", "ALTER TABLE" (adding, dropping and renaming a column may share a transaction).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from contracts.errors import Fenced, Invalid
+from contracts.ledger import Fence
 from contracts.sql import qualified
-from loader.core.evolve import StandingColumn, refuse_other_mode, widenings
+from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
 from loader.core.plan import TargetTable
+from loader.core.statements import CommitTables, hold_fence
 from loader.core.target import OWN_COLUMNS, TARGETS_OWN, create_statements
-from loader.edges.session import Session
+from loader.edges.session import Session, Transaction
+from runtime.crash import crash_point
 
 _STANDING = "column_name, data_type, character_maximum_length, numeric_precision, numeric_scale"
 
-Known = tuple[dict[tuple[str, str], tuple[int, str]], dict[tuple[str, str], list[StandingColumn]]]
-"""By topic and target the newest version and its fingerprint; by target the columns modes have added."""
+Former = Callable[[str, str], TargetTable | None]
+"""By topic and fingerprint: the target as a schema made it that was loaded before. None when nobody knows any more."""
+
+
+def nothing_known(topic: str, fingerprint: str) -> None:
+    """A Former, for whoever loads nothing."""
+
+
+Known = tuple[dict[tuple[str, str], list[tuple[int, str]]], dict[tuple[str, str], list[StandingColumn]]]
+"""By topic and target every version with its fingerprint, the newest last; by target the columns modes have added."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """What must happen before a table takes rows of a schema. `version`: the number of its newest one, 0 for none."""
+    """What must happen before a table takes rows of a schema for the first time. `version`: the number it gets."""
 
     version: int
-    creation: Sequence[str] = ()
-    widenings: Sequence[str] = ()
-
-    @property
-    def statements(self) -> list[str]:
-        return [*self.creation, *self.widenings]
+    creation: Sequence[str]
+    evolution: Evolution
 
 
 class TargetTables:
     """What a session knows of the target tables, and how it came to."""
 
-    def __init__(self, session: Session, schema: str, grant_select_to: Sequence[str]) -> None:
+    def __init__(self, session: Session, schema: str, grant_select_to: Sequence[str], former: Former) -> None:
         """`schema`: of the ledger, which holds the table `schema_version`."""
         self._session = session
         self._schema = schema
         self._grant_select_to = grant_select_to
+        self._former = former
         self._ensured: dict[str, str] = {}
         self._known: Known | None = None
         self._log = structlog.get_logger()
@@ -52,41 +61,71 @@ class TargetTables:
         self._ensured.clear()
         self._known = None
 
-    def ensure(self, target: TargetTable) -> None:
+    def ensure(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
         fingerprint = target.source.fingerprint
         if self._ensured.get(target.topic) == fingerprint:
             return
-        due = self._due(target)
-        for statement in due.statements:
-            self._session.run(statement)
-        for statement in due.widenings:
-            self._log.info("target.widened", topic=target.topic, table=f"{target.schema}.{target.name}", statement=statement)
-        if due.statements:
-            self._session.run(
-                f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
-                (target.topic, _named(target), due.version + 1, fingerprint, datetime.now(UTC).replace(tzinfo=None)),
-            )
+        if due := self._due(target, renewing=renewing):
+            for statement in (*due.creation, *due.evolution.widenings):
+                self._session.run(statement)
+                crash_point("loader.ensure_target.statement")
+            self._tell("target.widened", target, due.evolution.widenings)
+            self._adopt(target, due, fence)
+            self._tell("target.altered", target, due.evolution.alterations)
             versions, _ = self._known_now()
-            versions[target.topic, _named(target)] = (due.version + 1, fingerprint)
+            versions.setdefault((target.topic, _named(target)), []).append((due.version, fingerprint))
         self._ensured[target.topic] = fingerprint
 
-    def creation(self, target: TargetTable) -> list[str]:
+    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]:
         """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
-        return self._due(target).statements
+        due = self._due(target, renewing=renewing)
+        return [*due.creation, *due.evolution.widenings, *due.evolution.alterations] if due else []
 
-    def _due(self, target: TargetTable) -> _Due:
+    def _adopt(self, target: TargetTable, due: _Due, fence: Fence) -> None:
+        """The alterations and the version, together or not at all, and only while the shard is ours: whoever wakes after his epoch is over
+        would give his schema's form to a table that holds a newer one's rows."""
+        with self._session.transaction() as transaction:
+            if transaction.touch(hold_fence(fence, CommitTables(self._schema, fence.shard))) != 1:
+                raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
+            for statement in due.evolution.alterations:
+                self._alter(transaction, target, statement)
+                crash_point("loader.ensure_target.statement")
+            transaction.run(
+                f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
+                (target.topic, _named(target), due.version, target.source.fingerprint, datetime.now(UTC).replace(tzinfo=None)),
+            )
+            transaction.commit(f"version {due.version} of {_named(target)}")
+
+    def _alter(self, transaction: Transaction, target: TargetTable, statement: str) -> None:
+        try:
+            transaction.run(statement)
+        except Invalid as error:
+            raise refused(target, statement, error.message) from error
+
+    def _tell(self, event: str, target: TargetTable, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self._log.info(event, topic=target.topic, table=f"{target.schema}.{target.name}", statement=statement)
+
+    def _due(self, target: TargetTable, *, renewing: bool) -> _Due | None:
         versions, own_columns = self._known_now()
-        version, fingerprint = versions.get((target.topic, _named(target)), (0, ""))
-        is_known = fingerprint == target.source.fingerprint
-        standing = own_columns.get((target.schema, target.name), [])
-        # Where a mode's columns are missing, so may be the table.
-        if not is_known or (TARGETS_OWN[target.mode] and not standing):
-            standing = self._standing(target)
-        if standing:
-            refuse_other_mode(target, standing)
-        if is_known:
-            return _Due(version)
-        return _Due(version, create_statements(target, self._grant_select_to), widenings(target, standing) if standing else ())
+        held = versions.get((target.topic, _named(target)), [])
+        version, newest = held[-1] if held else (0, "")
+        if newest == target.source.fingerprint:
+            # Where a mode's columns are missing, so may be the table.
+            own = own_columns.get((target.schema, target.name), [])
+            standing = own or (self._standing(target, ()) if TARGETS_OWN[target.mode] else [])
+            if standing:
+                refuse_other_mode(target, standing)
+            return None
+        former = self._formers(target, [fingerprint for _, fingerprint in held])
+        standing = self._standing(target, former)
+        change = evolution(target, standing, former, renewing=renewing) if standing else Evolution()
+        return _Due(version + 1, create_statements(target, self._grant_select_to), change)
+
+    def _formers(self, target: TargetTable, fingerprints: Sequence[str]) -> list[TargetTable]:
+        """Each once, where it was the last time."""
+        last = dict.fromkeys(reversed(fingerprints))
+        return [found for fingerprint in reversed(last) if (found := self._former(target.topic, fingerprint)) is not None]
 
     def _known_now(self) -> Known:
         if self._known is None:
@@ -95,8 +134,11 @@ class TargetTables:
 
     def _all_known(self) -> Known:
         """In two answers; a thousand tables would take two thousand."""
-        rows = self._session.run(f"SELECT topic, target_table, version, fingerprint FROM {self._schema_versions} ORDER BY version")
-        versions = {(topic, table): (version, fingerprint) for topic, table, version, fingerprint in rows}
+        versions: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for topic, named, version, fingerprint in self._session.run(
+            f"SELECT topic, target_table, version, fingerprint FROM {self._schema_versions} ORDER BY version"
+        ):
+            versions.setdefault((topic, named), []).append((version, fingerprint))
         own: dict[tuple[str, str], list[StandingColumn]] = {}
         marks = ", ".join(["%s"] * len(OWN_COLUMNS))
         for schema, table, *column in self._session.run(
@@ -109,13 +151,13 @@ class TargetTables:
     def _schema_versions(self) -> str:
         return qualified(self._schema, "schema_version")
 
-    def _standing(self, target: TargetTable) -> list[StandingColumn]:
+    def _standing(self, target: TargetTable, former: Sequence[TargetTable]) -> list[StandingColumn]:
         rows = self._session.run(
             f"SELECT {_STANDING} FROM svv_columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
             (target.schema, target.name),
         )
-        wanted = {column.name: column.sql_type for column in target.columns}
-        return [StandingColumn(row[0], _sql_type(row, wanted.get(row[0], ""))) for row in rows]
+        made = {column.name: column.sql_type for table in (target, *former) for column in table.columns}
+        return [StandingColumn(row[0], _sql_type(row, made.get(row[0], ""))) for row in rows]
 
 
 def _named(target: TargetTable) -> str:
@@ -135,14 +177,14 @@ _TYPES = {
 }
 
 
-def _sql_type(row: Sequence[Any], wanted: str) -> str:
-    """A catalog row's type as the loader writes it. A VARBYTE whose length the catalog doesn't tell is taken for the one wanted."""
+def _sql_type(row: Sequence[Any], made: str) -> str:
+    """A catalog row's type as the loader writes it. A VARBYTE whose length the catalog doesn't tell is taken for what the loader made."""
     _, data_type, length, precision, scale = row
     kind = data_type.partition("(")[0].strip()
     if kind == "character varying":
         return f"VARCHAR({length})"
     if kind in ("binary varying", "varbyte"):
-        return f"VARBYTE({length})" if length else wanted if wanted.startswith("VARBYTE") else "VARBYTE"
+        return f"VARBYTE({length})" if length else made if made.startswith("VARBYTE") else "VARBYTE"
     if kind == "numeric":
         return f"DECIMAL({precision},{scale})"
     return _TYPES.get(kind, str(data_type))

@@ -181,11 +181,16 @@ class FakeWarehouse:
 
             return self._execute("read_state", read)
 
-    def ensure_target(self, target: TargetTable) -> None:
-        def create() -> None:
-            self.database.targets[target_name(target)] = target
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+        with self._transaction() as t:
 
-        self._execute("ensure_target", create)
+            def create() -> None:
+                found = self.store.find(t, fence_table(fence.shard), fence.shard)
+                if not found or found[0][1].epoch != fence.epoch:
+                    raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
+                self.database.targets[target_name(target)] = target
+
+            self._execute("ensure_target", create)
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         copied = dict(self.session.staged)

@@ -13,7 +13,7 @@ from loader.core.cut import Cut, CutReason
 from loader.core.plan import EncodedBatch, QuarantinedValue, TableBatch, TargetTable
 from loader.core.shard import Tenure
 from tests.loader.actors import Journal, Shelf, Store, Time, encode_all
-from tests.loader.core.reading import ITEMS, NOW, ORDERS, barrier, open_batch, row
+from tests.loader.core.reading import ITEMS, NOW, ORDERS, barrier, open_batch, row, snapshotting
 
 IDS = {ORDERS: "id-1", ITEMS: "id-2"}
 BOTH = (row(0), row(0, topic=ITEMS), row(1), barrier(0, orders=2, items=1))
@@ -50,6 +50,12 @@ def test_objects_then_staging_then_one_commit_for_all_tables() -> None:
     objects = ["put parquet", "put manifest"]
     assert bench.journal.effects == ["ensure", "ensure", *objects, *objects, "stage items orders", "commit"]
     assert len(bench.shelf.plans) == 1
+
+
+def test_a_target_is_told_when_its_table_is_read_anew() -> None:
+    bench = Bench()
+    bench.commit(cut_of(row(0), row(0, topic=ITEMS), barrier(0, standings=snapshotting(ORDERS, 7), orders=1, items=1)))
+    assert bench.journal.effects[:2] == ["ensure", "ensure renewing"]
 
 
 def test_the_manifest_names_the_object_with_its_size_and_the_ledger_names_the_manifest() -> None:

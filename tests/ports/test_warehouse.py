@@ -8,7 +8,9 @@ import pytest
 from contracts.batch import Manifest, ManifestEntry
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Fenced, Unavailable
+from contracts.table import TableId
 from loader.core.plan import Mode
+from loader.core.target import TargetNaming, target_table
 from tests.ports.conftest import BOTH
 from tests.ports.warehouse_scenes import GTIDS, TOPIC, FakeWarehouseScene, RealWarehouseScene, WarehouseScene, Writer
 
@@ -40,6 +42,17 @@ def test_a_commit_moves_fence_offsets_rows_and_ledger_together(scene: WarehouseS
     fence = writer.fence
     assert (fence.commit_no, fence.progress_offset, fence.barrier_no, fence.gtid_set, fence.commit_ts_us) == (1, 3, 9, GTIDS, 7)
     assert writer.state.offsets == {TOPIC: plan.offsets[0]}
+
+
+def test_whoever_lost_the_shard_makes_and_alters_no_table(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    table = TableId(writer.schema.table.database, "items")
+    newer = target_table("tm.items", replace(writer.schema, table=table), TargetNaming(), Mode.MERGE)
+    writer.session.ensure_target(newer, writer.fence, renewing=True)
+    scene.warehouse().bump_epoch(0, "another")
+    older = replace(newer, source=replace(newer.source, columns=newer.source.columns[:1]), columns=newer.columns[:1])
+    with pytest.raises(Fenced):
+        writer.session.ensure_target(older, writer.fence, renewing=True)
 
 
 def test_the_next_commit_merges_by_key(scene: WarehouseScene) -> None:

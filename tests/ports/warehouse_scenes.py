@@ -175,8 +175,8 @@ class Writer:
         self.session = self.scene.warehouse()
         self.schema = schema_of(self.scene)
         self.target = target_table(TOPIC, self.schema, TargetNaming(), self.mode)
-        self.session.ensure_target(self.target)
         self.take()
+        self.session.ensure_target(self.target, self.fence, renewing=False)
 
     def take(self) -> None:
         self.epoch = self.session.bump_epoch(0, "writer")

@@ -37,6 +37,10 @@ def put(schema: TableSchema, **values: Any) -> Row:
     return Row(schema, Op.CREATE, None, values)
 
 
+def read(schema: TableSchema, **values: Any) -> Row:
+    return Row(schema, Op.READ, None, values)
+
+
 def drop(schema: TableSchema, **values: Any) -> Row:
     return Row(schema, Op.DELETE, values, None)
 
