@@ -75,7 +75,7 @@ def drop(reader: Reader, table: Relation) -> Script:
     name = reader.name()
     behaviour = reader.accept_one("RESTRICT", "CASCADE") or "RESTRICT"
     return script(
-        f"SELECT standin.check_droppable({literal(table.sql)}::regclass, {literal(name)})",
+        f"SELECT standin.check_droppable({literal(table.sql)}::regclass, {literal(name)}, {behaviour == 'CASCADE'})",
         f"ALTER TABLE {table.sql} DROP COLUMN {quoted(name)} {behaviour}",
     )
 

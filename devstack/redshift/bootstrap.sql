@@ -171,7 +171,8 @@ BEGIN
     EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', relation, c.attname, (standin.about_column(relation, c.attnum) - 'primary_key')::text);
   END LOOP;
 END$$;
-CREATE OR REPLACE FUNCTION standin.check_droppable(relation regclass, column_name text) RETURNS void LANGUAGE plpgsql AS $$
+-- DROP COLUMN; views are PostgreSQL's own concern. Source of the refusals: Redshift guide, "ALTER TABLE", DROP COLUMN.
+CREATE OR REPLACE FUNCTION standin.check_droppable(relation regclass, column_name text, cascades boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE c pg_attribute := standin.attribute(relation, column_name);
 BEGIN
   IF standin.about_column(relation, c.attnum) ?| array['distkey', 'sortkey'] THEN
@@ -180,6 +181,13 @@ BEGIN
   END IF;
   IF (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped) = 1 THEN
     RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'cannot drop the only column of a table';
+  END IF;
+  IF standin.about_column(relation, c.attnum) ? 'primary_key' THEN
+    IF NOT cascades THEN
+      RAISE EXCEPTION USING ERRCODE = '2BP01',
+        MESSAGE = format('cannot drop column "%s" of table "%s" because other objects depend on it', column_name, relation), DETAIL = 'its primary key';
+    END IF;
+    PERFORM standin.forget_primary_key(relation);
   END IF;
 END$$;
 -- ALTER COLUMN TYPE VARCHAR(n). Source of the refusals: Redshift guide, "ALTER TABLE", ALTER COLUMN column_name TYPE.

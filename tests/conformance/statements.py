@@ -118,6 +118,32 @@ STATEMENTS: tuple[Case, ...] = (
         ("CREATE TABLE {s}.t (a INT DISTKEY, b INT)", "ALTER TABLE {s}.t DROP COLUMN a"),
         Refused(),
     ),
+    Case(
+        "a column of the primary key is not dropped by itself",
+        "r_ALTER_TABLE",
+        ("CREATE TABLE {s}.t (a INT NOT NULL, b INT, PRIMARY KEY (a))", "ALTER TABLE {s}.t DROP COLUMN a"),
+        Refused(),
+    ),
+    Case(
+        "nor is one that a view needs",
+        "r_ALTER_TABLE",
+        (T, "CREATE VIEW {s}.w AS SELECT v FROM {s}.t", "ALTER TABLE {s}.t DROP COLUMN v"),
+        Refused(),
+    ),
+    Case(
+        "a column is replaced within a transaction",
+        "r_ALTER_TABLE",
+        (
+            T,
+            TWO,
+            "ALTER TABLE {s}.t ADD COLUMN held VARCHAR(12)",
+            "UPDATE {s}.t SET held = CAST(id AS VARCHAR(12)) WHERE v = 'a'",
+            "ALTER TABLE {s}.t DROP COLUMN id",
+            "ALTER TABLE {s}.t RENAME COLUMN held TO id",
+            "SELECT id FROM {s}.t ORDER BY v",
+        ),
+        Rows([["1"], [None]]),
+    ),
     # changes
     Case("no ON CONFLICT", "c_unsupported-postgresql-features", (T, "INSERT INTO {s}.t VALUES (1, 'a') ON CONFLICT DO NOTHING"), Refused()),
     Case("no RETURNING", "c_unsupported-postgresql-features", (T, "INSERT INTO {s}.t VALUES (1, 'a') RETURNING id"), Refused()),

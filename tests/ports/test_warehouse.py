@@ -8,7 +8,7 @@ import pytest
 from contracts.batch import Manifest, ManifestEntry
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Fenced, Unavailable
-from contracts.table import TableId
+from contracts.table import Column, Kind, TableId
 from loader.core.plan import Mode
 from loader.core.target import TargetNaming, target_table
 from tests.ports.conftest import BOTH
@@ -46,13 +46,17 @@ def test_a_commit_moves_fence_offsets_rows_and_ledger_together(scene: WarehouseS
 
 def test_whoever_lost_the_shard_makes_and_alters_no_table(scene: WarehouseScene) -> None:
     writer = Writer(scene)
-    table = TableId(writer.schema.table.database, "items")
-    newer = target_table("tm.items", replace(writer.schema, table=table), TargetNaming(), Mode.MERGE)
-    writer.session.ensure_target(newer, writer.fence, renewing=True)
+    schema = replace(writer.schema, table=TableId(writer.schema.table.database, "items"))
+    made, altered = (
+        target_table("tm.items", replace(schema, columns=(*schema.columns, *more)), TargetNaming(), Mode.MERGE)
+        for more in ((), (Column("w", Kind.INT),))
+    )
+    writer.session.ensure_target(made, writer.fence, renewing=True)
     scene.warehouse().bump_epoch(0, "another")
-    older = replace(newer, source=replace(newer.source, columns=newer.source.columns[:1]), columns=newer.columns[:1])
     with pytest.raises(Fenced):
-        writer.session.ensure_target(older, writer.fence, renewing=True)
+        writer.session.ensure_target(altered, writer.fence, renewing=True)
+    writer.take()
+    writer.session.ensure_target(altered, writer.fence, renewing=True)
 
 
 def test_the_next_commit_merges_by_key(scene: WarehouseScene) -> None:

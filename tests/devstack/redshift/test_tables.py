@@ -139,6 +139,33 @@ def test_a_dist_or_sort_key_or_the_only_column_is_not_dropped(client: Client, ta
     client.run(f"ALTER TABLE {table} DROP COLUMN p")
 
 
+def test_a_column_that_a_view_or_the_primary_key_needs_is_dropped_only_with_them(client: Client, table: str) -> None:
+    client.run(f"CREATE TABLE {table} (id INT NOT NULL, p INT, v INT, PRIMARY KEY (id))")
+    client.run(f"CREATE VIEW {table}_view AS SELECT v FROM {table}")
+    client.commit()
+    for column in ("id", "v"):
+        assert client.refused(f"ALTER TABLE {table} DROP COLUMN {column}")["C"] == "2BP01"
+        client.run(f"ALTER TABLE {table} DROP COLUMN {column} CASCADE")
+        client.commit()
+    assert client.refused(f"SELECT v FROM {table}_view")["C"] == "42P01"
+    client.run(f"ALTER TABLE {table} ADD COLUMN id INT DEFAULT 0 NOT NULL")
+    client.run(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
+
+
+def test_columns_are_added_filled_dropped_and_renamed_in_one_transaction_or_not_at_all(client: Client, table: str) -> None:
+    client.run(f"CREATE TABLE {table} (id INT, n INT)")
+    client.run(f"INSERT INTO {table} VALUES (1, 5)")
+    client.commit()
+    for end in (client.rollback, client.commit):
+        client.run(f"UPDATE {table} SET n = n")  # as the fence is held
+        client.run(f"ALTER TABLE {table} ADD COLUMN held VARCHAR(12)")
+        client.run(f"UPDATE {table} SET held = CAST(n AS VARCHAR(12)) WHERE id = 1")
+        client.run(f"ALTER TABLE {table} DROP COLUMN n")
+        client.run(f"ALTER TABLE {table} RENAME COLUMN held TO n")
+        end()
+        assert client.rows(f"SELECT n FROM {table}") == [["5" if end == client.commit else 5]]
+
+
 def test_truncate_commits_what_came_before(client: Client, table: str) -> None:
     client.run(f"CREATE TABLE {table} (a INT)")
     client.run(f"CREATE TABLE {table}_other (a INT)")
