@@ -185,6 +185,8 @@ class FakeWarehouse:
         with self._transaction() as t:
 
             def create() -> None:
+                if self.database.targets.get(target_name(target)) == target:
+                    return
                 found = self.store.find(t, fence_table(fence.shard), fence.shard)
                 if not found or found[0][1].epoch != fence.epoch:
                     raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
