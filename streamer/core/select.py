@@ -5,10 +5,10 @@ Source: MySQL manual, "Range Optimization", "Character Set Introducers", "Cast F
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from contracts.envelope import Value
 from contracts.errors import Corrupt, Invalid
+from contracts.progress import RowCursor
 from contracts.table import Column, Kind
 from streamer.core import literals
 from streamer.core.definition import Definition
@@ -21,15 +21,7 @@ SESSION_SQL = (
 """To be run after `SET NAMES utf8mb4`. The mode lets dates that are none stand in conditions as they stand in columns, and pads no CHAR."""
 
 
-@dataclass(frozen=True, slots=True)
-class After:
-    """Where a reading goes on: behind the row with these values of the order columns, each as the SELECT itself gave it."""
-
-    columns: tuple[str, ...]
-    values: tuple[bytes, ...]
-
-
-def select_rows(definition: Definition, after: After | None, where: str | None, rows_max: int) -> str:
+def select_rows(definition: Definition, after: RowCursor | None, where: str | None, rows_max: int) -> str:
     """At most `rows_max` rows in order, behind `after`, of those that `where` (a condition in SQL) chooses; of a table without an order all
     rows, in any order: it can only be read in one go.
 
@@ -97,7 +89,7 @@ def _select(definition: Definition, conditions: Sequence[str]) -> str:
     return f"{sql} WHERE {' AND '.join(conditions)}" if conditions else sql
 
 
-def _behind(definition: Definition, after: After) -> str:
+def _behind(definition: Definition, after: RowCursor) -> str:
     """`a >= x AND (a > x OR (a = x AND (b > y …)))`: the first comparison makes the range of the index, the others are exact."""
     parts = []
     for name, text in zip(after.columns, after.values, strict=True):

@@ -10,6 +10,7 @@ import orjson
 from pymysql.constants import COMMAND
 
 from contracts.envelope import Value
+from contracts.progress import RowCursor
 from contracts.table import TableId, TableSchema
 from devstack.mysql import MysqlServer
 from runtime.sections import Mysql
@@ -17,7 +18,7 @@ from streamer.core.decoder import Record
 from streamer.core.decoders import Decoders
 from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
 from streamer.core.route import Route, route
-from streamer.core.select import SESSION_SQL, After, quote, select_keys, select_rows
+from streamer.core.select import SESSION_SQL, quote, select_keys, select_rows
 from streamer.core.selected import RowPackets
 from streamer.core.translate import Origin
 from streamer.edges.mysql import MysqlServer as Edge
@@ -121,7 +122,7 @@ def encoded(decoders: Decoders, definition: Definition, packets: RowPackets, byt
 def read_in_chunks(server: Reading, decoders: Decoders, definition: Definition, rows_max: int) -> tuple[Selected, int]:
     """All rows, so many at a time, and how many SELECTs it took."""
     records: list[Record] = []
-    after: After | None = None
+    after: RowCursor | None = None
     places = [[column.name for column in definition.schema.columns].index(name) for name in definition.order]
     chunks = 0
     while True:
@@ -131,7 +132,7 @@ def read_in_chunks(server: Reading, decoders: Decoders, definition: Definition, 
         if packets.rows < rows_max:
             return Selected(definition, way_of(definition.schema), records), chunks
         texts = packets.last(places)
-        after = After(definition.order, tuple(text for text in texts if text is not None))
+        after = RowCursor(definition.order, tuple(text for text in texts if text is not None))
 
 
 def read_keys(server: Reading, decoders: Decoders, definition: Definition, keys: Sequence[Mapping[str, Value]]) -> Selected:
