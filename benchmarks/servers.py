@@ -83,6 +83,7 @@ class Servers:
             "s3": self._s3(),
             "redshift": self._redshift(),
             "tables": {"include": [f"{DATABASE}.*"]},
+            "streamer": {"snapshot": "never"},  # what was written is measured as it was logged
         }
         for section, values in (settings or {}).items():
             body[section] = {**body.get(section, {}), **values} if isinstance(values, Mapping) else values

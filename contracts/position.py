@@ -14,10 +14,15 @@ _INTERVAL = re.compile(r"(\d+)(?:-(\d+))?")
 
 @dataclass(frozen=True, slots=True, order=True)
 class BinlogPosition:
-    """A byte offset in a binlog file. A hint for people and logs: the GTID set decides where reading goes on."""
+    """A byte offset in a binlog file. The GTID set decides where reading goes on, so of a stored one only people and logs make use; on one
+    connection to one server it tells whether the stream has passed a place."""
 
     file: str
     offset: int
+
+    def is_before(self, other: "BinlogPosition") -> bool:
+        """In the order of one server's files, whose numbers grow by a digit when they must."""
+        return (len(self.file), self.file, self.offset) < (len(other.file), other.file, other.offset)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.offset}"

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from contracts.position import BinlogPosition, Gtid, GtidSet
+from contracts.table import TableId
 
 
 class TableState(StrEnum):
@@ -62,7 +63,7 @@ class Barrier:
     @classmethod
     def decode(cls, data: bytes) -> "Barrier":
         """Raises ValueError on any other version or form."""
-        body = _version_1(data, "barrier")
+        body = _versioned(data, "barrier")
         try:
             standings = {topic: Standing(TableState(state), since) for topic, (state, since) in body["standings"].items()}
             return cls(body["n"], GtidSet.parse(body["gtid_set"]), body["commit_ts_us"], body["partial"], body["next_seqs"], standings)
@@ -81,8 +82,31 @@ class InProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class RowCursor:
+    """A row by the columns a reading is ordered by, and their values as MySQL's text protocol gives them."""
+
+    columns: tuple[str, ...]
+    values: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """A table whose rows are being read from the table itself, in the order of a key, while the stream goes on. `after`: the last of them
+    that is on Kafka, None before the first. `where`: only rows for which this SQL condition holds. `rows`: how many are on Kafka."""
+
+    table: TableId
+    standing: Standing
+    after: RowCursor | None = None
+    where: str | None = None
+    rows: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
-    """Where the stream goes on. `gtid_set` is what is wholly on Kafka; `next_seqs` the next seq of every topic.
+    """Where the stream goes on. `gtid_set` is what is wholly on Kafka; `next_seqs` the next seq of every topic the pipeline knows, 0 of one
+    that holds no record; `rereads` by topic the readings that are not finished; `dropped` the topics whose tables are gone, while their
+    rows are kept; `next_signal` the offset of the next signal to act on.
 
     `commit_ts_us` is what the last whole barrier promised (never falls); `newest_commit_us` and `backstep_us` are the newest commit
     time seen and the greatest step back from it, by which the promise stays behind. `binlog` is a hint for people.
@@ -97,31 +121,61 @@ class Position:
     binlog: BinlogPosition
     in_progress: InProgress | None = None
     next_seqs: Mapping[str, int] = field(default_factory=dict)
+    rereads: Mapping[str, Reread] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    next_signal: int = 0
 
     KEY = b"gtid"
 
     def encode(self) -> bytes:
-        """The record under `Position.KEY`; next seqs travel in records of their own, see `encode_next_seq`."""
+        """The record under `Position.KEY`; what is told by topic travels in records of its own, see `encode_topic`."""
         held = self.in_progress
-        return orjson.dumps(
-            {
-                "v": 1,
-                "n": self.n,
-                "server_uuid": self.server_uuid,
-                "gtid_set": str(self.gtid_set),
-                "commit_ts_us": self.commit_ts_us,
-                "newest_commit_us": self.newest_commit_us,
-                "backstep_us": self.backstep_us,
-                "file": self.binlog.file,
-                "pos": self.binlog.offset,
-                "in_progress": held and {"gtid": str(held.gtid), "rows_done": held.rows_done, "rows_hash": held.rows_hash},
-            }
-        )
+        body: dict[str, Any] = {
+            "v": 1,
+            "n": self.n,
+            "server_uuid": self.server_uuid,
+            "gtid_set": str(self.gtid_set),
+            "commit_ts_us": self.commit_ts_us,
+            "newest_commit_us": self.newest_commit_us,
+            "backstep_us": self.backstep_us,
+            "file": self.binlog.file,
+            "pos": self.binlog.offset,
+            "in_progress": held and {"gtid": str(held.gtid), "rows_done": held.rows_done, "rows_hash": held.rows_hash},
+        }
+        if self.next_signal:
+            body["next_signal"] = self.next_signal
+        return orjson.dumps(body)
+
+    def encode_topic(self, topic: str) -> bytes:
+        """The record under the topic's name: its next seq, and what is not as usual with its table."""
+        body: dict[str, Any] = {"v": 1, "next_seq": self.next_seqs.get(topic, 0)}
+        if (reread := self.rereads.get(topic)) is not None:
+            body["reread"] = _encode_reread(reread)
+        if topic in self.dropped:
+            body["dropped"] = True
+        if len(body) > 2:
+            body["v"] = 2  # so that a release which can't go on with it refuses the position
+        return orjson.dumps(body)
 
     @classmethod
-    def decode(cls, data: bytes, next_seqs: Mapping[str, int]) -> "Position":
-        """Raises ValueError on any other version or form."""
-        body = _version_1(data, "position")
+    def decode(cls, records: Mapping[bytes, bytes]) -> "Position | None":
+        """From the last record of every key of the topic `position`; None without any. Raises ValueError on any other version or form."""
+        if not records:
+            return None
+        if cls.KEY not in records:
+            raise ValueError("records of topics, but no position; has someone deleted records of it?")
+        next_seqs: dict[str, int] = {}
+        rereads: dict[str, Reread] = {}
+        dropped: set[str] = set()
+        for key, data in records.items():
+            if key != cls.KEY:
+                topic = key.decode()
+                next_seqs[topic], reread, is_dropped = _decode_topic(data)
+                if reread is not None:
+                    rereads[topic] = reread
+                if is_dropped:
+                    dropped.add(topic)
+        body = _versioned(records[cls.KEY], "position")
         try:
             held = body["in_progress"]
             return cls(
@@ -134,22 +188,51 @@ class Position:
                 binlog=BinlogPosition(body["file"], body["pos"]),
                 in_progress=held and InProgress(Gtid.parse(held["gtid"]), held["rows_done"], held["rows_hash"]),
                 next_seqs=next_seqs,
+                rereads=rereads,
+                dropped=frozenset(dropped),
+                next_signal=body.get("next_signal", 0),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a position: {type(error).__name__} {error}") from error
 
 
-def encode_next_seq(next_seq: int) -> bytes:
-    """The record of one topic in `position`, its key the topic's name."""
-    return orjson.dumps({"v": 1, "next_seq": next_seq})
-
-
-def decode_next_seq(data: bytes) -> int:
-    """Raises ValueError on any other version or form."""
-    next_seq = _version_1(data, "next seq").get("next_seq")
+def _decode_topic(data: bytes) -> tuple[int, Reread | None, bool]:
+    body = _versioned(data, "record of a topic's position", 1, 2)
+    next_seq = body.get("next_seq")
     if type(next_seq) is not int:
-        raise ValueError(f"not a next seq: {data[:80]!r}")
-    return next_seq
+        raise ValueError(f"not the record of a topic's position: {data[:80]!r}")
+    if unknown := body.keys() - {"v", "next_seq", "reread", "dropped"}:
+        raise ValueError(f"the record of a topic's position holds {', '.join(sorted(unknown))}, which this release does not know")
+    try:
+        reread = body.get("reread")
+        return next_seq, None if reread is None else _decode_reread(reread), body.get("dropped", False) is True
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the record of a topic's position: {type(error).__name__} {error}") from error
+
+
+def _encode_reread(reread: Reread) -> dict[str, Any]:
+    after = reread.after
+    return {
+        "table": [reread.table.database, reread.table.name],
+        "state": reread.standing.state.value,
+        "since_us": reread.standing.since_us,
+        "after": after and {"columns": after.columns, "values": [value.hex() for value in after.values]},
+        "where": reread.where,
+        "rows": reread.rows,
+        "paused": reread.paused,
+    }
+
+
+def _decode_reread(body: dict[str, Any]) -> Reread:
+    after = body["after"]
+    return Reread(
+        table=TableId(*body["table"]),
+        standing=Standing(TableState(body["state"]), body["since_us"]),
+        after=after and RowCursor(tuple(after["columns"]), tuple(bytes.fromhex(value) for value in after["values"])),
+        where=body["where"],
+        rows=body["rows"],
+        paused=body["paused"],
+    )
 
 
 def shard_of(topic: str, shards: int, configured: int | None = None) -> int:
@@ -161,8 +244,10 @@ def shard_of(topic: str, shards: int, configured: int | None = None) -> int:
     return int.from_bytes(hashlib.sha256(topic.encode()).digest()[:8], "big") % shards
 
 
-def _version_1(data: bytes, what: str) -> dict[str, Any]:
+def _versioned(data: bytes, what: str, *versions: int) -> dict[str, Any]:
+    """`versions`: those this release reads, 1 unless told."""
+    known = versions or (1,)
     body = orjson.loads(data)
-    if not isinstance(body, dict) or body.get("v") != 1:
-        raise ValueError(f"{what} of unknown version: {data[:80]!r}; this release reads version 1")
+    if not isinstance(body, dict) or body.get("v") not in known:
+        raise ValueError(f"{what} of unknown version: {data[:80]!r}; this release reads version {' and '.join(map(str, known))}")
     return body

@@ -42,6 +42,10 @@ class Topics:
     def schemas(self) -> str:
         return f"{self.prefix}.schemas"
 
+    @property
+    def signals(self) -> str:
+        return f"{self.prefix}.signals"
+
     def rows(self, table: TableId) -> str:
         """The topic of a table's row changes, `<prefix>.<db>.<table>`."""
         database, name = _plain(table.database), _plain(table.name)

@@ -184,9 +184,12 @@ class Batch(Section):
 
 
 class Streamer(Section):
-    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
+    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain. `snapshot`: whether the rows a table holds
+    when the pipeline meets it are read (`initial`; `only`: and nothing else is done). `snapshot_connections`: to read tables by."""
 
     decoder: Literal["auto", "kernel", "python"] = "auto"
+    snapshot: Literal["initial", "never", "only"] = "initial"
+    snapshot_connections: int = Field(2, ge=1, le=64)
 
 
 class Loader(Section):

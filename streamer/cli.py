@@ -5,12 +5,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
 
-from contracts.errors import PipelineError
+from contracts.errors import Invalid, PipelineError
 from contracts.position import GtidSet
+from contracts.progress import Reread
+from contracts.signals import Ask, Signal
 from contracts.table import TableId
 from runtime import command, garbage, kernel
 from runtime.clock import SystemClock
@@ -23,19 +26,28 @@ from streamer.core import decoders
 from streamer.core.preflight import Fault, check_continuity
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
-from streamer.edges import metrics
+from streamer.edges import metrics, signals
 from streamer.edges.dump import MysqlBinlog
 from streamer.edges.kafka import KafkaSink
 from streamer.edges.mysql import MysqlServer
+from streamer.edges.signals import KafkaSignals
+from streamer.edges.tables import MysqlTableReader
 from streamer.edges.topics import KafkaPositions, KafkaTopics
 from streamer.ports import Ports, Tally
-from streamer.service import Streamer, Tuning, source_faults
+from streamer.service import Snapshot, Streamer, Tuning, source_faults
 
 EXAMPLES = """
-streamer                         run: from the stored position, or from the server's oldest binlog
+streamer                         run: from the stored position; a first run reads all rows while it streams
 streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
+streamer snapshot -t shop.orders   ask the running streamer to read a table again
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
 streamer status --json           how far the stream is
+"""
+SNAPSHOT = """
+streamer snapshot -t shop.orders                                    read its rows again, while the stream goes on
+streamer snapshot -t shop.orders --where "placed >= '2026-11-01'"   some of them
+streamer snapshot -t shop.orders --resync                           empty the target first
+streamer snapshot -t shop.orders --pause                            go on later, with --resume; --stop gives it up
 """
 USES = {"mysql", "kafka"}
 TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
@@ -45,7 +57,12 @@ log = structlog.get_logger()
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {None: _run, "check": _check, "status": _status}
+    verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {
+        None: _run,
+        "check": _check,
+        "snapshot": _ask_for_snapshot,
+        "status": _status,
+    }
     return run(lambda stop: verbs[arguments.verb](arguments, stop))
 
 
@@ -58,13 +75,26 @@ def _parser() -> argparse.ArgumentParser:
         help="begin a new pipeline with what was committed at T or later: 2026-11-20, '2026-11-20 14:30:00' (UTC), RFC 3339, or 2h for two "
         "hours ago",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="snapshot | check | status")
+    _snapshot_verb(verbs)
     command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
     status = command.verb(
         verbs, "status", "show the position and how far it is behind the server", "streamer status\nstreamer status --json"
     )
     command.json_flag(status)
     return parser
+
+
+def _snapshot_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    snapshot = command.verb(verbs, "snapshot", "ask the running streamer to read a table's rows again", SNAPSHOT)
+    snapshot.add_argument("-t", "--table", type=command.table, action="append", required=True, metavar="DB.TABLE", help="may be repeated")
+    snapshot.add_argument("--where", metavar="CONDITION", help="only the rows for which this holds, in MySQL's SQL")
+    how = snapshot.add_mutually_exclusive_group()
+    how.add_argument("--resync", action="store_true", help="empty the target first, so that rows MySQL does not have are gone, too")
+    how.add_argument("--pause", dest="ask", action="store_const", const=Ask.PAUSE, help="go on with a reading later")
+    how.add_argument("--resume", dest="ask", action="store_const", const=Ask.RESUME, help="go on with it now")
+    how.add_argument("--stop", dest="ask", action="store_const", const=Ask.STOP, help="leave it where it is")
+    snapshot.set_defaults(ask=Ask.SNAPSHOT)
 
 
 def choices(settings: Settings) -> Choices:
@@ -92,6 +122,11 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
         sink=crash_points(KafkaSink(settings.kafka, topics, settings.memory_bytes_max // 2), "streamer"),
         positions=crash_points(KafkaPositions(settings.kafka, topics), "streamer"),
         topics=crash_points(KafkaTopics(settings.kafka, topics), "streamer"),
+        readers=[
+            crash_points(MysqlTableReader(settings.mysql, chosen.row_packets), "streamer")
+            for _ in range(settings.streamer.snapshot_connections)
+        ],
+        signals=crash_points(KafkaSignals(settings.kafka, topics), "streamer"),
     )
     timeout = timedelta(seconds=settings.kafka.transaction_timeout_seconds)
     tuning = Tuning(
@@ -99,7 +134,17 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
         message_bytes_max=settings.kafka.message_bytes_max,
     )
     since_us = None if since is None else round(since.timestamp() * 1_000_000)
-    return Streamer(ports, choices(settings), server_id, tuning, observe, chosen.decoder, since_us)
+    return Streamer(
+        ports,
+        choices(settings),
+        server_id,
+        tuning,
+        observe,
+        chosen.decoder,
+        chosen.selected,
+        since_us,
+        Snapshot(settings.streamer.snapshot),
+    )
 
 
 def _run(arguments: argparse.Namespace, stop: Stop) -> int:
@@ -109,13 +154,32 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
     with serve(settings.metrics.listen, health):
         try:
-            while not stop.requested():
+            while not stop.requested() and not streamer.finished:
                 streamer.step()
                 health.beat()
                 health.ready = streamer.streaming
         finally:
             streamer.close()
     log.info("process.stopped")
+    return ExitCode.DONE
+
+
+def _ask_for_snapshot(arguments: argparse.Namespace, _stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses={"kafka"}, shows=True)
+    captures = settings.tables.selection.captures
+    if foreign := [str(table) for table in arguments.table if not captures(table)]:
+        raise Invalid(
+            f"{', '.join(foreign)} is not captured by this pipeline; name tables as MySQL does, db.table, or correct tables.include"
+        )
+    try:
+        asked = [Signal(uuid4().hex[:8], arguments.ask, table, arguments.where, arguments.resync) for table in arguments.table]
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+    if KafkaTopics(settings.kafka, settings.topics).partitions(settings.topics.signals) is None:
+        raise Invalid(f"topic {settings.topics.signals} is not there: the streamer of pipeline {settings.pipeline} has not run yet")
+    for signal in asked:
+        signals.send(settings.kafka, settings.topics, signal)
+        print(f"asked for: {signal.ask.value} of {signal.table} ({signal.id}); `streamer status` shows how far it is")
     return ExitCode.DONE
 
 
@@ -152,10 +216,10 @@ def _mysql_faults(settings: Settings) -> Iterator[Fault]:
         position = KafkaPositions(settings.kafka, settings.topics).peek()
         if position is not None:
             check_continuity(position.gtid_set, status.executed, status.purged)
-        elif status.purged:
+        elif status.purged and settings.streamer.snapshot == "never":
             yield Fault(
                 f"the server has purged binlogs ({status.purged}), and this pipeline has no position yet",
-                "stream a server whose binlogs are whole: this release cannot read existing rows by a snapshot",
+                "set streamer.snapshot: initial, or stream a server whose binlogs are whole",
             )
     finally:
         server.close()
@@ -203,14 +267,26 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
             "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
             "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
             "rows": dict(sorted(position.next_seqs.items())),
+            "reading": {topic: _told(reread) for topic, reread in sorted(position.rereads.items())},
         }
     if arguments.json:
         print(orjson.dumps(body).decode())
         return ExitCode.DONE
     for name, value in body.items():
         if isinstance(value, dict):
-            for topic, rows in value.items():
-                print(f"{topic:<40} {rows} records")
+            for topic, told in value.items():
+                print(f"{topic:<40} {told['state']}: {told['rows']} rows read" if name == "reading" else f"{topic:<40} {told} records")
         else:
             print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
     return ExitCode.DONE
+
+
+def _told(reread: Reread) -> dict[str, Any]:
+    standing = reread.standing
+    return {
+        "table": str(reread.table),
+        "state": f"{standing.state.value}{', paused' if reread.paused else ''}",
+        "since": datetime.fromtimestamp(standing.since_us / 1e6, UTC).isoformat(),
+        "rows": reread.rows,
+        "where": reread.where,
+    }

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from contracts.position import GtidSet
-from contracts.progress import Position
+from contracts.position import BinlogPosition, GtidSet
+from contracts.progress import Position, RowCursor
 from contracts.table import TableId
 from streamer.core.decoder import Records
+from streamer.core.definition import Definition
 from streamer.core.route import Message as Message
+from streamer.core.selected import RowPackets
 
 
 class Clock(Protocol):
@@ -85,6 +87,58 @@ class BinlogSource(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Rows of a table in the order of its key, those behind `after`. They are read once the server has committed all of `streamed`, so that
+    no change of which a row has passed us is missing from them. At most about `size_bytes_max` and `rows_max` rows; a table that has no
+    key to be read by is read whole."""
+
+    table: TableId
+    streamed: GtidSet
+    after: RowCursor | None
+    where: str | None
+    rows_max: int
+    size_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """What was read. `definition`: None when there is no such table. `end`: the last row. `last`: there is no row behind it. `high`: every
+    transaction whose changes the rows show ends in the server's binlog at this place or before. `read_us`: the server's clock."""
+
+    server_uuid: str
+    definition: Definition | None
+    packets: RowPackets
+    end: RowCursor | None
+    last: bool
+    high: BinlogPosition
+    read_us: int
+
+
+class TableReader(Protocol):
+    """A connection that reads tables, one request at a time, beside everything else."""
+
+    def ask(self, request: ReadRequest) -> None:
+        """Begins to read."""
+
+    def rows(self) -> TableRows | None:
+        """What was asked for; None while it is being read. Raises Unavailable: ask again; Refused: this table can't be read, and why."""
+
+    def abandon(self) -> None:
+        """What was asked for is not wanted any more."""
+
+    def close(self) -> None: ...
+
+
+class SignalLog(Protocol):
+    """Reads the topic `signals`."""
+
+    def hear(self, offset: int) -> Sequence[tuple[int, bytes]]:
+        """Records from this offset on, or the first one kept behind it, with their offsets; does not wait for any. Raises Unavailable."""
+
+    def close(self) -> None: ...
+
+
 class EnvelopeSink(Protocol):
     """The transactional producer. One transaction at a time: begin, send…, commit or abort."""
 
@@ -139,7 +193,7 @@ class TopicAdmin(Protocol):
 @dataclass(slots=True)
 class Tally:
     """What was committed since it was last told. `newest_commit_us`: the newest commit time on Kafka, the server's clock while it is idle.
-    `behind`: transactions the server had executed and Kafka had not, when last asked."""
+    `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again."""
 
     rows: int = 0
     size_bytes: int = 0
@@ -147,6 +201,7 @@ class Tally:
     kafka_transactions: int = 0
     newest_commit_us: int = 0
     behind: int = 0
+    rereads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +214,5 @@ class Ports:
     sink: EnvelopeSink
     positions: PositionStore
     topics: TopicAdmin
+    readers: Sequence[TableReader]
+    signals: SignalLog

@@ -58,7 +58,14 @@ _COLLATIONS = {
     "utf8mb3": "33 76 83 192-215 223",
     "utf8mb4": "45 46 224-247 255-323",
 }
-_UNICODE = {"utf8mb3": "utf-8", "utf8mb4": "utf-8", "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be"}
+UNICODE_CODECS = {
+    "utf8mb3": "utf-8",
+    "utf8mb4": "utf-8",
+    "ucs2": "utf-16-be",
+    "utf16": "utf-16-be",
+    "utf16le": "utf-16-le",
+    "utf32": "utf-32-be",
+}
 
 
 def _collation_numbers() -> dict[int, str]:
@@ -84,8 +91,8 @@ def charset_of(collation: int) -> str:
 @cache
 def decoder(charset: str) -> Decode:
     """Bytes of one of `CHARSETS` but `binary` → text. What it returns raises UnicodeDecodeError on bytes without a character."""
-    if charset in _UNICODE:
-        codec = _UNICODE[charset]
+    if charset in UNICODE_CODECS:
+        codec = UNICODE_CODECS[charset]
         return _narrow if charset == "ucs2" else lambda data: data.decode(codec)
     if charset in MULTI:
         return _multi_byte(charset)
@@ -97,7 +104,7 @@ def plan(charset: str) -> tuple[str, str | Decode | None]:
     """How to decode one of `CHARSETS` but `binary` elsewhere: the form, and what is needed for it. `utf8`, `ucs2` (no surrogates),
     `utf16`, `utf16le` and `utf32` need nothing; `single` the character of each of 256 bytes, UNDEFINED for none; `foreign` is to be
     asked: its `decoder`."""
-    if charset in _UNICODE:
+    if charset in UNICODE_CODECS:
         return "utf8" if charset in ("utf8mb3", "utf8mb4") else charset, None
     return ("foreign", decoder(charset)) if charset in MULTI else ("single", _table(charset))
 

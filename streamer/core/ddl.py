@@ -53,12 +53,15 @@ class Verb(Enum):
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """DDL on tables. `tables`: those named as its object, in the case they were written. `renames`: from, to, in order; also of an ALTER
-    that renames. `rows_unseen`: rows went or came without row events (TRUNCATE, DROP or EXCHANGE PARTITION); an exchange names both."""
+    that renames. `rows_unseen`: rows went or came without row events (TRUNCATE, DROP or EXCHANGE PARTITION); an exchange names both.
+    `rewrites`: rows may hold other values or columns than before, without row events. `if_not_exists`: of a CREATE, which may be none."""
 
     verb: Verb
     tables: tuple[TableId, ...]
     renames: tuple[tuple[TableId, TableId], ...] = ()
     rows_unseen: bool = False
+    rewrites: bool = False
+    if_not_exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Unreadable:
 Statement = Control | Xa | TableChange | DatabaseDropped | StatementDml | Unreadable
 
 _DML = {"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "SELECT", "CALL", "DO", "TABLE", "VALUES"}
+_REWRITES = {"MODIFY", "CHANGE", "CONVERT"}
+_KEEPS_ROWS = {"INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION"}  # ADD or DROP of these
 _NOT_A_TABLE = {"COLUMN", "INDEX", "KEY"}  # ALTER TABLE … RENAME of these
 
 
@@ -141,24 +146,29 @@ class _Text:
             return DatabaseDropped(name) if (name := self._identifier()) is not None else Unreadable(Verb.DROP)
         if not self._words("TABLE", "TABLES"):
             return None
-        self._exists()
+        exists = self._exists()
         if word == "DROP":
             return self._change(Verb.DROP, self._list())
         table = self._name()
         if word == "CREATE":
-            return self._change(Verb.CREATE, [table])
+            return TableChange(Verb.CREATE, (table,), if_not_exists=exists) if table is not None else Unreadable(Verb.CREATE)
         return self._alter(table) if table is not None else Unreadable(Verb.ALTER)
 
     def _alter(self, table: TableId) -> Statement:
         renamed: TableId | None = None
         tables = [table]
-        unseen = False
+        unseen = rewrites = False
         depth = 0
+        begins = True  # a clause
         while self.at < len(self.tokens):
+            rewrites = rewrites or (begins and self._rewrites())
+            begins = False
             if self._mark("("):
                 depth += 1
             elif self._mark(")"):
                 depth -= 1
+            elif depth == 0 and self._mark(","):
+                begins = True
             elif depth == 0 and self._words("RENAME"):
                 if self._peek() not in _NOT_A_TABLE:
                     if not self._words("TO", "AS"):
@@ -176,7 +186,14 @@ class _Text:
                     unseen = True
             else:
                 self.at += 1
-        return TableChange(Verb.ALTER, tuple(tables), ((table, renamed),) if renamed else (), unseen)
+        return TableChange(Verb.ALTER, tuple(tables), ((table, renamed),) if renamed else (), unseen, rewrites)
+
+    def _rewrites(self) -> bool:
+        """Whether the clause that begins here may change rows."""
+        word, then = self._peek(), self.tokens[self.at + 1].keyword if self.at + 1 < len(self.tokens) else ""
+        if word in ("ADD", "DROP"):
+            return then not in _KEEPS_ROWS
+        return word in _REWRITES or (word == "RENAME" and then == "COLUMN")
 
     def _renames(self) -> Statement:
         pairs: list[tuple[TableId, TableId]] = []
@@ -236,10 +253,11 @@ class _Text:
             known.append(table)
         return TableChange(verb, tuple(known), rows_unseen=verb is Verb.TRUNCATE)
 
-    def _exists(self) -> None:
-        if self._words("IF"):
-            self._words("NOT")
-            self._words("EXISTS")
+    def _exists(self) -> bool:
+        if not self._words("IF"):
+            return False
+        self._words("NOT")
+        return self._words("EXISTS")
 
     def _list(self) -> list[TableId | None]:
         names = [self._name()]

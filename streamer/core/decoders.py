@@ -7,6 +7,7 @@ from importlib import import_module
 from runtime import kernel
 from streamer.core.decoder import DecoderFactory
 from streamer.core.packets import Packets, PythonPackets
+from streamer.core.selected import PythonRowPackets, PythonSelectedRows, RowPackets, SelectedRowsFactory
 from streamer.core.twin import PythonDecoder
 
 
@@ -17,10 +18,12 @@ class Decoders:
     name: str
     decoder: DecoderFactory
     packets: Callable[[], Packets]
+    row_packets: Callable[[], RowPackets]
+    selected: SelectedRowsFactory
     because: str = ""
 
 
-PYTHON = Decoders("python", PythonDecoder, PythonPackets)
+PYTHON = Decoders("python", PythonDecoder, PythonPackets, PythonRowPackets, PythonSelectedRows)
 
 
 def choose(wanted: str) -> Decoders:
@@ -28,5 +31,5 @@ def choose(wanted: str) -> Decoders:
     runs, because = kernel.choose("streamer.decoder", wanted)
     if runs:
         native = import_module("streamer.core.kernel")
-        return Decoders("kernel", native.KernelDecoder, native.KernelPackets)
+        return Decoders("kernel", native.KernelDecoder, native.KernelPackets, PythonRowPackets, PythonSelectedRows)
     return replace(PYTHON, because=because)

@@ -34,7 +34,7 @@ class PythonPackets:
         self._buffer += received
         events: list[bytes] = []
         at = 0
-        while self.answer is None and (found := self._packet(at)) is not None:
+        while self.answer is None and (found := next_packet(self._buffer, at)) is not None:
             packet, at = found
             if not packet:
                 raise Corrupt("an empty packet in the binlog dump")
@@ -48,17 +48,17 @@ class PythonPackets:
         del self._buffer[:at]
         return b"".join(events)
 
-    def _packet(self, at: int) -> tuple[bytes, int] | None:
-        """The next whole packet, joined where the protocol split it, and where it ends."""
-        buffer = self._buffer
-        spans: list[slice] = []
-        while True:
-            if len(buffer) - at < 4:
-                return None
-            size = int.from_bytes(buffer[at : at + 3], "little")
-            if len(buffer) - at - 4 < size:
-                return None
-            spans.append(slice(at + 4, at + 4 + size))
-            at += 4 + size
-            if size < PACKET_SIZE_MAX:
-                return b"".join(buffer[span] for span in spans), at
+
+def next_packet(buffer: bytearray, at: int) -> tuple[bytes, int] | None:
+    """The next whole packet, joined where the protocol split it, and where it ends."""
+    spans: list[slice] = []
+    while True:
+        if len(buffer) - at < 4:
+            return None
+        size = int.from_bytes(buffer[at : at + 3], "little")
+        if len(buffer) - at - 4 < size:
+            return None
+        spans.append(slice(at + 4, at + 4 + size))
+        at += 4 + size
+        if size < PACKET_SIZE_MAX:
+            return b"".join(buffer[span] for span in spans), at

@@ -4,7 +4,7 @@ Seqs, GTID set, commit times and the transaction in progress move here and nowhe
 object, and the next one starts from the position Kafka holds.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -13,7 +13,8 @@ from xxhash import xxh3_128
 
 from contracts.errors import Corrupt, Refused
 from contracts.position import BinlogPosition, Gtid, GtidSet
-from contracts.progress import Barrier, InProgress, Position, encode_next_seq
+from contracts.progress import Barrier, InProgress, Position, Reread
+from contracts.table import TableId
 from contracts.topics import Topics
 from streamer.core.route import Message
 
@@ -133,15 +134,21 @@ class OpenTransaction:
     """A Kafka transaction being filled on top of a committed position. `end` gives its last records; the next one is made from the position
     in them once Kafka has committed."""
 
-    def __init__(self, position: Position, topics: Topics) -> None:
+    def __init__(self, position: Position, topics: Topics, shard: Callable[[TableId], int] = lambda _: 0) -> None:
+        """`shard`: the one that owns a table."""
         self._start = position
         self._topics = topics
+        self._shard = shard
         self._gtids = position.gtid_set
         self._times = CommitTimes(position.commit_ts_us, position.newest_commit_us, position.backstep_us)
         self._binlog = position.binlog
         self._in_progress = position.in_progress
         self._next_seqs: dict[str, int] = {}  # of topics touched
         self._shards: dict[str, int] = {}
+        self._known: set[str] = set()
+        self._rereads: dict[str, Reread | None] = {}  # those that changed
+        self._dropped: dict[str, bool] = {}  # those that changed
+        self._next_signal = position.next_signal
         self.rows = 0
 
     @property
@@ -153,17 +160,51 @@ class OpenTransaction:
     def in_progress(self) -> InProgress | None:
         return self._in_progress
 
-    @property
-    def moved(self) -> bool:
-        """Whether there is anything to commit but time."""
-        return self.rows > 0 or self._gtids != self._start.gtid_set
-
     def touched(self, topic: str) -> bool:
         return topic in self._next_seqs
 
     def begun(self, topic: str) -> bool:
         """Whether the topic has a record, here or on Kafka."""
-        return topic in self._next_seqs or topic in self._start.next_seqs
+        return self.next_seq(topic) > 0
+
+    def known(self, topic: str) -> bool:
+        """Whether the pipeline has met the topic's table: what it held then was read, or was not wanted."""
+        return topic in self._start.next_seqs or topic in self._next_seqs or topic in self._known
+
+    def meet(self, topic: str) -> None:
+        """From now on the topic's table is known."""
+        self._known.add(topic)
+
+    @property
+    def rereads(self) -> Mapping[str, Reread]:
+        """By topic the readings that are not finished."""
+        changed = {**self._start.rereads, **self._rereads}
+        return {topic: reread for topic, reread in changed.items() if reread is not None}
+
+    def reread(self, topic: str, reread: Reread | None) -> None:
+        """How far the reading of the topic's table is, with the rows taken here; None: it is finished, or given up."""
+        self._rereads[topic] = reread
+        self.meet(topic)
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Topics whose tables are gone."""
+        changed = {**dict.fromkeys(self._start.dropped, True), **self._dropped}
+        return frozenset(topic for topic, gone in changed.items() if gone)
+
+    def drop(self, topic: str, *, gone: bool) -> None:
+        """The topic's table is gone; or there is one of its name again."""
+        if gone != (topic in self.dropped):
+            self._dropped[topic] = gone
+        self.meet(topic)
+
+    @property
+    def next_signal(self) -> int:
+        return self._next_signal
+
+    def acted(self, next_signal: int) -> None:
+        """The signals before this offset are acted on, here or earlier."""
+        self._next_signal = next_signal
 
     def next_seq(self, topic: str) -> int:
         """The seq of the topic's next envelope."""
@@ -201,7 +242,7 @@ class OpenTransaction:
 
     def end(self, due: Collection[int] = ()) -> Ending:
         """Barriers for the shards touched and those `due`, then the position. Partial while a source transaction is split."""
-        next_seqs = {**self._start.next_seqs, **self._next_seqs}
+        next_seqs = {**dict.fromkeys(self._known, 0), **self._start.next_seqs, **self._next_seqs}
         position = replace(
             self._start,
             n=self._start.n + 1,
@@ -212,8 +253,12 @@ class OpenTransaction:
             binlog=self._binlog,
             in_progress=self._in_progress,
             next_seqs=next_seqs,
+            rereads=self.rereads,
+            dropped=self.dropped,
+            next_signal=self._next_signal,
         )
-        shards = frozenset({*self._shards.values(), *due})
+        changed = (self.rereads.get(topic) or self._start.rereads.get(topic) for topic in self._rereads)
+        shards = frozenset({*self._shards.values(), *due, *(self._shard(reread.table) for reread in changed if reread)})
         return Ending((*self._barriers(position, shards), *self._position(position)), position, shards)
 
     def _barriers(self, position: Position, shards: Collection[int]) -> Iterator[Message]:
@@ -224,12 +269,13 @@ class OpenTransaction:
                 commit_ts_us=position.commit_ts_us,
                 partial=position.in_progress is not None,
                 next_seqs={topic: seq for topic, seq in self._next_seqs.items() if self._shards[topic] == shard},
+                standings={topic: held.standing for topic, held in position.rereads.items() if self._shard(held.table) == shard},
             )
             yield Message(self._topics.progress, None, barrier.encode(), partition=shard)
 
     def _position(self, position: Position) -> Iterator[Message]:
-        for topic, seq in self._next_seqs.items():
-            yield Message(self._topics.position, topic.encode(), encode_next_seq(seq))
+        for topic in sorted({*self._next_seqs, *self._rereads, *self._dropped, *(self._known - self._start.next_seqs.keys())}):
+            yield Message(self._topics.position, topic.encode(), position.encode_topic(topic))
         yield Message(self._topics.position, Position.KEY, position.encode())
 
 

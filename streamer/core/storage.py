@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from contracts.errors import Corrupt
-from contracts.table import Kind
+from contracts.table import Column, Kind
 from streamer.core.cursor import Cursor
 
 TINY, SHORT, LONG, FLOAT, DOUBLE, LONGLONG, INT24 = 1, 2, 3, 4, 5, 8, 9
@@ -147,3 +147,42 @@ def describe(storage: Storage, charset: str | None, unsigned: bool, dimensions: 
     else:
         kind = Kind.VARBINARY if binary else Kind.VARCHAR
     return kind, {"length": size if binary else size // _CHARACTER_BYTES.get(charset or "", 1)}
+
+
+_TYPES = {
+    **{kind: code for code, kind in (_INTEGERS | _PLAIN | _TEMPORAL).items()},
+    Kind.DECIMAL: DECIMAL,
+    Kind.BIT: BIT,
+    Kind.VECTOR: VECTOR,
+    Kind.ENUM: ENUM,
+    Kind.SET: SET,
+    Kind.CHAR: STRING,
+    Kind.BINARY: STRING,
+    Kind.VARCHAR: VARCHAR,
+    Kind.VARBINARY: VARCHAR,
+    Kind.TEXT: BLOB,
+    Kind.BLOB: BLOB,
+}
+
+
+def storage_of(column: Column) -> Storage:
+    """How a column as the user declared it is stored: the reverse of `describe`, as far as values depend on it."""
+    code = _TYPES[column.kind]
+    if code in _FLOAT_SIZES:
+        return Storage(code, _FLOAT_SIZES[code])
+    if code in _TEMPORAL:
+        return Storage(code, column.fraction)
+    if code == DECIMAL:
+        return Storage(code, decimal_size(column.precision, column.scale), column.precision, column.scale)
+    if code == BIT:
+        return Storage(code, (column.length + 7) // 8, column.length)
+    if code == ENUM:
+        return Storage(code, 1 if len(column.labels) < 256 else 2)
+    if code == SET:
+        size = (len(column.labels) + 7) // 8
+        return Storage(code, size if size < 5 else 8)
+    if code == BLOB:
+        return Storage(code, column.length.bit_length() // 8)
+    if code in (JSON, GEOMETRY, VECTOR):
+        return Storage(code, 4)
+    return Storage(code, column.length * _CHARACTER_BYTES.get(column.charset or "", 1))

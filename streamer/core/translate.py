@@ -127,6 +127,7 @@ def _source(change: KeyChange, way: Route, origin: Origin, seq: int, ev: int) ->
         seq=seq,
         ev=ev,
         schema=way.schema.fingerprint,
+        snapshot=change.op is Op.READ,
         key_change=change.key_change,
         raw=change.raw,
     )

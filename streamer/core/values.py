@@ -143,7 +143,7 @@ def _year(storage: Storage) -> Decode:
     return lambda data, at: (data[at] and 1900 + data[at], at + 1)
 
 
-def _days(year: int, month: int, day: int) -> int | None:
+def days_of(year: int, month: int, day: int) -> int | None:
     """Since the epoch; None for a date that is zero, partial or in no calendar. Year 0 counts as partial: MySQL and ISO disagree on
     its length."""
     try:
@@ -156,7 +156,7 @@ def _date(storage: Storage) -> Decode:
     def decode(data: bytes, at: int) -> tuple[Value | Raw, int]:
         packed = int.from_bytes(data[at : at + 3], "little")
         year, month, day = packed >> 9, packed >> 5 & 15, packed & 31
-        days = _days(year, month, day)
+        days = days_of(year, month, day)
         return Raw(f"{year:04}-{month:02}-{day:02}") if days is None else days, at + 3
 
     return decode
@@ -178,7 +178,7 @@ def _datetime(storage: Storage) -> Decode:
         year, month = divmod(months, 13)
         if packed < 0 or hour > 23 or minute > 59 or second > 59 or micros > 999_999 or year > 9999:
             raise ValueError("no time of day")
-        days = _days(year, month, day)
+        days = days_of(year, month, day)
         if days is None:
             text = f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{_fraction(micros, digits)}"
             return Raw(text), at
@@ -253,22 +253,31 @@ def _bytes(prefix: int) -> Decode:
 
 
 def _text(prefix: int, charset: str) -> Decode:
-    to_text = decoder(charset)
+    convert = text_value(charset)
 
     def decode(data: bytes, at: int) -> tuple[Value | Raw, int]:
         start = at + prefix
         end = start + int.from_bytes(data[at:start], "little")
-        content = data[start:end]
-        try:
-            return to_text(content), end
-        except UnicodeDecodeError:
-            return Raw(f"0x{content.hex().upper()}"), end
+        return convert(data[start:end]), end
 
     return decode
 
 
+def text_value(charset: str) -> Callable[[bytes], Value | Raw]:
+    """Bytes of text in a character set → the value."""
+    to_text = decoder(charset)
+
+    def convert(content: bytes) -> Value | Raw:
+        try:
+            return to_text(content)
+        except UnicodeDecodeError:
+            return Raw(f"0x{content.hex().upper()}")
+
+    return convert
+
+
 def _enum(size: int, labels: tuple[str, ...]) -> Decode:
-    by_index = ("", *labels)  # index 0 is what an invalid value became
+    by_index = enum_labels(labels)
 
     def decode(data: bytes, at: int) -> tuple[Value, int]:
         return by_index[int.from_bytes(data[at : at + size], "little")], at + size
@@ -276,16 +285,23 @@ def _enum(size: int, labels: tuple[str, ...]) -> Decode:
     return decode
 
 
-def _set(size: int, labels: tuple[str, ...]) -> Decode:
-    count = len(labels)
+def enum_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """By number; 0 is what an invalid value became."""
+    return ("", *labels)
 
+
+def _set(size: int, labels: tuple[str, ...]) -> Decode:
     def decode(data: bytes, at: int) -> tuple[Value, int]:
-        mask = int.from_bytes(data[at : at + size], "little")
-        if mask >> count:
-            raise ValueError(f"members beyond the {count} labels")
-        return ",".join(label for place, label in enumerate(labels) if mask >> place & 1), at + size
+        return set_value(int.from_bytes(data[at : at + size], "little"), labels), at + size
 
     return decode
+
+
+def set_value(mask: int, labels: tuple[str, ...]) -> str:
+    """Raises ValueError for members the labels do not have."""
+    if mask >> len(labels):
+        raise ValueError(f"members beyond the {len(labels)} labels")
+    return ",".join(label for place, label in enumerate(labels) if mask >> place & 1)
 
 
 def _json(storage: Storage) -> Decode:
@@ -305,12 +321,17 @@ def _geometry(storage: Storage) -> Decode:
     def decode(data: bytes, at: int) -> tuple[Value, int]:
         start = at + prefix
         end = start + int.from_bytes(data[at:start], "little")
-        if end - start < 4:
-            raise ValueError("no room for a spatial reference system")
-        srid = int.from_bytes(data[start : start + 4], "little")
-        return {"wkb": b64encode(data[start + 4 : end]).decode("ascii"), "srid": srid or None}, end
+        return geometry_value(data[start:end]), end
 
     return decode
+
+
+def geometry_value(content: bytes) -> Value:
+    """Of the server's own form, its reference system and WKB. Raises ValueError."""
+    if len(content) < 4:
+        raise ValueError("no room for a spatial reference system")
+    srid = int.from_bytes(content[:4], "little")
+    return {"wkb": b64encode(content[4:]).decode("ascii"), "srid": srid or None}
 
 
 def _vector(storage: Storage) -> Decode:
@@ -319,13 +340,17 @@ def _vector(storage: Storage) -> Decode:
     def decode(data: bytes, at: int) -> tuple[Value | Raw, int]:
         start = at + prefix
         end = start + int.from_bytes(data[at:start], "little")
-        content = data[start:end]
-        items = struct.unpack(f"<{len(content) // 4}f", content)
-        if not all(map(math.isfinite, items)):
-            return Raw(f"0x{content.hex().upper()}"), end
-        return [shortest_float32(item) for item in items], end
+        return vector_value(data[start:end]), end
 
     return decode
+
+
+def vector_value(content: bytes) -> Value | Raw:
+    """Of the server's own form, floats in a row. Raises struct.error."""
+    items = struct.unpack(f"<{len(content) // 4}f", content)
+    if not all(map(math.isfinite, items)):
+        return Raw(f"0x{content.hex().upper()}")
+    return [shortest_float32(item) for item in items]
 
 
 _BY_STORAGE: dict[int, Callable[[Storage], Decode]] = {

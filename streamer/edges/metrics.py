@@ -17,6 +17,7 @@ _LAG = Gauge(
 _BEHIND = Gauge(
     "tidemark_streamer_behind_transactions", "Transactions executed at the source and not on Kafka, when last asked", registry=REGISTRY
 )
+_REREADS = Gauge("tidemark_streamer_tables_reading", "Tables whose rows are being read by SELECT", registry=REGISTRY)
 
 
 def observe(tally: Tally) -> None:
@@ -26,5 +27,6 @@ def observe(tally: Tally) -> None:
     _SOURCE.inc(tally.source_transactions)
     _KAFKA.inc(tally.kafka_transactions)
     _BEHIND.set(tally.behind)
+    _REREADS.set(tally.rereads)
     if tally.newest_commit_us:
         _LAG.set(max(0.0, time.time() - tally.newest_commit_us / 1e6))

@@ -1,6 +1,6 @@
 """MySQL's control connection: the turn, the server's state, and what its tables are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pymysql
@@ -8,7 +8,7 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 
 from contracts.errors import Invalid, Unavailable
-from contracts.position import GtidSet
+from contracts.position import BinlogPosition, GtidSet
 from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
@@ -26,6 +26,33 @@ VARIABLES = (
     "version",
     "innodb_native_foreign_keys",
 )
+
+
+def unique_keys(ask: Callable[..., Sequence[Any]], table: TableId) -> Sequence[tuple[str, ...]]:
+    """As SourceServer.unique_keys; `ask` sends a statement with its arguments and gives the rows."""
+    # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
+    exists = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s AND table_type = 'BASE TABLE'"
+    if not ask(exists, table.database, table.name):
+        return []
+    found = ask(f"SHOW INDEX FROM {_quote(table.database)}.{_quote(table.name)} WHERE Non_unique = 0")
+    parts: dict[str, list[str]] = {}
+    unusable: set[str] = set()
+    for _, _, key, _, column, _, _, prefix, _, nullable, *_ in found:
+        parts.setdefault(key, []).append(column)
+        if column is None or prefix is not None or nullable == "YES":
+            unusable.add(key)
+    return [tuple(columns) for key, columns in parts.items() if key not in unusable]
+
+
+def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
+    """Where the server will write its next transaction. `ask`: as of `unique_keys`."""
+    try:
+        file, offset, *_ = ask("SHOW BINARY LOG STATUS")[0]
+    except pymysql.err.ProgrammingError as error:
+        if error.args[0] != ER.PARSE_ERROR:
+            raise
+        file, offset, *_ = ask("SHOW MASTER STATUS")[0]  # what it was called before 8.2
+    return BinlogPosition(file, int(offset))
 
 
 class MysqlServer:
@@ -68,20 +95,7 @@ class MysqlServer:
         return [str(row[0]) for row in self._rows("SHOW GRANTS")]
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
-        # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
-        exists = self._rows(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", table.database, table.name
-        )
-        if not exists:
-            return []
-        found = self._rows(f"SHOW INDEX FROM {_quote(table.database)}.{_quote(table.name)} WHERE Non_unique = 0")
-        parts: dict[str, list[str]] = {}
-        unusable: set[str] = set()
-        for _, _, key, _, column, _, _, prefix, _, nullable, *_ in found:
-            parts.setdefault(key, []).append(column)
-            if column is None or prefix is not None or nullable == "YES":
-                unusable.add(key)
-        return [tuple(columns) for key, columns in parts.items() if key not in unusable]
+        return unique_keys(self._rows, table)
 
     def cascading(self) -> Sequence[TableId]:
         found = self._rows(

@@ -12,7 +12,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.errors import Corrupt, Refused, Unavailable
-from contracts.progress import Position, decode_next_seq
+from contracts.progress import Position
 from contracts.topics import Topics
 from runtime.connect.kafka import client_config
 from runtime.sections import Kafka
@@ -52,13 +52,8 @@ class KafkaPositions:
         ends = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT.total_seconds())
         end = _answer(ends[partition], f"the end of {self._topic} could not be read").offset
         records = self._records(end)
-        next_seqs = {key.decode(): decode_next_seq(value) for key, value in records.items() if key != Position.KEY}
-        if Position.KEY not in records:
-            if next_seqs:
-                raise Corrupt(f"{self._topic} holds next seqs but no position; has someone deleted records of it?")
-            return None
         try:
-            return Position.decode(records[Position.KEY], next_seqs)
+            return Position.decode(records)
         except ValueError as error:
             raise Corrupt(f"{self._topic}: {error}") from error
 
@@ -127,7 +122,7 @@ class KafkaTopics:
             )
 
     def row_topics(self) -> Sequence[str]:
-        own = {self._topics.progress, self._topics.position, self._topics.schemas, f"{self._topics.prefix}.signals"}
+        own = {self._topics.progress, self._topics.position, self._topics.schemas, self._topics.signals}
         try:
             known = self._admin.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds()).topics
         except KafkaException as exception:

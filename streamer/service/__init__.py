@@ -9,6 +9,8 @@ Plain synchronous code over ports; `step` does one piece of it, so a simulator c
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
 
 import structlog
 
@@ -28,16 +30,25 @@ from streamer.core.preflight import (
     server_faults,
 )
 from streamer.core.route import Choices
+from streamer.core.selected import PythonSelectedRows, SelectedRowsFactory
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ServerStatus, SourceServer, Tally
 from streamer.service.backfill import set_before
 from streamer.service.session import Session, Tuning
 
-__all__ = ["Ports", "Streamer", "Tuning", "lock_name", "source_faults"]
+__all__ = ["Ports", "Snapshot", "Streamer", "Tuning", "lock_name", "source_faults"]
 
 LOCK_NAME_MAX = 64  # characters; MySQL manual, "Locking Functions"
 
 log = structlog.get_logger()
+
+
+class Snapshot(StrEnum):
+    """What becomes of the rows a table holds when the pipeline meets it."""
+
+    INITIAL = "initial"  # they are read, while its changes are streamed
+    NEVER = "never"  # a new pipeline begins with the oldest binlog, and nothing is read but that
+    ONLY = "only"  # as initial, and the streamer is done when they are read
 
 
 class Streamer:
@@ -51,7 +62,9 @@ class Streamer:
         tuning: Tuning | None = None,
         observe: Callable[[Tally], None] | None = None,
         decoder: DecoderFactory = PythonDecoder,
+        selected: SelectedRowsFactory = PythonSelectedRows,
         since_us: int | None = None,
+        snapshot: Snapshot = Snapshot.INITIAL,
     ) -> None:
         """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
         hold. `since_us`: a new pipeline begins with the first transaction committed then or later; one that has a position is refused."""
@@ -61,6 +74,8 @@ class Streamer:
         self._tuning = tuning or Tuning()
         self._observe = observe or (lambda _: None)
         self._decoder = decoder
+        self._selected = selected
+        self._snapshot = snapshot
         self._since_us = since_us
         self._begun = False  # this process has established the pipeline's first position, or tried to
         self._lock = lock_name(choices.topics.prefix)
@@ -72,6 +87,11 @@ class Streamer:
     @property
     def streaming(self) -> bool:
         return self._session is not None
+
+    @property
+    def finished(self) -> bool:
+        """In mode ONLY: every row is on Kafka."""
+        return self._snapshot is Snapshot.ONLY and self._session is not None and self._session.committed and not self._session.rereads
 
     def step(self) -> None:
         """Raises what cannot be mended by beginning again; an open Kafka transaction is then aborted."""
@@ -93,9 +113,14 @@ class Streamer:
 
     def close(self) -> None:
         """Leaves nothing open: what is not committed is aborted."""
-        if self._session is not None and self._session.begun:
-            self._ports.sink.abort()
+        if self._session is not None:
+            self._session.end()
+            if self._session.begun:
+                self._ports.sink.abort()
         self._session = None
+        for reader in self._ports.readers:
+            reader.close()
+        self._ports.signals.close()
         self._ports.binlog.close()
         self._ports.sink.close()
         self._ports.server.close()
@@ -126,16 +151,21 @@ class Streamer:
                 "the rows changed since --from-timestamp again. Start without it to go on from the position, or choose a new pipeline name"
             )
         else:
-            position = self._same_history(position, status)
+            position, status = self._same_history(position, status)
         ports.topics.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
         ports.topics.ensure(topics.position, partitions=1, compacted=True)
         ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
+        ports.topics.ensure(topics.signals, partitions=1, compacted=False)
         ports.binlog.start(position.gtid_set)
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        session = Session(ports, self._choices, self._tuning, position, self._observe, self._decoder)
+        session = Session(ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected)
+        captured = [table for table in ports.server.tables() if self._choices.captures(table)]
+        reads = self._snapshot is not Snapshot.NEVER and self._since_us is None
         if position.n == 0:
             self._begun = True
-            session.establish()
+            session.establish(known=() if reads else captured, wanted=captured if reads else ())
+        elif reads:
+            session.snapshot(captured)
         return session
 
     def _first_position(self, status: ServerStatus) -> Position:
@@ -152,25 +182,34 @@ class Streamer:
         if self._since_us is not None:
             first = set_before(self._ports, status, self._since_us)
             return Position(0, status.uuid, first, 0, 0, 0, BinlogPosition("", 4))
+        if self._snapshot is not Snapshot.NEVER:
+            return Position(0, status.uuid, status.executed, 0, 0, 0, BinlogPosition("", 4))
         if status.purged:
             raise Gone(
-                f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and this "
-                "release cannot read existing rows by a snapshot. Stream a server whose binlogs are whole, or choose --from-timestamp to "
-                "have only what has changed since then",
+                f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and "
+                "streamer.snapshot: never keeps us from reading those there are. Set it to initial, or stream a server whose binlogs are "
+                "whole, or choose --from-timestamp to have only what has changed since then",
                 purged=str(status.purged),
             )
         return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))
 
-    def _same_history(self, position: Position, status: ServerStatus) -> Position:
+    def _same_history(self, position: Position, status: ServerStatus) -> tuple[Position, ServerStatus]:
         ours = position.gtid_set
         begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
+        # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to.
+        deadline = self._ports.clock.now() + self._tuning.commit_patience
+        while not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
+            self._ports.clock.sleep(timedelta(milliseconds=500))
+            status = self._ports.server.status()
         check_continuity(begun, status.executed, GtidSet())
         check_continuity(ours, status.executed, status.purged)
         if position.server_uuid != status.uuid:
             log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
-        return replace(position, server_uuid=status.uuid)
+        return replace(position, server_uuid=status.uuid), status
 
     def _fall_back(self, error: PipelineError) -> None:
+        if self._session is not None:
+            self._session.end()
         # An unanswered commit must not be followed by an abort from the same producer.
         if self._session is not None and self._session.begun and not isinstance(error, OutcomeUnknown):
             self._ports.sink.abort()

@@ -4,6 +4,7 @@ from collections import deque
 from datetime import timedelta
 
 from contracts.errors import PipelineError
+from contracts.position import BinlogPosition
 from streamer.core.decoder import Chunk, Decoder, Step
 from streamer.core.progress import ClosePolicy
 from streamer.ports import BinlogSource, Clock
@@ -23,6 +24,15 @@ class Reading:
         self._size_bytes = 0
         self._failure: PipelineError | None = None
         self.decoder = decoder
+
+    @property
+    def drained(self) -> bool:
+        """Nothing was read ahead: the decoder stands where the last step ended."""
+        return not self._steps
+
+    def passed(self, place: BinlogPosition) -> bool:
+        """Whether every event before this place was given out as a step, or had nothing in it that is one."""
+        return self.drained and not self.decoder.position.is_before(place)
 
     def next(self, close_at: int, stop_at: int) -> Step | None:
         """As Decoder.next; what was read ahead comes as it was cut then."""

@@ -1,34 +1,40 @@
 """One run of the stream: events in, Kafka transactions out, from a committed position to the first thing that goes wrong."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
-from contracts.progress import InProgress, Position
-from contracts.table import TableId
+from contracts.progress import InProgress, Position, Reread, Standing, TableState
+from contracts.signals import Ask, Signal
+from contracts.table import TableId, TableSchema
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
 from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
 from streamer.core.schemas import TableMap
+from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
 from streamer.core.translate import Origin, truncate_message
-from streamer.ports import Ports, Tally
+from streamer.ports import Ports, TableRows, Tally
 from streamer.service.reading import Reading
+from streamer.service.rereading import Chunk as RowChunk
+from streamer.service.rereading import Rereading
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
+_WHILE_REREADING = timedelta(milliseconds=10)  # a chunk may be there any moment
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """`heartbeat`: the longest a shard goes without a barrier. `standby_pause`: between two tries for the turn."""
+    """`heartbeat`: the longest a shard goes without a barrier. `standby_pause`: between two tries for the turn. `hear_every`: between two
+    looks for signals. `commit_patience`: for a server to commit what it has sent us before we began anew."""
 
     close: ClosePolicy = field(default_factory=ClosePolicy)
     message_bytes_max: int = 8 << 20
@@ -37,6 +43,8 @@ class Tuning:
     backoff_min: timedelta = timedelta(seconds=1)
     backoff_max: timedelta = timedelta(seconds=30)
     summary_every: timedelta = timedelta(seconds=10)
+    hear_every: timedelta = timedelta(milliseconds=500)
+    commit_patience: timedelta = timedelta(seconds=5)
 
 
 class Session:
@@ -50,6 +58,7 @@ class Session:
         position: Position,
         observe: Callable[[Tally], None],
         decoder: DecoderFactory,
+        selected: SelectedRowsFactory,
     ) -> None:
         self._ports = ports
         self._choices = choices
@@ -58,7 +67,11 @@ class Session:
         made = decoder(choices.topics.prefix, tuning.message_bytes_max, position.in_progress)
         self._reading = Reading(ports.binlog, ports.clock, made, tuning.close)
         self._judge = EventJudge(choices.captures)
-        self._open = OpenTransaction(position, choices.topics)
+        self._open = OpenTransaction(position, choices.topics, choices.shard)
+        self._committed = position
+        self._selected = selected
+        self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
+        self._stream_until = self._heard_at = ports.clock.now()
         self._opened_at = ports.clock.now()
         self.begun = False  # a Kafka transaction is open
         self.committed = False  # at least one was committed
@@ -79,25 +92,54 @@ class Session:
         self._tally = Tally()
         self._summary = Tally()
 
-    def establish(self) -> None:
-        """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost."""
+    def establish(self, known: Collection[TableId], wanted: Collection[TableId]) -> None:
+        """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost. `known`:
+        tables nothing is to be read of but changes; `wanted`: those whose rows are to be read."""
+        for table in known:
+            self._open.meet(self._choices.topic(table))
+        self.snapshot(wanted)
         now = self._ports.clock.now()
         self._commit(self._beats.due(now), now)
+
+    def snapshot(self, tables: Collection[TableId]) -> None:
+        """Reads the rows of those of these tables that the pipeline has not met, from now on."""
+        since_us = int(self._ports.clock.now().timestamp() * 1_000_000)
+        for table in tables:
+            topic = self._choices.topic(table)
+            if not self._open.known(topic):
+                self._open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
+                log.info("reread.begun", topic=topic, table=str(table), state=TableState.SNAPSHOTTING.value)
+
+    def end(self) -> None:
+        """Whatever was begun is left; what is on Kafka tells where to go on."""
+        self._rereading.spoil_all()
+
+    @property
+    def rereads(self) -> int:
+        """Tables whose reading is not finished, on Kafka."""
+        return len(self._committed.rereads)
 
     def step(self) -> None:
         """Takes one step of the stream, or waits for one; commits what is due. Raises whatever ends this session."""
         now = self._ports.clock.now()
+        if not self._under_way:
+            self._between_transactions(now)
         policy, rows = self._tuning.close, self._open.rows
         late = rows > 0 and now - self._opened_at >= policy.age_max
         split = rows >= policy.split_rows  # what comes goes into the next Kafka transaction
-        step = self._reading.next(0 if late else policy.rows_max - rows, policy.split_rows - (0 if split else rows))
+        # A chunk of rows that were read can go only between two transactions.
+        soon = late or self._rereading.waiting
+        step = self._reading.next(0 if soon else policy.rows_max - rows, policy.split_rows - (0 if split else rows))
         idle = False
         if step is not None:
             self._take(step)
         elif rows:
             idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else timedelta(0))
         else:
-            idle = not self._reading.receive(max(self._beats.next(now) - now, timedelta(0)))
+            patience = max(self._beats.next(now) - now, timedelta(0))
+            idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._open.rereads else patience)
+        if idle:
+            self._stream_until = now
         now = self._ports.clock.now()
         if self._open.rows and not self._under_way:
             if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=idle, policy=policy):
@@ -109,6 +151,105 @@ class Session:
         elif now >= self._beats.next(now) or (self._beats.partial and not self._under_way and self._open.in_progress is None):
             self._heartbeat(now, idle=idle)
         self._summarise(now)
+
+    def _between_transactions(self, now: datetime) -> None:
+        """Signals, and tables that are read again: nothing of them may fall inside a source transaction."""
+        if now - self._heard_at >= self._tuning.hear_every and self._reading.drained:
+            self._heard_at = now
+            self._hear(now)
+        if not self._open.rereads:
+            return
+        self._rereading.collect(self._committed.server_uuid, now)
+        # The stream gets at least as much of the time as the reading, while it has anything to do.
+        if now >= self._stream_until and (found := self._rereading.next(self._reading.passed)) is not None:
+            self._send_chunk(*found, now)
+            took = self._ports.clock.now() - now
+            self._stream_until = now + 2 * took
+        self._rereading.ask(self._open.rereads, self._streamed(), now)
+
+    def _streamed(self) -> GtidSet:
+        """Every transaction of which a row was taken."""
+        begun = self._open.in_progress
+        return self._open.gtid_set if begun is None else self._open.gtid_set.with_gtid(begun.gtid)
+
+    def _send_chunk(self, chunk: RowChunk, rows: TableRows, now: datetime) -> None:
+        topic, reread = chunk.topic, self._open.rereads[chunk.topic]
+        if rows.definition is None:
+            log.warning("reread.given_up", topic=topic, table=str(reread.table), because="there is no such table")
+            self._open.reread(topic, None)
+            return
+        if self._open.rows and self._open.rows + rows.packets.rows > self._tuning.close.rows_max:
+            self._close(CloseReason.ROWS, now)
+        way = self._way(rows.definition.schema)
+        origin = Origin(self._choices.topics.prefix, 0, "", rows.high.file, rows.high.offset, rows.read_us // 1000, rows.read_us)
+        selected = self._selected(rows.definition, way, self._tuning.message_bytes_max)
+        first, now_ms = self._open.next_seq(topic), int(now.timestamp() * 1000)
+        records, left_out = selected.encode(rows.packets, chunk.struck, origin, first, now_ms, 0, rows.packets.rows)
+        sent = rows.packets.rows - left_out
+        if sent:
+            self._begin()
+            self._ports.sink.send_rows(records)
+            self._open.took(topic, way.shard, sent)
+            self._reading.decoder.forget(topic)
+            self._tally.size_bytes += records.size_bytes
+        if rows.last:
+            self._open.reread(topic, None)
+            log.info("reread.done", topic=topic, rows=reread.rows + sent)
+        else:
+            self._open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
+        self._rereading.sent(chunk, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - now)
+
+    def _restart(self, table: TableId, *, emptied: bool) -> None:
+        """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
+        topic = self._choices.topic(table)
+        if (reread := self._open.rereads.get(topic)) is not None:
+            self._rereading.spoil(topic)
+            if not emptied:
+                self._open.reread(topic, replace(reread, after=None, rows=0))
+                log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
+
+    def _hear(self, now: datetime) -> None:
+        for offset, data in self._ports.signals.hear(self._open.next_signal):
+            try:
+                signal = Signal.decode(data)
+                if not self._judge.captures(signal.table):
+                    raise ValueError(f"{signal.table} is not a table of this pipeline")
+            except ValueError as error:
+                log.error("signal.refused", offset=offset, error=str(error))
+            else:
+                log.info("signal.heard", id=signal.id, ask=signal.ask.value, table=str(signal.table))
+                self._act(signal, now)
+            self._open.acted(offset + 1)
+            if self._alone:
+                self._close(CloseReason.TRUNCATE, now)
+                self._alone = False
+
+    def _act(self, signal: Signal, now: datetime) -> None:
+        topic = self._choices.topic(signal.table)
+        reread = self._open.rereads.get(topic)
+        if signal.ask is Ask.SNAPSHOT:
+            self._rereading.spoil(topic)
+            now_us = int(now.timestamp() * 1_000_000)
+            if signal.resync and self._open.begun(topic):
+                self._empty(signal.table, topic, now, now_us)
+            standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
+            self._open.reread(topic, Reread(signal.table, standing, where=signal.where))
+        elif reread is None:
+            log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
+        elif signal.ask is Ask.STOP:
+            self._rereading.spoil(topic)
+            self._open.reread(topic, None)
+        else:
+            self._open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
+
+    def _empty(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
+        """The target loses all its rows; those the table has follow. As with a TRUNCATE, barriers stand before and behind it."""
+        if self._open.rows:
+            self._close(CloseReason.TRUNCATE, now)
+        binlog = self._reading.decoder.position
+        origin = Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us)
+        self._send_truncate(table, topic, self._choices.shard(table), origin, now)
+        self._alone = True
 
     def _take(self, step: Step) -> None:
         if isinstance(step, Chunk):
@@ -127,6 +268,8 @@ class Session:
             self._begin()
             self._ports.sink.send_rows(rows)
             self._open.took(rows.topic, self._shards[rows.topic], len(rows.records))
+            if self._rereading.watches(rows.topic):
+                self._rereading.took(rows.topic, [record["key"] for record in rows.records])
             self._tally.size_bytes += rows.size_bytes
         if chunk.commits is not None:
             self._source_committed(chunk.commits)
@@ -164,11 +307,16 @@ class Session:
         if not self._judge.captures(table.table):
             decoder.ignore(table)
             return
-        way = self._route(table)
+        way = self._way(table.schema)
+        decoder.use(table, way, self._open.next_seq(way.topic))
+
+    def _way(self, schema: TableSchema) -> Route:
+        """Where the rows of this schema, under its primary key, go from now on."""
+        way = self._route(schema)
         self._shards[way.topic] = way.shard
         if self._announced.get(way.topic) != way.schema.fingerprint:
             self._announce(way, self._ports.clock.now())
-        decoder.use(table, way, self._open.next_seq(way.topic))
+        return way
 
     def _announce(self, way: Route, now: datetime) -> None:
         """The schema's record goes with the first row that uses it, in a Kafka transaction without rows of the table's former schema."""
@@ -186,34 +334,60 @@ class Session:
                 log.warning("database.dropped", database=change.database, advice="the rows of its tables stay in the warehouse")
             return
         captured = [table for table in change.tables if self._judge.captures(table)]
+        for table in captured:
+            self._restart(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:
             for table in captured:
                 self._truncate(table, ddl, within)
-        elif change.verb in (Verb.DROP, Verb.RENAME) or change.renames:
+        elif change.verb is Verb.CREATE:
             for table in captured:
-                log.warning(
-                    f"table.{'dropped' if change.verb is Verb.DROP else 'renamed'}",
-                    table=str(table),
-                    gtid=str(within.gtid),
-                    advice="this release does not follow it: the rows loaded so far stay in the warehouse under the old name",
-                )
-        elif change.rows_unseen:
+                self._created(table, ddl, within, certain=not change.if_not_exists)
+        elif change.verb is Verb.DROP:
             for table in captured:
-                log.warning(
-                    "table.diverged",
-                    table=str(table),
-                    gtid=str(within.gtid),
-                    advice="a partition was truncated, dropped or exchanged, which no row event tells: the warehouse keeps those rows",
-                )
+                self._gone(table, within, "dropped")
+        elif change.renames:
+            for before, after in change.renames:
+                if self._judge.captures(before):
+                    self._gone(before, within, "renamed")
+                if self._judge.captures(after):
+                    self._read_anew(after, ddl, within, emptied=True)
+        elif change.rows_unseen or change.rewrites:
+            for table in captured:
+                self._read_anew(table, ddl, within, emptied=change.rows_unseen)
+
+    def _created(self, table: TableId, ddl: Ddl, within: UnderWay, *, certain: bool) -> None:
+        """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment."""
+        topic = self._choices.topic(table)
+        if topic in self._open.dropped or certain:
+            self._truncate(table, ddl, within)
+        self._open.drop(topic, gone=False)
+
+    def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
+        topic = self._choices.topic(table)
+        self._rereading.spoil(topic)
+        if topic in self._open.rereads:
+            self._open.reread(topic, None)
+        self._open.drop(topic, gone=True)
+        advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
+        log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
+
+    def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
+        """Its rows are others than before, without row events. `emptied`: some may have gone."""
+        topic = self._choices.topic(table)
+        if emptied:
+            self._truncate(table, ddl, within)
+        self._open.drop(topic, gone=False)
+        self._rereading.spoil(topic)
+        self._open.reread(topic, Reread(table, Standing(TableState.REREADING, within.commit_us)))
+        log.info("reread.begun", topic=topic, table=str(table), state=TableState.REREADING.value, gtid=str(within.gtid), emptied=emptied)
 
     def _truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
         now = self._ports.clock.now()
         topic, shard = self._choices.topic(table), self._choices.shard(table)
         if not self._open.begun(topic):
             return  # nobody holds a row of it, nor a schema that would tell where to look
-        if self._open.rows:
+        if self._open.rows and not self._alone:
             self._close(CloseReason.TRUNCATE, now)
-        self._ensure(topic)
         origin = Origin(
             self._choices.topics.prefix,
             ddl.server_id,
@@ -223,13 +397,16 @@ class Session:
             ddl.ts_ms,
             within.commit_us,
         )
+        self._send_truncate(table, topic, shard, origin, now)
+        self._alone = True
+
+    def _send_truncate(self, table: TableId, topic: str, shard: int, origin: Origin, now: datetime) -> None:
+        self._ensure(topic)
         seq = self._open.took(topic, shard)
         self._reading.decoder.forget(topic)
         self._send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
-        self._alone = True
 
-    def _route(self, table_map: TableMap) -> Route:
-        schema = table_map.schema
+    def _route(self, schema: TableSchema) -> Route:
         known = self._ways.get(schema.fingerprint)
         if known is not None:
             return known
@@ -302,11 +479,13 @@ class Session:
         self.begun = False
         self.committed = True
         rows = self._open.rows
-        self._open = OpenTransaction(ending.position, self._choices.topics)
+        self._committed = ending.position
+        self._open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard)
         self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)
         self._tally.rows += rows
         self._tally.kafka_transactions += 1
         self._tally.newest_commit_us = ending.position.newest_commit_us
+        self._tally.rereads = len(ending.position.rereads)
         if self._ports.sink.unsettled():
             log.info("producer.recycled", n=ending.position.n)
             self._ports.sink.recycle()

@@ -6,7 +6,8 @@ from contracts.batch import BatchKey, Manifest, ManifestEntry
 from contracts.envelope import Envelope, Op, Row, Source
 from contracts.offsets import OffsetRange
 from contracts.position import BinlogPosition, Gtid, GtidSet
-from contracts.progress import Barrier, InProgress, Position, Standing, TableState
+from contracts.progress import Barrier, InProgress, Position, Reread, RowCursor, Standing, TableState
+from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -80,6 +81,30 @@ POSITION = Position(
     in_progress=InProgress(Gtid(SERVER, 4, "night_job"), 20_000, "9f86d081884c7d65"),
     next_seqs={"tm.shop.orders": 18},
 )
+
+READING = Position(
+    n=13,
+    server_uuid=SERVER,
+    gtid_set=GTID_SET,
+    commit_ts_us=1,
+    newest_commit_us=2,
+    backstep_us=3,
+    binlog=BinlogPosition("binlog.000007", 1234),
+    next_seqs={"tm.shop.orders": 18},
+    rereads={
+        "tm.shop.orders": Reread(
+            TableId("shop", "orders"),
+            Standing(TableState.SNAPSHOTTING, 1_699_999_999_000_000),
+            RowCursor(("id", "größe"), (b"42", b"\xfc\x00'")),
+            "total > 1",
+            17,
+            paused=True,
+        )
+    },
+    next_signal=3,
+)
+
+SIGNAL = Signal("7f", Ask.SNAPSHOT, TableId("shop", "orders"), where="id > 'ü'")
 
 BATCH_KEY = BatchKey("tm.shop.Orders-Old", 0, datetime(2025, 8, 14, 15, 0, 9, tzinfo=UTC), 37, OffsetRange(1000, 26_000), 8, "0123abcd")
 

@@ -7,7 +7,8 @@ import pytest
 
 from contracts.batch import BatchKey, Manifest
 from contracts.envelope import Envelope, decode_key, encode_key
-from contracts.progress import Barrier, Position, decode_next_seq, encode_next_seq
+from contracts.progress import Barrier, Position
+from contracts.signals import Signal
 from contracts.table import TableSchema
 from tests.contracts import specimens
 
@@ -19,7 +20,10 @@ FORMS: dict[str, bytes] = {
     "message-key.json": encode_key(("größe", "id"), specimens.ROW) or b"",
     "barrier.json": specimens.BARRIER.encode(),
     "position.json": specimens.POSITION.encode(),
-    "next-seq.json": encode_next_seq(18),
+    "next-seq.json": specimens.POSITION.encode_topic("tm.shop.orders"),
+    "position-reading.json": specimens.READING.encode(),
+    "reading.json": specimens.READING.encode_topic("tm.shop.orders"),
+    "signal.json": specimens.SIGNAL.encode(),
     "schema.json": specimens.SCHEMA.encode(),
     "manifest.json": specimens.MANIFEST.encode(),
     "batch-key.txt": f"{specimens.BATCH_KEY.data}\n{specimens.BATCH_KEY.manifest}".encode(),
@@ -42,8 +46,9 @@ def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
     assert Envelope.decode(golden["envelope-delete.json"]) == specimens.DELETE
     assert decode_key(golden["message-key.json"]) == {name: specimens.ROW[name] for name in ("größe", "id")}
     assert Barrier.decode(golden["barrier.json"]) == specimens.BARRIER
-    assert Position.decode(golden["position.json"], specimens.POSITION.next_seqs) == specimens.POSITION
-    assert decode_next_seq(golden["next-seq.json"]) == 18
+    assert Position.decode({Position.KEY: golden["position.json"], b"tm.shop.orders": golden["next-seq.json"]}) == specimens.POSITION
+    assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading.json"]}) == specimens.READING
+    assert Signal.decode(golden["signal.json"]) == specimens.SIGNAL
     assert TableSchema.decode(golden["schema.json"]) == specimens.SCHEMA
     assert Manifest.decode(golden["manifest.json"]) == specimens.MANIFEST
     assert [BatchKey.parse(line) for line in golden["batch-key.txt"].decode().splitlines()] == [specimens.BATCH_KEY] * 2

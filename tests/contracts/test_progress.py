@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.progress import Barrier, Position, Standing, TableState, decode_next_seq, encode_next_seq, shard_of
-from tests.contracts.specimens import BARRIER, GTID_SET, POSITION
+from contracts.progress import Barrier, Position, Standing, TableState, shard_of
+from contracts.signals import Signal
+from tests.contracts.specimens import BARRIER, GTID_SET, POSITION, READING, SIGNAL
 
 COUNTS = st.integers(0, 2**63 - 1)
 STANDINGS = st.dictionaries(st.text(), st.builds(Standing, st.sampled_from(TableState), COUNTS), max_size=3)
@@ -15,28 +18,83 @@ def test_a_barrier_survives_encoding(n: int, ts: int, partial: bool, seqs: dict[
     assert Barrier.decode(barrier.encode()) == barrier
 
 
+def decoded(head: bytes, **topics: bytes) -> Position | None:
+    return Position.decode({Position.KEY: head, **{topic.encode(): data for topic, data in topics.items()}})
+
+
 @given(COUNTS)
 def test_a_next_seq_survives_encoding(n: int) -> None:
-    assert decode_next_seq(encode_next_seq(n)) == n
+    position = replace(POSITION, next_seqs={"t": n})
+    assert decoded(position.encode(), t=position.encode_topic("t")) == position
 
 
 def test_a_position_between_transactions_has_nothing_in_progress() -> None:
-    assert Position.decode(POSITION.encode(), {}).in_progress == POSITION.in_progress
+    found = decoded(POSITION.encode())
+    assert found is not None
+    assert found.in_progress == POSITION.in_progress
     data = POSITION.encode().partition(b',"in_progress"')[0] + b',"in_progress":null}'
-    assert Position.decode(data, {}).in_progress is None
+    found = decoded(data)
+    assert found is not None
+    assert found.in_progress is None
 
 
 @pytest.mark.parametrize("old", [b'"v":1', b'"n":12', b'"gtid_set"', b'"commit_ts_us"', b'{"v"'])
 def test_progress_of_another_version_or_form_is_refused(old: bytes) -> None:
-    for data, decode in ((BARRIER.encode(), Barrier.decode), (POSITION.encode(), lambda d: Position.decode(d, {}))):
+    for data, decode in ((BARRIER.encode(), Barrier.decode), (POSITION.encode(), decoded)):
         with pytest.raises(ValueError, match=r"."):
             decode(data.replace(old, b'["w":2' if old == b'{"v"' else b'"w":2'))
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"v":1}', b'{"v":1,"next_seq":"7"}', b'{"v":2,"next_seq":7}'])
-def test_what_is_no_next_seq_is_refused(data: bytes) -> None:
+READING_RECORD = READING.encode_topic("tm.shop.orders")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"[]", b"{}", b'{"v":1}', b'{"v":1,"next_seq":"7"}', b'{"v":2,"next_seq":7,"x":1}', b'{"v":3,"next_seq":7}'),
+        *(
+            READING_RECORD.replace(old, new)
+            for old, new in ((b'"since_us"', b'"x"'), (b"snapshotting", b"x"), (b'"3432"', b'"343"'), (b"18", b"x"))
+        ),
+    ],
+)
+def test_what_is_no_record_of_a_topic_is_refused(data: bytes) -> None:
+    assert data != READING_RECORD
     with pytest.raises(ValueError, match=r"."):
-        decode_next_seq(data)
+        decoded(POSITION.encode(), t=data)
+
+
+def test_topics_without_a_position_are_refused_and_nothing_at_all_is_no_position() -> None:
+    assert Position.decode({}) is None
+    with pytest.raises(ValueError, match="no position"):
+        Position.decode({b"t": POSITION.encode_topic("t")})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        SIGNAL.encode().replace(b'"v":1', b'"v":2'),
+        *(
+            SIGNAL.encode().replace(old, new)
+            for old, new in (
+                (b'"id":"7f"', b'"id":7'),
+                (b"snapshot", b"x"),
+                (b'["shop","orders"]', b'["shop"]'),
+                (b'["shop","orders"]', b'["shop",1]'),
+                (b'"where"', b'"were"'),
+                (b'"where":"id > ', b'"resync":true,"where":"id > '),
+                (b'"snapshot"', b'"pause"'),
+            )
+        ),
+    ],
+)
+def test_what_is_no_signal_is_refused(data: bytes) -> None:
+    assert data != SIGNAL.encode()
+    with pytest.raises(ValueError, match=r"."):
+        Signal.decode(data)
 
 
 @pytest.mark.parametrize(("topic", "shards", "shard"), [("tm.shop.orders", 4, 1), ("tm.shop.items", 4, 0), ("tm.shop.orders", 1, 0)])

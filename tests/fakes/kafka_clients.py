@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
-from contracts.progress import Position, decode_next_seq
+from contracts.progress import Position
 from contracts.table import TableSchema
 from loader.core.records import Record
 from loader.core.records import Records as RecordsRead
@@ -255,11 +255,24 @@ class FakePositionStore:
         # A marker may not have reached this partition yet; what is below it is unread until it has.
         if not self.gate.wait("streamer.read", lambda: log.stable_end >= end, timedelta(seconds=60)):
             raise Unavailable(f"{self.topic}: a transaction is open below offset {end}")
-        records = dict(latest_by_key(log))
-        head = records.pop(Position.KEY, None)
-        if head is None:
-            return None
-        return Position.decode(head, {key.decode(): decode_next_seq(value) for key, value in records.items() if value is not None})
+        return Position.decode({key: value for key, value in latest_by_key(log).items() if value is not None})
+
+
+class FakeSignals:
+    """A SignalLog over the topic `signals`."""
+
+    def __init__(self, broker: Broker, gate: Gate, topic: str) -> None:
+        self.broker = broker
+        self.gate = gate
+        self.topic = topic
+
+    def hear(self, offset: int) -> Sequence[tuple[int, bytes]]:
+        found = self.broker.partition(self.topic).committed() if self.topic in self.broker.topics else ()
+        heard = [(at, entry.value or b"") for at, entry in found if at >= offset]
+        return self.gate.cross("streamer.hear", lambda: heard)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class FakeTopicAdmin:

@@ -2,6 +2,8 @@
 
 import struct
 
+import pytest
+
 from tests.decoders import needs_kernel
 from tests.kernel.driving import Pace, both, drive, same_whole, whole
 from tests.kernel.test_malformed import BEGIN, HEAD, E, sized
@@ -26,6 +28,7 @@ def test_maps_of_one_table_that_take_turns_are_asked_for_each_time_and_keep_its_
     assert whole(told).rows == 8
 
 
+@pytest.mark.long
 def test_more_maps_than_are_kept_give_the_same_records() -> None:
     # Tables of which many are met again after they were forgotten, and one that is always there.
     order = [*range(MAPS_KEPT + 150), *range(0, MAPS_KEPT, 40)]

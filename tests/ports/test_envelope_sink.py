@@ -1,12 +1,12 @@
 """EnvelopeSink and PositionStore: the fake broker and Kafka."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from contracts.errors import Fenced
 from contracts.position import BinlogPosition, GtidSet
-from contracts.progress import Position, encode_next_seq
+from contracts.progress import Position
 from streamer.core.decoder import Record, Records
 from streamer.ports import EnvelopeSink, Message
 from tests.ports.conftest import BOTH
@@ -28,15 +28,15 @@ def rows(kafka: KafkaScene) -> str:
     return f"{kafka.topics.prefix}.shop.orders"
 
 
-def position(n: int) -> Position:
-    return Position(n, UUID, GtidSet.parse(f"{UUID}:1-{n}"), n, n, 0, BinlogPosition("binlog.000001", 4))
+def position(n: int, next_seqs: Mapping[str, int] | None = None) -> Position:
+    return Position(n, UUID, GtidSet.parse(f"{UUID}:1-{n}"), n, n, 0, BinlogPosition("binlog.000001", 4), None, next_seqs or {})
 
 
 def transaction(kafka: KafkaScene, sink: EnvelopeSink, n: int) -> None:
     """A row and the position behind it, not ended."""
     sink.begin()
     sink.send(Message(rows(kafka), b"k", f"row {n}".encode()))
-    sink.send(Message(kafka.topics.position, rows(kafka).encode(), encode_next_seq(n)))
+    sink.send(Message(kafka.topics.position, rows(kafka).encode(), position(n, {rows(kafka): n}).encode_topic(rows(kafka))))
     sink.send(Message(kafka.topics.position, Position.KEY, position(n).encode()))
 
 

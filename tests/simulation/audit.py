@@ -12,7 +12,7 @@ import orjson
 from contracts.envelope import Op
 from contracts.ledger import Fence, TopicOffset
 from contracts.position import Gtid
-from contracts.progress import Barrier, Position, decode_next_seq
+from contracts.progress import Barrier, Position
 from contracts.table import TableId
 from contracts.topics import Topics
 from loader.core.plan import Mode
@@ -155,9 +155,8 @@ class Audit:
             fence = self.database.fence(shard)
             if fence.partial or fence.gtid_set != self.history.executed(len(self.history.transactions)):
                 self.report("UNFINISHED", f"shard {shard} rests at {fence}")
-        records = dict(latest_by_key(self.broker.partition(self.topics.position)))
-        head = records.pop(Position.KEY, None)
-        position = Position.decode(head, {}) if head else None
+        records = latest_by_key(self.broker.partition(self.topics.position))
+        position = Position.decode({key: value for key, value in records.items() if value is not None})
         if position is None or position.gtid_set != self.history.executed(len(self.history.transactions)):
             self.report("I7_POSITION", f"rests at {position}")
         for table in self.history.tables:
@@ -167,9 +166,8 @@ class Audit:
                 self.report("I3_SEQ", f"{topic}: {[record.seq for record in published]}")
             if len(published) != self.events(table.table, len(self.history.transactions)):
                 self.report("I7_ROWS", f"{topic}: {len(published)} records of {self.events(table.table, len(self.history.transactions))}")
-            held = records.get(topic.encode())
-            if (decode_next_seq(held) if held else 0) != len(published):
-                self.report("I7_POSITION", f"{topic}: next seq {held!r} behind {len(published)} records")
+            if (position.next_seqs.get(topic, 0) if position else 0) != len(published):
+                self.report("I7_POSITION", f"{topic}: next seq of {position} behind {len(published)} records")
 
     def after_janitor(self) -> None:
         """I4 and its other half: the bucket holds the ledger's objects and nothing else."""

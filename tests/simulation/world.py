@@ -27,11 +27,11 @@ from loader.destinations import Destinations
 from loader.service import Loader
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
-from streamer.service import Ports, Streamer, Tuning
+from streamer.service import Ports, Snapshot, Streamer, Tuning
 from tests.fakes.binlog import FakeBinlogSource, FakeSourceServer
 from tests.fakes.broker import Broker, Group
 from tests.fakes.faults import Gate
-from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSink, FakeTopicAdmin
+from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSignals, FakeSink, FakeTopicAdmin
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.object_store import Bucket, FakeBatchStore, FakeJanitorBucket
 from tests.fakes.versions import Isolation
@@ -206,10 +206,12 @@ class World:
             sink,
             FakePositionStore(self.broker, actor, self.topics.position),
             FakeTopicAdmin(self.broker, actor, PREFIX),
+            (),
+            FakeSignals(self.broker, actor, self.topics.signals),
         )
         shards = {table.table: TableChoice(shard=table.shard) for table in self.history.tables}
         choices = Choices(self.topics, self.shards, lambda table: table in shards, ("shop.*",), shards)
-        streamer = Streamer(ports, choices, 99, STREAMER)
+        streamer = Streamer(ports, choices, 99, STREAMER, snapshot=Snapshot.NEVER)
         while not self._all_published():
             streamer.step()
         streamer.close()

@@ -78,6 +78,7 @@ def test_each_row_since_ten_alters_is_decoded_by_its_own_schema(servers: Stack, 
         assert [envelope.source.seq for envelope in found] == list(range(len(found)))
 
 
+@pytest.mark.long
 def test_what_is_refused_leaves_nothing_and_names_the_oldest_moment(servers: Stack, tmp_path: Path) -> None:
     with servers.mysql.connect() as connection:
         run(connection, "CREATE DATABASE gone", "CREATE TABLE gone.orders (id INT PRIMARY KEY, v INT)")

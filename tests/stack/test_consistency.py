@@ -193,6 +193,7 @@ def promises(reader: Connection, name: str) -> dict[str, Promise]:
     return out
 
 
+@pytest.mark.long
 def test_complete_up_to_promises_no_more_than_the_slower_shard_holds(stack: Stack, reader: Connection, tmp_path: Path) -> None:
     name = "slower"
     apart = {f"{name}.{table}": {"shard": shard} for shard, table in enumerate(TABLES)}

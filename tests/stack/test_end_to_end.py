@@ -41,12 +41,11 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
         assert [service.stop() for service in pipeline.services] == [0, 0]
 
 
-# One kill a service at its most delicate effect here; the others run with the long tests.
+# The services' own tests kill each of them at its most delicate effects in every run.
 @pytest.mark.parametrize(
     "point",
     [
-        "loader.stage.before:3",
-        "streamer.commit.before:5",
+        *long("loader.stage.before:3", "streamer.commit.before:5"),
         *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
         *long("streamer.send_rows.before:40", "streamer.commit.after:5"),
     ],
@@ -68,6 +67,7 @@ def test_a_service_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, 
         assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
 
 
+@pytest.mark.long
 def test_a_broken_row_in_the_warehouse_is_found_and_named(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:
     with shop_pipeline(stack, tmp_path, "broken") as (pipeline, _):
         with stack.mysql.connect() as connection, connection.cursor() as source:

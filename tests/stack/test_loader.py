@@ -309,6 +309,7 @@ def test_the_standby_takes_over_from_a_killed_loader(scene: Scene) -> None:
     scene.assert_ledger_tiles()
 
 
+@pytest.mark.long
 def test_a_loader_frozen_in_its_copy_commits_nothing_when_it_wakes(scene: Scene) -> None:
     first = scene.loader("--instance", "first")
     scene.feed.transaction(put(ORDERS, id=1, note="a"))
@@ -382,6 +383,7 @@ def test_kafka_shows_lag_from_a_mirror_of_the_committed_offsets(scene: Scene) ->
     assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00"
 
 
+@pytest.mark.long
 def test_a_session_that_holds_the_fence_too_long_is_ended(scene: Scene) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="a"))
     first = scene.loader()
@@ -436,6 +438,7 @@ def test_a_text_column_that_grows_is_widened_before_the_rows_that_need_it(scene:
     scene.assert_ledger_tiles()
 
 
+@pytest.mark.long
 def test_a_table_changes_its_mode_once_a_person_has_altered_it(scene: Scene) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="a"), put(ORDERS, id=2, note="b"))
     first = scene.loader()

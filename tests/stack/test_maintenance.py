@@ -106,7 +106,7 @@ Away = Callable[[Stack], AbstractContextManager[None]]
 @pytest.mark.parametrize(
     ("away", "pause_s"),
     [
-        (stopped, SHORT_S),
+        pytest.param(stopped, SHORT_S, marks=pytest.mark.long),
         pytest.param(refusing, SHORT_S, marks=pytest.mark.long),
         pytest.param(dropping, SHORT_S, marks=pytest.mark.long),
         pytest.param(stopped, LONG_S, marks=pytest.mark.long),

@@ -132,6 +132,7 @@ def scene(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     name = "modes"
     override = {f"{name}.{mode}_{pace}": {"mode": mode} for mode in MODES for pace in (AT_ONCE, BIT_BY_BIT)}
     settings = {
+        "streamer": {"snapshot": "never"},  # every event is told, also of the backlog
         "redshift": {"schema": f"tidemark_{name}"},
         "s3": {"prefix": f"lake-{name}"},
         "tables": {"override": override},

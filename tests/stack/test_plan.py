@@ -70,6 +70,7 @@ def test_the_plan_is_what_the_loader_then_does_and_sends_nothing(scene: Scene) -
         position = sent.index(sql, position + 1)
 
 
+@pytest.mark.long
 def test_text_names_tables_objects_and_statements(scene: Scene) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="a"))
     loader = scene.loader()

@@ -156,12 +156,13 @@ class FakeBinlog:
         self._next = 0
         self._queue: list[bytes] = []
         self._at = 4
+        self._told = 4  # the last position the reader knows of
         self._given = 0
 
     def start(self, executed: GtidSet) -> None:
         self._executed = executed
         self.starts += 1
-        self._next, self._at, self._given = 0, 4, 0
+        self._next, self._at, self._given, self._told = 0, 4, 0, 4
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._queue = [rotate, format_description()]
 
@@ -174,18 +175,30 @@ class FakeBinlog:
             self._next += 1
             if number not in self._executed:
                 self._queue = list(events)
+            else:
+                self._at += sum(map(len, events))
+        if not self._queue and self._told < self._at:
+            # Where it stands after what it has left out.
+            self._told = self._at
+            return _at(event(Type.HEARTBEAT, FILE.encode(), timestamp_s=0), self._at)
         if not self._queue:
             source.time.advance(timeout)
             return None
         self._given += 1
-        data = bytearray(self._queue.pop(0))
-        if data[4] != Type.ROTATE:
-            self._at += len(data)
-            data[13:17] = self._at.to_bytes(4, "little")
-        return bytes(data)
+        data = self._queue.pop(0)
+        if data[4] == Type.ROTATE:
+            return data
+        self._at += len(data)
+        self._told = self._at
+        return _at(data, self._at)
 
     def close(self) -> None:
         self._queue = []
+
+
+def _at(data: bytes, end: int) -> bytes:
+    """The event with the place where it ends."""
+    return data[:13] + end.to_bytes(4, "little") + data[17:]
 
 
 class FakeServer:

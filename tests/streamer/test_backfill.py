@@ -153,6 +153,6 @@ def test_a_dump_that_holds_back_transactions_is_given_up() -> None:
     made.source.transactions.pop()
     status = replace(FakeServer(made.source).status(), executed=executed)
     made.streamer()
-    ports = Ports(FakeClock(made.time), FakeServer(made.source), made.binlog, *(cast(Any, None),) * 3)
+    ports = Ports(FakeClock(made.time), FakeServer(made.source), made.binlog, *(cast(Any, None),) * 5)
     with pytest.raises(Unavailable, match="its dump does not send them"):
         set_before(ports, status, commit_us(LAST) + 1)

@@ -9,7 +9,7 @@ import pytest
 from contracts.envelope import Envelope, Op, decode_key
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
 from contracts.position import Gtid, GtidSet
-from contracts.progress import Barrier, Position, decode_next_seq
+from contracts.progress import Barrier, Position
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
 from streamer.core.decoder import DecoderFactory
@@ -17,12 +17,12 @@ from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports
-from streamer.service import Streamer, Tuning, lock_name
+from streamer.service import Snapshot, Streamer, Tuning, lock_name
 from tests.decoders import DECODERS, decoder_named
 from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time
 from tests.fakes.faults import Fate, Gate, Killed
-from tests.fakes.kafka_clients import FakePositionStore, FakeSink, FakeTopicAdmin
+from tests.fakes.kafka_clients import FakePositionStore, FakeSignals, FakeSink, FakeTopicAdmin
 from tests.streamer.binlog import COMMIT_US, SERVER, FakeBinlog, FakeServer, Source, Table, event, query, xa_prepare, xid
 
 TOPICS = Topics("p")
@@ -66,8 +66,10 @@ class World:
             self.sink,
             Positions(self.broker, self.gate, TOPICS.position),
             FakeTopicAdmin(self.broker, self.gate, "p"),
+            (),
+            FakeSignals(self.broker, self.gate, TOPICS.signals),
         )
-        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us)
+        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us, snapshot=Snapshot.NEVER)
 
     def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
         """Until everything the source has executed is on Kafka."""
@@ -81,9 +83,7 @@ class World:
 
     def position(self) -> Position | None:
         """What is committed at this moment."""
-        records = {key: value for key, value in self.records(TOPICS.position) if key is not None}
-        head = records.pop(Position.KEY, None)
-        return Position.decode(head, {key.decode(): decode_next_seq(value) for key, value in records.items()}) if head else None
+        return Position.decode({key: value for key, value in self.records(TOPICS.position) if key is not None})
 
     def records(self, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes]]:
         if topic not in self.broker.topics:

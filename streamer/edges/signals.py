@@ -1,0 +1,78 @@
+"""The topic `signals`, read from wherever the position says."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from contracts.errors import Unavailable
+from contracts.signals import Signal
+from contracts.topics import Topics
+from runtime.connect.kafka import client_config
+from runtime.sections import Kafka
+from streamer.edges.kafkaerrors import translated
+
+_BATCH = 100
+_PATIENCE = timedelta(seconds=20)
+
+
+class KafkaSignals:
+    """A SignalLog. The topic must be there."""
+
+    def __init__(self, settings: Kafka, topics: Topics) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._consumer: Any = None
+        self._next = 0
+
+    def hear(self, offset: int) -> Sequence[tuple[int, bytes]]:
+        try:
+            if self._consumer is None or offset != self._next:
+                self._assign(offset)
+            found = self._consumer.consume(_BATCH, 0)
+        except KafkaException as exception:
+            raise translated(exception, f"{self._topics.signals} could not be read") from exception
+        heard: list[tuple[int, bytes]] = []
+        for message in found:
+            if (error := message.error()) is not None:
+                # Nothing but a broker that is away for now, or a topic that is only just there; what is asked is heard later.
+                if error.fatal():
+                    raise Unavailable(f"{self._topics.signals} could not be read: {error.str()}")
+                continue
+            heard.append((message.offset(), message.value() or b""))
+        if heard:
+            self._next = heard[-1][0] + 1
+        return heard
+
+    def _assign(self, offset: int) -> None:
+        if self._consumer is None:
+            self._consumer = Consumer(
+                {
+                    **client_config(self._settings),
+                    "group.id": f"tidemark-{self._topics.prefix}-signals",  # librdkafka wants one; nothing is committed to it
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",  # what expired unheard is lost to people, not to rows
+                    "isolation.level": "read_committed",
+                    "log_level": 3,
+                }
+            )
+        self._consumer.assign([TopicPartition(self._topics.signals, 0, offset)])
+        self._next = offset
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+
+def send(settings: Kafka, topics: Topics, signal: Signal) -> None:
+    """Asks the running streamer. Raises Unavailable when Kafka doesn't take it."""
+    failures: list[KafkaError] = []
+    producer = Producer({**client_config(settings), "acks": "all", "enable.idempotence": True, "log_level": 3})
+    producer.produce(
+        topics.signals, signal.encode(), partition=0, on_delivery=lambda error, _: failures.append(error) if error is not None else None
+    )
+    left = producer.flush(_PATIENCE.total_seconds())
+    if left or failures:
+        raise Unavailable(f"Kafka did not take the request into {topics.signals}: {failures[0].str() if failures else 'no answer'}")

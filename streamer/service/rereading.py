@@ -1,0 +1,134 @@
+"""Tables read again while the stream goes on: chunks of rows between two marks, without a lock on the source.
+
+A chunk is asked for once the server has committed everything of which the stream has taken a row; it is sent when the stream has passed
+the end that the binlog had after the rows were read. Whatever the stream takes of the table in between is newer than the chunk, or the
+same: it strikes its key from it. So each row that is left is as it is at the place where it is sent. Source: "DBLog: A Watermark Based
+Change-Data-Capture Framework" (Netflix, 2019), with the server's own GTIDs for marks instead of a table that is written to.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from contracts.errors import Refused, Unavailable
+from contracts.position import BinlogPosition, GtidSet
+from contracts.progress import Reread, RowCursor
+from streamer.core.chunks import SIZE_BYTES, ChunkSize
+from streamer.ports import ReadRequest, TableReader, TableRows
+
+_AHEAD = 2  # chunks of a table, the one that waits to be sent included
+_HARD_LIMIT = 4  # times the size wanted
+_PAUSE = timedelta(seconds=5)  # after a reading that failed
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Rows asked for. `struck`: keys of which the stream has something since. `rows`: None while they are being read."""
+
+    topic: str
+    after: RowCursor | None
+    reader: TableReader | None
+    struck: set[bytes] = field(default_factory=set)
+    rows: TableRows | None = None
+
+
+class Rereading:
+    """The chunks between asking and sending."""
+
+    def __init__(self, readers: Sequence[TableReader], rows_max: int) -> None:
+        """`rows_max`: of a chunk."""
+        self._idle = list(readers)
+        self._held_max = _AHEAD * len(readers)
+        self._rows_max = rows_max
+        self._chunks: dict[str, deque[Chunk]] = {}
+        self._sizes: dict[str, ChunkSize] = {}
+        self._again_at: dict[str, datetime] = {}
+
+    def watches(self, topic: str) -> bool:
+        """Whether changes of the topic's table are to be told."""
+        return bool(self._chunks.get(topic))
+
+    def took(self, topic: str, keys: Collection[bytes | None]) -> None:
+        """The stream has taken changes of these keys."""
+        for chunk in self._chunks.get(topic, ()):
+            for key in keys:
+                if key is None:  # of a table without key: nothing tells which row it was
+                    self.spoil(topic)
+                    return
+                chunk.struck.add(key)
+
+    def spoil(self, topic: str) -> None:
+        """What is held or being read of the table is not to be sent."""
+        for chunk in self._chunks.pop(topic, ()):
+            if chunk.reader is not None:
+                chunk.reader.abandon()
+                self._idle.append(chunk.reader)
+
+    def spoil_all(self) -> None:
+        for topic in list(self._chunks):
+            self.spoil(topic)
+
+    def ask(self, rereads: Mapping[str, Reread], streamed: GtidSet, now: datetime) -> None:
+        """Lets idle readers read on. `streamed`: all transactions of which a row was taken."""
+        wanted = {topic: reread for topic, reread in rereads.items() if not reread.paused}
+        for topic in self._chunks.keys() - wanted.keys():
+            self.spoil(topic)
+        for depth in range(_AHEAD):
+            for topic, reread in wanted.items():
+                if not self._idle or sum(map(len, self._chunks.values())) >= self._held_max:
+                    return
+                chunks = self._chunks.get(topic, ())
+                if len(chunks) == depth and self._again_at.get(topic, now) <= now and (not chunks or _goes_on(chunks[-1])):
+                    after = reread.after if not chunks or chunks[-1].rows is None else chunks[-1].rows.end
+                    self._ask(topic, reread, after, streamed)
+
+    def _ask(self, topic: str, reread: Reread, after: RowCursor | None, streamed: GtidSet) -> None:
+        reader = self._idle.pop(0)
+        size = self._sizes.setdefault(topic, ChunkSize(self._rows_max))
+        reader.ask(ReadRequest(reread.table, streamed, after, reread.where, size.rows, _HARD_LIMIT * SIZE_BYTES))
+        self._chunks.setdefault(topic, deque()).append(Chunk(topic, after, reader))
+
+    def collect(self, server_uuid: str, now: datetime) -> None:
+        """Takes over what was read. Raises Unavailable when it was read from another server than the stream is."""
+        for topic in list(self._chunks):
+            for chunk in self._chunks.get(topic, ()):
+                if chunk.reader is None:
+                    continue
+                try:
+                    chunk.rows = chunk.reader.rows()
+                except (Unavailable, Refused) as error:
+                    log.warning("reread.failed", topic=topic, error=error.message, again_in_seconds=_PAUSE.total_seconds())
+                    self._again_at[topic] = now + _PAUSE
+                    self.spoil(topic)
+                    break
+                if chunk.rows is not None:
+                    self._idle.append(chunk.reader)
+                    chunk.reader = None
+                    if chunk.rows.server_uuid != server_uuid:
+                        raise Unavailable(f"tables are read from server {chunk.rows.server_uuid}, and the stream from {server_uuid}")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a chunk was read that is not sent yet."""
+        return any(chunks[0].rows is not None for chunks in self._chunks.values() if chunks)
+
+    def next(self, passed: Callable[[BinlogPosition], bool]) -> tuple[Chunk, TableRows] | None:
+        """A chunk that may be sent, in its table's order; it is the caller's then. `passed`: the stream has passed that place."""
+        for topic, chunks in self._chunks.items():
+            if chunks and (rows := chunks[0].rows) is not None and passed(rows.high):
+                # The next table's turn comes first afterwards.
+                self._chunks[topic] = self._chunks.pop(topic)
+                return chunks.popleft(), rows
+        return None
+
+    def sent(self, chunk: Chunk, rows: int, size_bytes: int, took: timedelta) -> None:
+        self._sizes[chunk.topic] = self._sizes[chunk.topic].after(rows, size_bytes, took)
+
+
+def _goes_on(chunk: Chunk) -> bool:
+    return chunk.rows is not None and not chunk.rows.last and chunk.rows.end is not None

@@ -1,0 +1,334 @@
+"""Tables read again while the stream goes on and the source changes: who reads the warehouse at a barrier reads what MySQL held there."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from unittest.mock import patch
+
+import pytest
+
+from contracts.envelope import Envelope, Op, Row
+from contracts.errors import PipelineError
+from contracts.position import GtidSet
+from contracts.progress import Barrier, Position, TableState
+from contracts.signals import Ask, Signal
+from contracts.table import TableId
+from contracts.topics import Topics
+from streamer.core.progress import ClosePolicy
+from streamer.core.route import Choices
+from streamer.ports import Ports
+from streamer.service import Snapshot, Streamer, Tuning
+from streamer.service.reading import Reading
+from streamer.service.rereading import Rereading
+from streamer.service.session import Session
+from tests.fakes.broker import Broker
+from tests.fakes.clock import FakeClock, Time
+from tests.fakes.faults import Gate
+from tests.fakes.kafka_clients import FakePositionStore, FakeSignals, FakeSink, FakeTopicAdmin
+from tests.simulation.world import silent
+from tests.streamer.binlog import FakeBinlog, FakeServer
+from tests.streamer.live import FakeTableReader, LiveSource
+
+TOPICS = Topics("p")
+ORDERS = TableId("shop", "orders")
+ORDERS_TOPIC = TOPICS.rows(ORDERS)
+BUSY = 160
+STEPS_MAX = 4000
+
+
+@dataclass
+class LiveClock(FakeClock):
+    """While a process sleeps the server goes on."""
+
+    source: LiveSource = field(kw_only=True)
+
+    def sleep(self, pause: timedelta) -> None:
+        for _ in range(20):
+            self.source.step(busy=False)
+        super().sleep(pause)
+
+
+class LaggingBinlog(FakeBinlog):
+    """The dump may be late."""
+
+    def next(self, timeout: timedelta) -> bytes | None:
+        source = self._source
+        if isinstance(source, LiveSource) and not self._queue and self.lag and source.rng.random() < self.lag:
+            source.time.advance(timeout)
+            return None
+        found = super().next(timeout)
+        # A whole transaction at once: the dump is faster than the engine, too.
+        while found is not None and self._queue:
+            found += super().next(timeout) or b""
+        return found
+
+    lag = 0.0
+
+
+@dataclass
+class Reader:
+    """Who reads the topics barrier by barrier, as the loader does."""
+
+    broker: Broker
+    source: LiveSource
+    faults: list[str] = field(default_factory=list)
+    target: dict[str, dict[int, dict[str, int]]] = field(default_factory=lambda: {"orders": {}, "items": {}})
+    barriers: int = 0
+    seqs: dict[str, int] = field(default_factory=dict)
+    states: list[TableState] = field(default_factory=list)
+    reads: int = 0
+
+    def follow(self) -> None:
+        committed = [Barrier.decode(entry.value or b"") for _, entry in self.broker.partition(TOPICS.progress).committed()]
+        for barrier in committed[self.barriers :]:
+            self.barriers += 1
+            for topic, seq in barrier.next_seqs.items():
+                self._apply(topic, seq)
+            self.states += [standing.state for standing in barrier.standings.values()]
+            if barrier.partial:
+                continue
+            moment = self.source.moments[barrier.gtid_set.count()]
+            for name, rows in self.target.items():
+                if TOPICS.rows(TableId("shop", name)) not in barrier.standings and rows != moment.rows[name]:
+                    self.faults.append(f"barrier {barrier.n}: {name} is {rows}, MySQL had {moment.rows[name]}")
+
+    def _apply(self, topic: str, stop: int) -> None:
+        rows = self.target[topic.rpartition(".")[2]]
+        records = [entry for _, entry in self.broker.partition(topic).committed()]
+        for seq in range(self.seqs.get(topic, 0), stop):
+            envelope = Envelope.decode(records[seq].value or b"")
+            assert envelope.source.seq == seq
+            self.reads += envelope.op is Op.READ
+            if envelope.op is Op.TRUNCATE:
+                rows.clear()
+            elif envelope.op is Op.DELETE:
+                rows.pop(_row(envelope.before)["id"], None)
+            else:
+                row = _row(envelope.after)
+                rows[row["id"]] = row
+        self.seqs[topic] = stop
+
+
+def _row(image: Row | None) -> dict[str, int]:
+    assert image is not None
+    return {name: value for name, value in image.items() if isinstance(value, int)}
+
+
+class World:
+    """One pipeline on a live source, in the order a seed decides."""
+
+    def __init__(self, seed: int, *, lag: float = 0.3, alters: bool = True) -> None:
+        self.rng = Random(seed)
+        self.time = Time()
+        self.broker = Broker()
+        self.source = LiveSource(self.time, rng=self.rng, alters=alters)
+        self.reader = Reader(self.broker, self.source)
+        self.lag = lag
+        self.snapshot = Snapshot.INITIAL
+        for _ in range(12):  # what is there before the pipeline is
+            self.source.step(busy=True)
+        self.source.settle()
+        self.streamer = self.started()
+
+    def started(self) -> Streamer:
+        self.source.owner = None
+        gate = Gate(self.time)
+        binlog = LaggingBinlog(self.source)
+        binlog.lag = self.lag
+        ports = Ports(
+            LiveClock(self.time, source=self.source),
+            FakeServer(self.source),
+            binlog,
+            FakeSink(self.broker, gate, "tidemark-p"),
+            FakePositionStore(self.broker, gate, TOPICS.position),
+            FakeTopicAdmin(self.broker, gate, "p"),
+            [FakeTableReader(self.source) for _ in range(self.rng.choice((1, 2)))],
+            FakeSignals(self.broker, gate, TOPICS.signals),
+        )
+        tuning = Tuning(close=ClosePolicy(rows_max=2, split_rows=2), hear_every=timedelta())
+        choices = Choices(TOPICS, 1, lambda table: table.database == "shop", ("shop.*",))
+        return Streamer(ports, choices, 99, tuning, snapshot=self.snapshot)
+
+    def ask(self, signal: Signal) -> None:
+        epoch = self.broker.init("asker")
+        self.broker.send("asker", epoch, TOPICS.signals, 0, None, signal.encode())
+        self.broker.end("asker", epoch, commit=True)
+
+    def position(self) -> Position | None:
+        return FakePositionStore(self.broker, Gate(self.time), TOPICS.position).read() if TOPICS.position in self.broker.topics else None
+
+    def turn(self, *, busy: bool, crash: float = 0.0) -> None:
+        self.source.busy = busy
+        for _ in range(self.rng.randrange(4)):
+            self.source.step(busy=busy)
+        if self.rng.random() < crash:
+            self.streamer = self.started()
+        self.streamer.step()
+        if TOPICS.progress in self.broker.topics:
+            self.reader.follow()
+
+    def run(self, *, crash: float = 0.03) -> list[str]:
+        """A busy time and then a calm one; what was wrong."""
+        for _ in range(BUSY):
+            self.turn(busy=True, crash=crash)
+        for _ in range(STEPS_MAX):
+            self.turn(busy=False)
+            if self.at_rest() or self.reader.faults:
+                return self.reader.faults
+        return [f"not at rest: {self.position()}"]
+
+    def at_rest(self) -> bool:
+        position = self.position()
+        done = position is not None and position.gtid_set.count() == len(self.source.transactions) and not position.rereads
+        return done and not self.broker.transactions and self.source.executed == (position.gtid_set if position else None)
+
+
+def schedules(seeds: range, lag: float) -> None:
+    reads = 0
+    with silent():
+        for seed in seeds:
+            world = World(seed, lag=lag)
+            assert world.run() == [], f"seed {seed}"
+            assert TableState.SNAPSHOTTING in world.reader.states
+            reads += world.reader.reads
+    assert reads > len(seeds)
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.3, 0.8])
+def test_at_every_barrier_a_table_that_is_ok_holds_what_mysql_held(lag: float) -> None:
+    schedules(range(4), lag)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lag", [0.0, 0.3, 0.8])
+def test_the_same_over_many_schedules(lag: float) -> None:
+    schedules(range(4, 150), lag)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Instead of what the design does."""
+
+
+_ENCODE = Position.encode_topic
+
+
+def _without_readings(position: Position, topic: str) -> bytes:
+    return _ENCODE(replace(position, rereads={}), topic)
+
+
+MUTANTS: dict[str, tuple[object, str, object]] = {
+    "no superseded filter": (Rereading, "took", _nothing),
+    "not waiting for the high mark": (Reading, "passed", lambda self, _: self.drained),
+    "low mark not behind the stream": (Session, "_streamed", lambda _: GtidSet()),
+    "DDL does not end a reading": (Session, "_restart", _nothing),
+    "DDL does not begin one": (Session, "_read_anew", _nothing),
+    "readings known in memory only": (Position, "encode_topic", _without_readings),
+    "rows sent in the middle of what was read ahead": (Reading, "drained", property(lambda _: True)),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_design_that_leaves_something_out_is_caught(name: str) -> None:
+    with patch.object(*MUTANTS[name]), silent():
+        for seed in range(200):
+            try:
+                if World(seed, lag=0.3 if seed % 2 else 0.8).run(crash=0.05):
+                    return
+            except (AssertionError, PipelineError):
+                return
+    pytest.fail("not caught in 200 schedules")
+
+
+def test_rows_are_read_again_when_somebody_asks_and_the_target_is_emptied_first_if_told() -> None:
+    with silent():
+        world = World(1, alters=False)
+        assert world.run(crash=0.0) == []
+        before = world.reader.reads
+        held = dict(world.reader.target["orders"])
+        world.reader.target["orders"][99] = {"id": 99, "v": 99}  # by hand
+        world.ask(Signal("1", Ask.SNAPSHOT, ORDERS, resync=True))
+        for _ in range(200):
+            world.turn(busy=False)
+        assert world.reader.faults == []
+        assert world.reader.target["orders"] == held
+        assert world.reader.reads > before or not held
+        assert world.reader.states[-1] is TableState.REREADING
+        position = world.position()
+        assert position is not None
+        assert (position.rereads, position.next_signal > 0) == ({}, True)
+
+
+def test_a_reading_waits_while_it_is_paused_and_is_given_up_when_it_is_stopped() -> None:
+    with silent():
+        world = World(2, alters=False)
+        assert world.run(crash=0.0) == []
+        for ask in (Ask.SNAPSHOT, Ask.PAUSE):
+            world.ask(Signal("1", ask, ORDERS))
+        for _ in range(100):
+            world.turn(busy=False)
+        position = world.position()
+        assert position is not None
+        assert position.rereads[ORDERS_TOPIC].paused
+        world.ask(Signal("2", Ask.STOP, ORDERS))
+        for _ in range(100):
+            world.turn(busy=False)
+        position = world.position()
+        assert position is not None
+        assert position.rereads == {}
+        assert world.reader.faults == []
+
+
+def test_a_signal_that_is_none_or_for_a_table_nobody_captures_is_passed_over() -> None:
+    with silent():
+        world = World(3, alters=False)
+        assert world.run(crash=0.0) == []
+        world.ask(Signal("1", Ask.SNAPSHOT, TableId("other", "t")))
+        before = world.position()
+        for _ in range(50):
+            world.turn(busy=False)
+        position = world.position()
+        assert position is not None
+        assert before is not None
+        assert position.next_signal > before.next_signal
+        assert position.rereads == {}
+
+
+def test_a_table_that_is_met_later_is_read_and_no_table_in_mode_never() -> None:
+    with silent():
+        world = next(made for made in (World(seed, alters=False) for seed in range(50)) if all(made.source.moments[-1].rows.values()))
+        seen = world.source.seen
+        world.source.seen = seen[:1]
+        world.streamer = world.started()
+        for _ in range(100):
+            world.turn(busy=False)
+        reads = world.reader.reads
+        world.source.seen = seen
+        world.streamer = world.started()
+        for _ in range(200):
+            world.turn(busy=False)
+        assert world.reader.reads > reads
+        assert world.reader.target["items"] == world.source.moments[-1].rows["items"]
+
+        world = World(4, alters=False)
+        world.snapshot = Snapshot.NEVER
+        world.streamer = world.started()
+        for _ in range(100):
+            world.turn(busy=False)
+        assert world.reader.reads == 0
+
+
+def test_only_a_snapshot_ends_when_all_rows_are_on_kafka() -> None:
+    with silent():
+        world = World(5, alters=False)
+        world.snapshot = Snapshot.ONLY
+        world.streamer = world.started()
+        turns = 0
+        while not world.streamer.finished:
+            world.turn(busy=turns < 50)
+            turns += 1
+            assert turns < STEPS_MAX
+        position = world.position()
+        assert position is not None
+        assert position.rereads == {}
+        assert world.reader.reads > 0
