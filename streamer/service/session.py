@@ -165,7 +165,9 @@ class Session:
             self._send_chunk(*found, now)
             took = self._ports.clock.now() - now
             self._stream_until = now + 2 * took
-        self._rereading.ask(self._open.rereads, self._streamed(), now)
+        # Whoever loads the rows has read in a barrier before them that the table is being read anew.
+        told = self._committed.rereads
+        self._rereading.ask({topic: reread for topic, reread in self._open.rereads.items() if topic in told}, self._streamed(), now)
 
     def _streamed(self) -> GtidSet:
         """Every transaction of which a row was taken."""

@@ -77,13 +77,18 @@ class Reader:
     seqs: dict[str, int] = field(default_factory=dict)
     states: list[TableState] = field(default_factory=list)
     reads: int = 0
+    told: frozenset[str] = frozenset()
 
     def follow(self) -> None:
         committed = [Barrier.decode(entry.value or b"") for _, entry in self.broker.partition(TOPICS.progress).committed()]
         for barrier in committed[self.barriers :]:
             self.barriers += 1
             for topic, seq in barrier.next_seqs.items():
+                reads = self.reads
                 self._apply(topic, seq)
+                if self.reads > reads and topic not in self.told:
+                    self.faults.append(f"barrier {barrier.n}: rows of {topic} that were read, and no barrier said before that they come")
+            self.told = frozenset(barrier.standings)
             self.states += [standing.state for standing in barrier.standings.values()]
             if barrier.partial:
                 continue
