@@ -228,17 +228,20 @@ def halt_at_expiry(topic: str, topic_id: str, held: TopicOffset | None, low: int
     return start_of_rows(topic, topic_id, held, low, stable_end)
 
 
-LOSSY = Risks(pause=0.04, lost=0.06, pause_steps_max=120)
-"""For what only an answer lost, or a writer long away, shows."""
+AWAY = Risks(kill=0, pause=0.08, pause_steps_max=120)
+"""For what only a writer long away shows."""
+
+UNANSWERED = Risks(lost=0.1, lost_at=("loader.commit",))
+"""For what shows only where a COMMIT's answer is lost and what is done next finds nothing in its way."""
 
 MUTANTS: Sequence[Variant] = (
     Variant("fence checked by SELECT", warehouse=SelectFence),
     Variant("no epoch in the compare-and-set", warehouse=NoEpochInTheFence),
-    Variant("COMMIT of unknown outcome sent again", warehouse=NoCommitNumberInTheFence, committer=ResendingCommitter, risks=LOSSY),
+    Variant("COMMIT of unknown outcome sent again", warehouse=NoCommitNumberInTheFence, committer=ResendingCommitter, risks=UNANSWERED),
     Variant("going on from Kafka's committed offsets", warehouse=ResumingFromKafka),
-    Variant("names used again", store=ReusedNames, risks=LOSSY),
+    Variant("names used again", store=ReusedNames, risks=AWAY),
     Variant("producer kept after a late EndTxn", sink=KeepingProducer),
-    Variant("producer renewed, position not read again", sink=RenewingProducer, risks=Risks(flap=0.03)),
+    Variant("producer renewed, position not read again", sink=RenewingProducer, risks=Risks(flap=0.08)),
     Variant("unanswered EndTxn taken for committed", sink=HopefulProducer),
     Variant("janitor by age", janitor=JanitorByAge),
     Variant("janitor without epoch and offset clauses", janitor=JanitorWithoutClauses),

@@ -23,13 +23,15 @@ TICK = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often a step moves the group's shards."""
+    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often a step moves the group's shards.
+    `lost_at`: the effects whose request or answer is lost; none named: any."""
 
     kill: float = 0.012
     pause: float = 0.012
     lost: float = 0.03
     flap: float = 0.004
     pause_steps_max: int = 60
+    lost_at: tuple[str, ...] = ()
 
 
 QUIET = {
@@ -221,7 +223,7 @@ class Scheduler:
             kinds = (Fate.KILL_BEFORE, Fate.KILL_AFTER, Fate.KILL_SENT) if lossy else (Fate.KILL_BEFORE, Fate.KILL_AFTER)
             return self.rng.choice(kinds)
         dice -= risks.kill
-        if lossy and dice < risks.lost:
+        if lossy and dice < risks.lost and (not risks.lost_at or effect in risks.lost_at):
             return self.rng.choice((Fate.LOSE_REQUEST, Fate.LOSE_ANSWER, Fate.DELAY))
         return Fate.RUN
 
