@@ -4,21 +4,24 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contracts.errors import PipelineError
+from contracts.errors import PipelineError, Unavailable
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableId
+from janitor import metrics
 from janitor.core.classify import State, Verdict
-from janitor.core.report import Tally, json_lines, lines
-from janitor.core.selection import Choice
+from janitor.core.report import Tally, attempt_json, attempt_line, object_json, object_lines
+from janitor.core.selection import Choice, Retention
 from janitor.edges.redshift import RedshiftLedger
 from janitor.edges.s3 import S3Bucket
-from janitor.service import Janitor, Plan
+from janitor.service import Janitor, Plan, Swept
 from runtime import command
 from runtime.command import ExitCode
 from runtime.connect import redshift, s3
@@ -87,15 +90,20 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
     if fence and not showing:
         shards = janitor.fence(topics)
         _say(f"fenced shard {', '.join(map(str, shards))}: no attempt made before can be committed any more")
-    choice = Choice(states, args.older_than, getattr(args, "pattern", None))
-    plan = Plan()
+    plan, retention, kept = Plan(), _retention(settings), 0
     for topic in topics:
         survey = janitor.survey(topic, as_if_fenced=fence and showing)
-        plan.add(survey, survey.chosen(choice))
+        choice = Choice(states, args.older_than, getattr(args, "pattern", None), retention.of(topic))
+        chosen = survey.chosen(choice)
+        plan.add(survey, chosen)
+        kept += len(survey.chosen(replace(choice, keep=timedelta()))) - len(chosen)
+    noun = "orphan" if args.verb == "orphans" else "batch"
+    if kept:
+        _say(f"left {kept} committed {'batch' if kept == 1 else 'batches'} that keep_committed_seconds, of s3 or of the table, still keeps")
     if showing:
-        _print(plan.verdicts, args.json)
+        _print(plan, plan.verdicts, args.json)
         _say(
-            f"{Tally.of(plan.verdicts)}; nothing was deleted"
+            f"{Tally.of(plan.verdicts).told(noun)}; nothing was deleted"
             + ("" if not shows or not plan.chosen else "; --older-than 1h or --all deletes")
         )
         return ExitCode.FOUND if plan.chosen else ExitCode.DONE
@@ -103,9 +111,9 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
         plan.refuse_unasked(args.max_delete)
     deleted = []
     for verdict in janitor.delete(plan):
-        _print([verdict], args.json, deleted=True)
+        _print(plan, [verdict], args.json, deleted=True)
         deleted.append(verdict)
-    _say(f"deleted {Tally.of(deleted)}")
+    _say(f"deleted {Tally.of(deleted).told(noun)}")
     if left := len(plan.chosen) - len(deleted):
         _say(
             f"left {left} of {len(plan.chosen)}: "
@@ -116,12 +124,23 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
 
 
 def _list(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:
-    listed: list[Verdict] = []
+    form = object_json if args.json else object_lines
+    tally = Tally()
+
+    def tell(verdicts: Iterable[Verdict], at: datetime) -> None:
+        nonlocal tally
+        matching = _matching(args, verdicts)
+        for verdict in matching:
+            for line in form(verdict, at):
+                print(line)
+        tally += Tally.of(matching)
+
     for topic in _topics(args, janitor, settings):
-        listed += _print(_matching(args, janitor.survey(topic).verdicts), args.json)
+        survey = janitor.survey(topic)
+        tell(survey.verdicts, survey.at)
     if args.all_tables:
-        listed += _print(_matching(args, janitor.strays()), args.json)
-    _say(str(Tally.of(listed)))
+        tell(janitor.strays(), datetime.now(UTC))
+    _say(str(tally))
     return ExitCode.DONE
 
 
@@ -135,11 +154,19 @@ def _matching(args: argparse.Namespace, verdicts: Iterable[Verdict]) -> list[Ver
 
 
 def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:
-    keep = timedelta(seconds=settings.s3.keep_committed_seconds) or None
-    swept = janitor.sweep(keep, confirmed=args.yes, delete_max=args.max_delete, dry_run=args.dry_run)
-    orphans, expired = Tally.of(swept.orphans), Tally.of(swept.expired)
+    retention = _retention(settings)
+    try:
+        swept = janitor.sweep(retention, confirmed=args.yes, delete_max=args.max_delete, dry_run=args.dry_run)
+    except PipelineError:
+        with suppress(Unavailable):  # what stopped the sweep is told, and is the graver of the two
+            _publish(args, settings, None)
+        raise
+    orphans, expired, keep = Tally.of(swept.orphans), Tally.of(swept.expired), retention.keep
     if args.dry_run:
-        _print([*swept.orphans, *swept.expired], args.json)
+        form = attempt_json if args.json else attempt_line
+        for verdict in [*swept.orphans, *swept.expired]:
+            assert swept.at is not None
+            print(form(verdict, swept.at))
     structlog.get_logger().info(
         "sweep.planned" if args.dry_run else "sweep.done" if swept.finished else "sweep.stopped",
         tables=swept.tables,
@@ -152,9 +179,26 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
         objects_in_flight=swept.counts[State.IN_FLIGHT],
         objects_foreign=swept.counts[State.FOREIGN],
     )
+    _publish(args, settings, swept)
     if args.dry_run:
         return ExitCode.FOUND if swept.orphans or swept.expired else ExitCode.DONE
     return ExitCode.DONE if swept.finished else ExitCode.FAILED
+
+
+def _publish(args: argparse.Namespace, settings: Settings, swept: Swept | None) -> None:
+    to = settings.janitor
+    if not args.dry_run:
+        metrics.publish(settings.pipeline, swept, time.time(), textfile=to.metrics_textfile, gateway=to.pushgateway_url)
+
+
+def _retention(settings: Settings) -> Retention:
+    """0 is for ever."""
+    own = {
+        settings.topics.rows(TableId.parse(table)): timedelta(seconds=override.keep_committed_seconds) or None
+        for table, override in settings.tables.override.items()
+        if override.keep_committed_seconds is not None
+    }
+    return Retention(timedelta(seconds=settings.s3.keep_committed_seconds) or None, own)
 
 
 def _check(janitor: Janitor) -> int:
@@ -180,12 +224,11 @@ def _topics(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> l
     return list(topics)
 
 
-def _print(verdicts: Sequence[Verdict], as_json: bool, *, deleted: bool = False) -> Sequence[Verdict]:
-    form: Callable[..., Iterator[str]] = json_lines if as_json else lines
+def _print(plan: Plan, verdicts: Iterable[Verdict], as_json: bool, *, deleted: bool = False) -> None:
+    form = attempt_json if as_json else attempt_line
     for verdict in verdicts:
-        for line in form(verdict, deleted=deleted):
-            print(line, flush=deleted)  # what was deleted is told even by a process that dies next
-    return verdicts
+        assert plan.at is not None
+        print(form(verdict, plan.at, deleted=deleted), flush=deleted)  # what was deleted is told even by a process that dies next
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.ledger import Guard
 from janitor.core.classify import State, Verdict, classify, missing
-from janitor.core.selection import Choice, too_many
+from janitor.core.selection import Choice, Retention, too_many
 from janitor.core.snapshot import LedgerBatch, StoredObject, TopicSnapshot, refuse_unprovable
 from janitor.ports import Bucket, Ledger
 
@@ -66,14 +66,21 @@ class Plan:
 
 @dataclass(slots=True)
 class Swept:
-    """What one sweep did and left."""
+    """What one sweep did. `at`: the bucket's clock when it began; `counts`: the objects it found; `sizes`: their bytes."""
 
+    at: datetime | None = None
     tables: int = 0
     orphans: list[Verdict] = field(default_factory=list)
     expired: list[Verdict] = field(default_factory=list)
     uploads: int = 0
     counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    sizes: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     finished: bool = True
+
+    def found(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            self.counts[verdict.state] += len(verdict.objects)
+            self.sizes[verdict.state] += verdict.size_bytes
 
 
 class Janitor:
@@ -145,9 +152,9 @@ class Janitor:
                 assert plan.at is not None
                 self._ledger.mark_deleted(topic, batches, plan.at)
 
-    def sweep(self, keep_committed: timedelta | None, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
-        """Orphans older than an hour, committed batches older than `keep_committed` (None: kept for ever), unfinished uploads. The cap is
-        for orphans: how many batches expire is the settings' doing. While the ledger is empty orphans wait for a person."""
+    def sweep(self, retention: Retention, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
+        """Orphans older than an hour, committed batches past their retention, unfinished uploads. The cap is for orphans: how many batches
+        expire is the settings' doing. While the ledger is empty orphans wait for a person."""
         swept = Swept()
         orphans, expired = Plan(), Plan()
         for topic in self.topics():
@@ -155,16 +162,16 @@ class Janitor:
                 swept.finished = False
                 return swept
             survey = self.survey(topic)
+            swept.at = swept.at or survey.at
             swept.tables += 1
-            for verdict in survey.verdicts:
-                swept.counts[verdict.state] += len(verdict.objects)
+            swept.found(survey.verdicts)
             if confirmed or not survey.snapshot.ledger_empty:
                 orphans.add(survey, survey.chosen(Choice(frozenset({State.ORPHAN}), older_than=ORPHAN_AGE)))
-            if keep_committed is not None:
-                expired.add(survey, survey.chosen(Choice(frozenset({State.COMMITTED}), older_than=keep_committed)))
-                if not dry_run:
-                    self._record_missing(survey, keep_committed)
-        swept.counts[State.FOREIGN] += len(self.strays())
+            keep = retention.of(topic)
+            expired.add(survey, survey.chosen(Choice(frozenset({State.COMMITTED}), keep=keep)))
+            if keep is not None and not dry_run:
+                self._record_missing(survey, keep)
+        swept.found(self.strays())
         if dry_run:
             swept.orphans, swept.expired = orphans.verdicts, expired.verdicts
             return swept
@@ -177,9 +184,9 @@ class Janitor:
             swept.uploads = sum(self._bucket.abort_uploads(topic, UPLOAD_AGE) for topic in self.topics())
         return swept
 
-    def _record_missing(self, survey: Survey, keep_committed: timedelta) -> None:
+    def _record_missing(self, survey: Survey, keep: timedelta) -> None:
         # A janitor died between the last delete and the record of it. Young batches are left out: they may be newer than the list.
-        lost = [batch for batch in missing(survey.verdicts, survey.snapshot) if survey.at - batch.committed_at > keep_committed]
+        lost = [batch for batch in missing(survey.verdicts, survey.snapshot) if survey.at - batch.committed_at > keep]
         if lost:
             self._ledger.mark_deleted(survey.topic, lost, survey.at)
 

@@ -130,11 +130,12 @@ class Redshift(Section):
 
 
 class TableOverride(Section):
-    """What one table has of its own. `key`: columns that name a row, instead of the primary key."""
+    """What one table has of its own. `key`: columns that name a row, instead of the primary key. `keep_committed_seconds`: as in `s3`."""
 
     mode: Literal["merge", "soft_delete", "append"] | None = None
     key: Names | None = Field(None, min_length=1)
     shard: int | None = Field(None, ge=0)
+    keep_committed_seconds: Seconds | None = Field(None, ge=0)
 
 
 class Tables(Section):
@@ -196,6 +197,14 @@ class Loader(Section):
     """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
 
     decoder: Literal["auto", "kernel", "python"] = "auto"
+
+
+class Janitor(Section):
+    """Where a sweep leaves its figures, as it does not live long enough to be asked: `metrics_textfile` for the node exporter's textfile
+    collector, `pushgateway_url` for a Pushgateway."""
+
+    metrics_textfile: str | None = Field(None, pattern=r"\.prom$")
+    pushgateway_url: str | None = Field(None, pattern=r"^https?://[^/\s]+")
 
 
 class Logs(Section):

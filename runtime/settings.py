@@ -19,7 +19,22 @@ from contracts.table import TableId
 from contracts.topics import Topics
 from runtime import configfile
 from runtime.configfile import ConfigFile, KeyPath
-from runtime.sections import S3, Batch, Kafka, Loader, Logs, Metrics, Mysql, Redshift, SizeBytes, Streamer, TableOverride, Tables, Target
+from runtime.sections import (
+    S3,
+    Batch,
+    Janitor,
+    Kafka,
+    Loader,
+    Logs,
+    Metrics,
+    Mysql,
+    Redshift,
+    SizeBytes,
+    Streamer,
+    TableOverride,
+    Tables,
+    Target,
+)
 
 DEFAULT_PATH = "tidemark.yaml"
 PREFIX = "TIDEMARK__"
@@ -47,6 +62,7 @@ class Settings(BaseSettings):
     batch: Batch = Field(default_factory=lambda: Batch.model_validate({}))
     streamer: Streamer = Field(default_factory=lambda: Streamer.model_validate({}))
     loader: Loader = Field(default_factory=lambda: Loader.model_validate({}))
+    janitor: Janitor = Field(default_factory=lambda: Janitor.model_validate({}))
     state_shards: int = Field(1, ge=1, le=1024)
     memory_bytes_max: SizeBytes = Field(512 * 1024**2, ge=64 * 1024**2)
     on_bad_row: Literal["quarantine", "halt"] = "quarantine"

@@ -38,6 +38,10 @@ class Verdict:
         """When S3 stored the younger of its objects."""
         return max(stored.stored_at for stored in self.objects)
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(stored.size_bytes for stored in self.objects)
+
 
 def classify(objects: Iterable[StoredObject], snapshot: TopicSnapshot) -> list[Verdict]:
     """Verdicts in key order. `objects`: everything listed below the snapshot's topic, before the snapshot was taken."""

@@ -1,11 +1,14 @@
-"""Verdicts → lines for people and for programs: one an object, the same for what is shown, would be deleted and was."""
+"""Verdicts → lines for people and for programs: one an object where objects are listed, one an attempt where attempts are judged, and then
+the same for what is shown, would be deleted and was."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import orjson
 
 from janitor.core.classify import Verdict
+from janitor.core.snapshot import StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,53 +21,100 @@ class Tally:
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict]) -> "Tally":
-        found = [(len(verdict.objects), sum(stored.size_bytes for stored in verdict.objects)) for verdict in verdicts]
+        found = [(len(verdict.objects), verdict.size_bytes) for verdict in verdicts]
         return cls(len(found), sum(objects for objects, _ in found), sum(size for _, size in found))
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.attempts + other.attempts, self.objects + other.objects, self.size_bytes + other.size_bytes)
+
+    def told(self, noun: str) -> str:
+        """`3 orphans, 31.2 MB`, where `noun` is what an attempt is called here."""
+        return f"{_count(self.attempts, noun)}, {readable_size(self.size_bytes)}"
+
     def __str__(self) -> str:
-        return f"{_count(self.attempts, 'attempt')}, {_count(self.objects, 'object')}, {readable_size(self.size_bytes)}"
+        return f"{_count(self.objects, 'object')} of {_count(self.attempts, 'attempt')}, {readable_size(self.size_bytes)}"
 
 
-def lines(verdict: Verdict, *, deleted: bool = False) -> Iterator[str]:
+def object_lines(verdict: Verdict, at: datetime) -> Iterator[str]:
     """State, when stored (UTC), size, key, proof: columns apart by two blanks, the key's stamp there for grep."""
-    state = f"{'deleted' if deleted else verdict.state.value:9}"
     for stored in verdict.objects:
-        when, size = f"{stored.stored_at:%Y-%m-%d %H:%M:%S}", f"{readable_size(stored.size_bytes):>10}"
-        yield f"{state}  {when}  {size}  {printable(stored.key)}  ({verdict.proof})"
+        when, size = f"{stored.stored_at:%Y-%m-%d %H:%M:%S}", f"{readable_size(stored.size_bytes):>8}"
+        yield f"{verdict.state.value:9}  {when}  {size}  {printable(stored.key)}  ({verdict.proof})"
 
 
-def json_lines(verdict: Verdict, *, deleted: bool = False) -> Iterator[str]:
+def object_json(verdict: Verdict, at: datetime) -> Iterator[str]:
     """The same as JSON; times RFC 3339."""
-    key = verdict.key
     for stored in verdict.objects:
-        out: dict[str, object] = {
-            "key": stored.key,
-            "state": verdict.state.value,
-            "proof": verdict.proof,
-            "deleted": deleted,
-            "stored_at": stored.stored_at,
-            "size_bytes": stored.size_bytes,
-        }
-        if key is not None:
-            out |= {
-                "topic": key.topic,
-                "partition": key.partition,
-                "session": key.session,
-                "batch": key.number,
-                "offset_start": key.offsets.start,
-                "offset_stop": key.offsets.stop,
-                "epoch": key.epoch,
-            }
-        yield orjson.dumps(out, option=orjson.OPT_UTC_Z).decode()
+        yield _json({"key": stored.key, **_judged(verdict), **_stored((stored,), at), **_named(verdict)})
+
+
+def attempt_line(verdict: Verdict, at: datetime, *, deleted: bool = False) -> str:
+    """State, size, age, the session it was made in and its number there, its offsets, its objects, the proof. `at`: the bucket's clock."""
+    key = verdict.key
+    assert key is not None
+    state = "deleted" if deleted else verdict.state.value
+    suffixes = " and ".join(sorted(stored.key.rpartition(".")[2] for stored in verdict.objects))
+    return (
+        f"{state:9}  {readable_size(verdict.size_bytes):>8}  {readable_age(at - verdict.stored_at):>8}"
+        f"  session {key.session:%Y-%m-%d %H:%M:%S}  batch {key.number}  offsets {key.offsets.start} to {key.offsets.stop - 1}"
+        f"  {key.stem} ({suffixes})  {verdict.proof}"
+    )
+
+
+def attempt_json(verdict: Verdict, at: datetime, *, deleted: bool = False) -> str:
+    """The same as JSON; times RFC 3339."""
+    keys = [stored.key for stored in verdict.objects]
+    return _json({"keys": keys, **_judged(verdict), "deleted": deleted, **_stored(verdict.objects, at), **_named(verdict)})
+
+
+def _judged(verdict: Verdict) -> dict[str, object]:
+    return {"state": verdict.state.value, "proof": verdict.proof}
+
+
+def _stored(objects: tuple[StoredObject, ...], at: datetime) -> dict[str, object]:
+    stored_at = max(stored.stored_at for stored in objects)
+    size_bytes = sum(stored.size_bytes for stored in objects)
+    return {"stored_at": stored_at, "age_seconds": int((at - stored_at).total_seconds()), "size_bytes": size_bytes}
+
+
+def _named(verdict: Verdict) -> dict[str, object]:
+    key = verdict.key
+    if key is None:
+        return {}
+    return {
+        "topic": key.topic,
+        "partition": key.partition,
+        "session": key.session,
+        "batch": key.number,
+        "offset_start": key.offsets.start,
+        "offset_stop": key.offsets.stop,
+        "epoch": key.epoch,
+    }
+
+
+def _json(body: dict[str, object]) -> str:
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
 
 
 def readable_size(size_bytes: int) -> str:
+    """In powers of a thousand, as storage is sold."""
     size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def readable_age(age: timedelta) -> str:
+    """In two units at most: `3d 4h`, `2h 05m`, `12m`, `40s`."""
+    seconds = max(int(age.total_seconds()), 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days}d {hours % 24}h"
+    if hours:
+        return f"{hours}h {minutes % 60:02}m"
+    return f"{minutes}m" if minutes else f"{seconds}s"
 
 
 def printable(key: str) -> str:
@@ -73,4 +123,6 @@ def printable(key: str) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if number == 1:
+        return f"{number} {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"

@@ -1,6 +1,7 @@
-"""`--older-than`, `--pattern`, `--all` → which verdicts to act on, and how many may go without being asked."""
+"""`--older-than`, `--pattern`, `--all`, retention → which verdicts to act on, and how many may go without being asked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -12,13 +13,26 @@ SHARE_FROM = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the objects of committed batches stay: `keep`, or what a topic has of its own. None is for ever."""
+
+    keep: timedelta | None = None
+    topics: Mapping[str, timedelta | None] = field(default_factory=dict)
+
+    def of(self, topic: str) -> timedelta | None:
+        return self.topics.get(topic, self.keep)
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """States to act on; of those, what S3 stored longer ago than `older_than`, and whose name fits `pattern` (`*`, `?`, `[…]`; the whole
-    name of an object, or of both without their ending, below the partition's folder). States are proof, the rest is politeness."""
+    name of an object, or of both without their ending, below the partition's folder). States are proof, the rest is politeness.
+    `keep`: committed batches stored no longer ago than that are left, with None all of them."""
 
     states: frozenset[State]
     older_than: timedelta | None = None
     pattern: str | None = None
+    keep: timedelta | None = timedelta()
 
     def __post_init__(self) -> None:
         # No rule here may ever reach what isn't proven or isn't ours.
@@ -29,7 +43,10 @@ class Choice:
         """`now`: the clock of the server that stored the objects."""
         if verdict.state not in self.states or verdict.key is None:
             return False
-        if self.older_than is not None and now - verdict.stored_at <= self.older_than:
+        age = now - verdict.stored_at
+        if self.older_than is not None and age <= self.older_than:
+            return False
+        if verdict.state is State.COMMITTED and (self.keep is None or age <= self.keep):
             return False
         return self.pattern is None or any(fnmatchcase(name, self.pattern) for name in _names(verdict))
 

@@ -1,7 +1,9 @@
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def ledger() -> FakeLedger:
 
 
 @pytest.fixture(autouse=True)
-def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: FakeBucket, ledger: FakeLedger) -> None:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: FakeBucket, ledger: FakeLedger) -> Path:
     """A settings file, and fakes where the command would connect."""
     config = tmp_path / "tidemark.yaml"
     config.write_text(
@@ -51,6 +53,11 @@ def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: FakeBucket, 
         yield Janitor(bucket, ledger, GUARD)
 
     monkeypatch.setattr(cli, "_janitor", fakes)
+    return config
+
+
+def change(settings: Path, **sections: object) -> None:
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | sections))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_wrong_usage_exits_2_with_the_reason(
         ("orphans -t shop.oders --all", 2, 0),
         ("list -t shop.orders", 0, 0),
         ("clean -t shop.orders --older-than 1h --dry-run", 4, 0),
-        ("clean -t shop.orders --older-than 1h", 0, 4),
+        ("clean -t shop.orders --older-than 1h", 0, 2),
         ("clean -t shop.orders --pattern nothing*", 0, 0),
         ("check", 0, 0),
         ("--dry-run", 4, 0),
@@ -113,8 +120,80 @@ def test_exit_codes_and_what_goes(arguments: str, code: int, deleted: int, bucke
 def test_stdout_is_the_objects_alone_and_the_rest_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["orphans", "-t", "shop.orders", "--json"])
     out, err = capsys.readouterr()
-    assert [json.loads(line)["key"] for line in out.splitlines()] == [DEAD.manifest, DEAD.data]
-    assert err == "1 attempt, 2 objects, 200 B; nothing was deleted; --older-than 1h or --all deletes\n"
+    assert [json.loads(line)["keys"] for line in out.splitlines()] == [[DEAD.manifest, DEAD.data]]
+    assert err == "1 orphan, 200 B; nothing was deleted; --older-than 1h or --all deletes\n"
+
+
+def test_clean_leaves_what_is_kept_still_and_says_so(bucket: FakeBucket, capsys: pytest.CaptureFixture[str], settings: Path) -> None:
+    assert cli.main(["clean", "-t", "shop.orders", "--pattern", "*"]) == 0
+    assert set(bucket.deleted) == {DEAD.data, DEAD.manifest}
+    assert "left 1 committed batch that keep_committed_seconds" in capsys.readouterr().err
+    change(settings, tables={"include": ["shop.*"], "override": {"shop.orders": {"keep_committed_seconds": "1h"}}})
+    assert cli.main(["clean", "-t", "shop.orders", "--pattern", "*"]) == 0
+    assert set(bucket.deleted) == {DEAD.data, DEAD.manifest, HELD.data, HELD.manifest}
+    assert capsys.readouterr().err == "deleted 1 batch, 200 B\n"
+
+
+def test_0_keeps_committed_batches_for_ever(bucket: FakeBucket, capsys: pytest.CaptureFixture[str], settings: Path) -> None:
+    change(settings, s3={"bucket": "bucket", "keep_committed_seconds": 0})
+    bucket.put(*objects(HELD, age=timedelta(days=800)))
+    assert cli.main(["clean", "-t", "shop.orders", "--older-than", "7d"]) == 0
+    assert cli.main([]) == 0
+    assert set(bucket.deleted) == {DEAD.data, DEAD.manifest}
+
+
+def test_a_sweep_leaves_its_figures_in_a_file(settings: Path, tmp_path: Path, ledger: FakeLedger) -> None:
+    textfile = tmp_path / "tidemark.prom"
+    change(settings, janitor={"metrics_textfile": str(textfile)})
+    assert cli.main(["--dry-run"]) == 4
+    assert not textfile.exists()
+    assert cli.main([]) == 0
+    told = textfile.read_text()
+    assert 'tidemark_janitor_last_sweep_succeeded{pipeline="shop"} 1.0' in told
+    assert 'tidemark_janitor_deleted_attempts{pipeline="shop",state="orphan"} 1.0' in told
+    assert 'tidemark_janitor_objects{pipeline="shop",state="foreign"} 1.0' in told
+    assert 'tidemark_janitor_size_bytes{pipeline="shop",state="in-flight"} 200.0' in told
+    ledger.unreachable = True
+    assert cli.main([]) == 3
+    told = textfile.read_text()
+    assert 'tidemark_janitor_last_sweep_succeeded{pipeline="shop"} 0.0' in told
+    assert "deleted" not in told
+
+
+def test_figures_that_can_not_be_left_are_told_and_exit_1(
+    settings: Path, tmp_path: Path, ledger: FakeLedger, bucket: FakeBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(settings, janitor={"metrics_textfile": str(tmp_path / "nowhere" / "t.prom"), "pushgateway_url": "http://127.0.0.1:1"})
+    assert cli.main([]) == 1
+    assert len(bucket.deleted) == 2
+    assert "janitor.metrics_textfile" in capsys.readouterr().err
+    change(settings, janitor={"pushgateway_url": "http://127.0.0.1:1"})
+    assert cli.main([]) == 1
+    assert "janitor.pushgateway_url http://127.0.0.1:1" in capsys.readouterr().err
+    ledger.unreachable = True
+    assert cli.main([]) == 3
+
+
+def test_a_sweep_pushes_its_figures(settings: Path) -> None:
+    pushed: list[tuple[str, str]] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            pushed.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        change(settings, janitor={"pushgateway_url": f"http://127.0.0.1:{server.server_port}"})
+        assert cli.main([]) == 0
+        server.shutdown()
+    ((path, body),) = pushed
+    assert path == "/metrics/job/tidemark_janitor/pipeline/shop"
+    assert 'tidemark_janitor_deleted_size_bytes{pipeline="shop",state="orphan"} 200.0' in body
 
 
 def test_what_could_not_be_deleted_is_told_and_exits_1(

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import Invalid, Refused
 from janitor.core.classify import State, Verdict
-from janitor.core.selection import Choice
+from janitor.core.selection import Choice, Retention
 from janitor.core.snapshot import LedgerBatch, StoredObject
 from janitor.ports import Listing
 from janitor.service import Janitor, Plan, Survey
@@ -26,6 +26,8 @@ class World:
     bucket: FakeBucket = field(default_factory=FakeBucket)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     stopping: bool = False
+    kept: dict[str, timedelta | None] = field(default_factory=dict)
+    """Retention a table has of its own."""
 
     def __post_init__(self) -> None:
         self.ledger.effects = self.bucket.effects
@@ -45,7 +47,7 @@ class World:
     def sweep(
         self, keep: timedelta | None = None, *, yes: bool = False, cap: int | None = None, dry_run: bool = False
     ) -> "tuple[int, int, bool]":
-        swept = self.janitor.sweep(keep, confirmed=yes, delete_max=cap, dry_run=dry_run)
+        swept = self.janitor.sweep(Retention(keep, self.kept), confirmed=yes, delete_max=cap, dry_run=dry_run)
         return len(swept.orphans), len(swept.expired), swept.finished
 
     def left(self) -> set[str]:
@@ -119,7 +121,7 @@ def test_an_object_replaced_since_the_list_stays(world: World) -> None:
         lambda janitor: janitor.survey(TOPIC),
         lambda janitor: janitor.fence([TOPIC]),
         lambda janitor: janitor.topics(),
-        lambda janitor: janitor.sweep(None, confirmed=True, delete_max=None, dry_run=False),
+        lambda janitor: janitor.sweep(Retention(), confirmed=True, delete_max=None, dry_run=False),
     ],
 )
 def test_without_the_warehouse_nothing_is_proven_and_nothing_deleted(world: World, act: Callable[[Janitor], object]) -> None:
@@ -197,6 +199,17 @@ def test_a_sweep_that_keeps_for_ever_removes_no_committed_batch(world: World) ->
     assert "000000ff" in world.left()
 
 
+@pytest.mark.parametrize(("default", "own", "expires"), [(7 * DAY, None, False), (None, 7 * DAY, True), (7 * DAY, 9 * DAY, False)])
+def test_a_table_s_own_retention_goes_before_the_pipeline_s(
+    world: World, default: timedelta | None, own: timedelta | None, expires: bool
+) -> None:
+    world.bucket.put(*objects(HELD, age=8 * DAY))
+    world.kept = {TOPIC: own}
+    assert world.sweep(keep=default) == (1, int(expires), True)
+    assert ("000000ff" not in world.left()) is expires
+    assert bool(world.ledger.marked) is expires
+
+
 def test_a_deletion_that_was_never_recorded_is_recorded_by_the_next_sweep_but_not_for_young_batches(world: World) -> None:
     old, young = attempt(70, 80, nonce="00000001"), attempt(80, 90, nonce="00000002")
     world.ledger.snapshots[TOPIC] = snapshot(committed(HELD), committed(old, age=8 * DAY), committed(young))
@@ -216,7 +229,7 @@ def test_a_dry_sweep_touches_nothing(world: World) -> None:
 
 def test_a_sweep_aborts_uploads_nobody_finished_in_a_day(world: World) -> None:
     world.bucket.uploads = [(DEAD.data, NOW - 2 * DAY), (LIVE.data, NOW - timedelta(hours=2))]
-    swept = world.janitor.sweep(None, confirmed=False, delete_max=None, dry_run=False)
+    swept = world.janitor.sweep(Retention(), confirmed=False, delete_max=None, dry_run=False)
     assert swept.uploads == 1
     assert [key for key, _ in world.bucket.uploads] == [LIVE.data]
 

@@ -1,31 +1,38 @@
+from datetime import timedelta
+
 import orjson
 
 from janitor.core.classify import classify
-from janitor.core.report import Tally, json_lines, lines, readable_size
-from tests.janitor.builders import TOPIC, attempt, objects, snapshot, stored
+from janitor.core.report import Tally, attempt_json, attempt_line, object_json, object_lines, readable_age, readable_size
+from tests.janitor.builders import NOW, TOPIC, attempt, objects, snapshot, stored
 
 
-def test_one_line_an_object_with_state_time_size_key_and_proof() -> None:
+def test_an_object_s_line_has_state_time_size_key_and_proof() -> None:
     key = attempt(1)
     (verdict,) = classify(objects(key), snapshot())
-    assert list(lines(verdict)) == [
-        f"orphan     2025-08-14 16:00:00       100 B  {name}  (epoch 1 is below the fence's 5)" for name in (key.manifest, key.data)
+    assert list(object_lines(verdict, NOW)) == [
+        f"orphan     2025-08-14 16:00:00     100 B  {name}  (epoch 1 is below the fence's 5)" for name in (key.manifest, key.data)
     ]
-    assert all("20250814_15" in line for line in lines(verdict))
-    assert all(line.startswith("deleted    2025") for line in lines(verdict, deleted=True))
+    assert all("20250814_15" in line for line in object_lines(verdict, NOW))
+
+
+def test_an_attempt_s_line_has_its_age_session_number_offsets_and_what_is_there_of_it() -> None:
+    key = attempt(1)
+    (verdict,) = classify(objects(key), snapshot())
+    line = attempt_line(verdict, NOW)
+    assert line == (
+        "orphan        200 B    2h 00m  session 2025-08-14 15:03:12  batch 1  offsets 1 to 10"
+        f"  {key.stem} (manifest and parquet)  epoch 1 is below the fence's 5"
+    )
+    assert attempt_line(verdict, NOW, deleted=True) == line.replace("orphan   ", "deleted  ")
+    (half,) = classify([stored(key.data)], snapshot())
+    assert f"{key.stem} (parquet)" in attempt_line(half, NOW)
 
 
 def test_json_holds_the_same_and_the_keys_parts() -> None:
     key = attempt(1)
-    (verdict,) = classify([stored(key.data)], snapshot())
-    (line,) = json_lines(verdict)
-    assert orjson.loads(line) == {
-        "key": key.data,
-        "state": "orphan",
-        "proof": "epoch 1 is below the fence's 5",
-        "deleted": False,
-        "stored_at": "2025-08-14T16:00:00Z",
-        "size_bytes": 100,
+    (verdict,) = classify(objects(key), snapshot())
+    named = {
         "topic": TOPIC,
         "partition": 0,
         "session": "2025-08-14T15:03:12Z",
@@ -34,23 +41,43 @@ def test_json_holds_the_same_and_the_keys_parts() -> None:
         "offset_stop": 11,
         "epoch": 1,
     }
+    judged = {"state": "orphan", "proof": "epoch 1 is below the fence's 5", "stored_at": "2025-08-14T16:00:00Z", "age_seconds": 7200}
+    assert [orjson.loads(line) for line in object_json(verdict, NOW)] == [
+        {"key": name, "size_bytes": 100, **judged, **named} for name in (key.manifest, key.data)
+    ]
+    assert orjson.loads(attempt_json(verdict, NOW)) == {
+        "keys": [key.manifest, key.data],
+        "size_bytes": 200,
+        "deleted": False,
+        **judged,
+        **named,
+    }
+    assert orjson.loads(attempt_json(verdict, NOW, deleted=True))["deleted"]
 
 
 def test_a_foreign_key_can_neither_break_a_line_nor_colour_a_terminal() -> None:
     (verdict,) = classify([stored(f"{TOPIC}/a\n\x1b[31m")], snapshot())
-    (line,) = lines(verdict)
+    (line,) = object_lines(verdict, NOW)
     assert "\n" not in line
     assert "\x1b" not in line
     assert r"a\n\x1b[31m" in line
-    (text,) = json_lines(verdict)
+    (text,) = object_json(verdict, NOW)
     assert "\n" not in text
 
 
 def test_a_tally_counts_attempts_objects_and_bytes() -> None:
     verdicts = classify([*objects(attempt(1)), stored(attempt(2, nonce="0b0b0b0b").data)], snapshot())
-    assert str(Tally.of(verdicts)) == "2 attempts, 3 objects, 300 B"
-    assert str(Tally.of(verdicts[:1])) == "1 attempt, 2 objects, 200 B"
+    assert str(Tally.of(verdicts)) == "3 objects of 2 attempts, 300 B"
+    assert Tally.of(verdicts).told("orphan") == "2 orphans, 300 B"
+    assert Tally.of(verdicts[:1]).told("batch") == "1 batch, 200 B"
+    assert Tally.of(verdicts[:1]) + Tally.of(verdicts[1:]) == Tally.of(verdicts)
 
 
 def test_sizes_read_in_the_largest_unit() -> None:
-    assert [readable_size(size) for size in (0, 1023, 1024, 5 * 1024**2, 3 * 1024**4)] == ["0 B", "1023 B", "1.0 KiB", "5.0 MiB", "3.0 TiB"]
+    sizes = (0, 999, 1000, 31_200_000, 5 * 10**9, 3 * 10**15)
+    assert [readable_size(size) for size in sizes] == ["0 B", "999 B", "1.0 kB", "31.2 MB", "5.0 GB", "3000.0 TB"]
+
+
+def test_ages_read_in_two_units() -> None:
+    ages = [timedelta(seconds=-2), timedelta(seconds=40), timedelta(minutes=12), timedelta(hours=2, minutes=5), timedelta(days=3, hours=4)]
+    assert [readable_age(age) for age in ages] == ["0s", "40s", "12m", "2h 05m", "3d 4h"]

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.batch import BatchKey
 from janitor.core.classify import State, Verdict, classify
-from janitor.core.selection import Choice, too_many
+from janitor.core.selection import Choice, Retention, too_many
 from tests.janitor.builders import NOW, attempt, committed, objects, snapshot, stored
 
 ORPHANS = frozenset({State.ORPHAN})
@@ -84,3 +84,26 @@ def test_a_foreign_object_is_never_taken() -> None:
 )
 def test_many_objects_or_a_large_share_need_a_yes(chosen: int, listed: int, cap: int | None, asks: bool) -> None:
     assert (too_many(chosen, listed, cap) is not None) is asks
+
+
+@pytest.mark.parametrize(
+    ("age", "keep", "taken"),
+    [
+        (2 * HOUR, timedelta(), True),
+        (2 * HOUR, HOUR, True),
+        (2 * HOUR, 2 * HOUR, False),
+        (2 * HOUR, None, False),
+        (timedelta(), timedelta(), False),
+    ],
+)
+def test_committed_batches_stay_for_their_time(age: timedelta, keep: timedelta | None, taken: bool) -> None:
+    key = attempt(1)
+    (found,) = classify(objects(key, age=age), snapshot(committed(key)))
+    assert Choice(ORPHANS | {State.COMMITTED}, pattern="*", keep=keep).takes(found, NOW) is taken
+    assert Choice(ORPHANS | {State.COMMITTED}, keep=keep).takes(verdict(age=HOUR), NOW)
+
+
+@pytest.mark.parametrize(("topic", "days"), [("a", 7), ("b", 1), ("c", None)])
+def test_a_topic_without_retention_of_its_own_has_the_pipeline_s(topic: str, days: int | None) -> None:
+    retention = Retention(timedelta(days=7), {"b": timedelta(days=1), "c": None})
+    assert retention.of(topic) == (None if days is None else timedelta(days=days))
