@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim conformance demo bench-streamer bench-loader bench-pipeline lock clean
+.PHONY: help setup up down status check test test-long sim conformance demo bench-streamer bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
 	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
 	@echo "make bench-pipeline  MySQL to rows in the stand-in: throughput, freshness, a thousand tables"
+	@echo "make bench-janitor  seconds and memory of the janitor over a hundred thousand objects"
 	@echo "make conformance  the stand-in's statements, against a real cluster when TIDEMARK_CONFORMANCE_HOST names one"
 	@echo "make lock       remakes the lock files from pyproject.toml"
 
@@ -84,6 +85,9 @@ bench-loader: setup
 
 bench-pipeline: setup
 	$(RUN) -m benchmarks.pipeline $(ARGS)
+
+bench-janitor: setup
+	$(RUN) -m benchmarks.janitor $(ARGS)
 
 # One resolution for every supported Python and platform. The order matters: what ships constrains what tests.
 COMPILE = $(RUN) -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header --quiet

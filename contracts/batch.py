@@ -4,6 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from sys import intern
 
 import orjson
 
@@ -14,6 +16,9 @@ _KEY = re.compile(
     r"_(?P<start>\d{20})-(?P<stop>\d{20})_e(?P<epoch>\d{8,})_(?P<nonce>[0-9a-f]{8})\.(?P<suffix>parquet|manifest)"
 )
 _STAMP = "%Y%m%d_%H%M%S"
+
+SUFFIXES = ("parquet", "manifest")
+"""Of an attempt's two objects: its data and what COPY reads first."""
 
 
 def readable(topic: str) -> str:
@@ -64,9 +69,9 @@ class BatchKey:
             return None
         try:
             found = cls(
-                topic=match["topic"],
+                topic=intern(match["topic"]),
                 partition=int(match["partition"]),
-                session=datetime.strptime(match["stamp"], _STAMP).replace(tzinfo=UTC),
+                session=_moment(match["stamp"]),
                 number=int(match["number"]),
                 offsets=OffsetRange(int(match["start"]), int(match["stop"])),
                 epoch=int(match["epoch"]),
@@ -75,6 +80,12 @@ class BatchKey:
         except ValueError:
             return None
         return found if key in (found.data, found.manifest) else None
+
+
+@lru_cache(maxsize=256)
+def _moment(stamp: str) -> datetime:
+    """Of a session, which many keys share. Raises ValueError."""
+    return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from janitor.core.report import Tally, attempt_json, attempt_line, object_json, 
 from janitor.core.selection import Choice, Retention
 from janitor.edges.redshift import RedshiftLedger
 from janitor.edges.s3 import S3Bucket
-from janitor.service import Janitor, Plan, Swept
+from janitor.service import ATTEMPTS_AT_A_TIME, Janitor, Plan, Swept
 from runtime import command
 from runtime.command import ExitCode
 from runtime.connect import redshift, s3
@@ -245,7 +246,8 @@ def _janitor(settings: Settings, stop: Stop) -> Iterator[Janitor]:
     bucket = S3Bucket(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
     ledger = RedshiftLedger(lambda: redshift.connect(to), to.schema_)
     try:
-        yield Janitor(crash_points(bucket, "janitor"), crash_points(ledger, "janitor"), guard, stop.requested)
+        with ThreadPoolExecutor(ATTEMPTS_AT_A_TIME) as pool:
+            yield Janitor(crash_points(bucket, "janitor"), crash_points(ledger, "janitor"), guard, stop.requested, pool.map)
     finally:
         ledger.close()
 

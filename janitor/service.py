@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from contracts.errors import Invalid, Refused, Unavailable
+from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.ledger import Guard
 from janitor.core.classify import State, Verdict, classify, missing
 from janitor.core.selection import Choice, Retention, too_many
@@ -16,6 +16,13 @@ ORPHAN_AGE = timedelta(hours=1)
 """What the sweep leaves alone although it is proven dead: a COPY that read it may still be running, and need not fail for it."""
 
 UPLOAD_AGE = timedelta(days=1)
+
+ATTEMPTS_AT_A_TIME = 8
+"""What is deleted together: a request to S3 takes ten times as long to answer as to send."""
+
+Outcome = bool | PipelineError
+Each = Callable[[Callable[[Verdict], Outcome], Sequence[Verdict]], Iterable[Outcome]]
+"""Calls a function for each of some verdicts, in any order or at the same time; the results are in the verdicts' order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +93,14 @@ class Swept:
 class Janitor:
     """Raises Refused whenever the ledger can't be asked or isn't ours: then nothing is proven."""
 
-    def __init__(self, bucket: Bucket, ledger: Ledger, guard: Guard, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, bucket: Bucket, ledger: Ledger, guard: Guard, stopping: Callable[[], bool] = lambda: False, each: Each = map
+    ) -> None:
         self._bucket = bucket
         self._ledger = ledger
         self._guard = guard
         self._stopping = stopping
+        self._each = each
 
     def topics(self) -> list[str]:
         """Every topic of the pipeline that has objects or a place in the ledger."""
@@ -137,20 +147,33 @@ class Janitor:
 
     def delete(self, plan: Plan) -> Iterator[Verdict]:
         """Deletes what was chosen, and yields each attempt of which nothing is left. What was put in an object's place meanwhile stays.
-        Ends early when asked to stop."""
+        Ends early when asked to stop. Raises what S3 made of the first that failed, once those beside it are told."""
         gone: dict[str, list[LedgerBatch]] = {}
         try:
-            for topic, verdict in plan.chosen:
+            for at in range(0, len(plan.chosen), ATTEMPTS_AT_A_TIME):
                 if self._stopping():
                     return
-                if all(self._bucket.delete(stored) for stored in verdict.objects):
-                    if verdict.batch is not None:
-                        gone.setdefault(topic, []).append(verdict.batch)
-                    yield verdict
+                some = plan.chosen[at : at + ATTEMPTS_AT_A_TIME]
+                failed: PipelineError | None = None
+                for (topic, verdict), outcome in zip(some, self._each(self._removed, [verdict for _, verdict in some]), strict=True):
+                    if isinstance(outcome, PipelineError):
+                        failed = failed or outcome
+                    elif outcome:
+                        if verdict.batch is not None:
+                            gone.setdefault(topic, []).append(verdict.batch)
+                        yield verdict
+                if failed is not None:
+                    raise failed
         finally:
             for topic, batches in gone.items():
                 assert plan.at is not None
                 self._ledger.mark_deleted(topic, batches, plan.at)
+
+    def _removed(self, verdict: Verdict) -> Outcome:
+        try:
+            return not self._stopping() and all(self._bucket.delete(stored) for stored in verdict.objects)
+        except PipelineError as error:
+            return error
 
     def sweep(self, retention: Retention, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
         """Orphans older than an hour, committed batches past their retention, unfinished uploads. The cap is for orphans: how many batches

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from contracts.batch import BatchKey
+from contracts.batch import SUFFIXES, BatchKey
 from janitor.core.snapshot import BatchId, LedgerBatch, StoredObject, TopicSnapshot
 
 
@@ -48,11 +48,15 @@ def classify(objects: Iterable[StoredObject], snapshot: TopicSnapshot) -> list[V
     attempts: dict[str, tuple[BatchKey, list[StoredObject]]] = {}
     verdicts = []
     for stored in objects:
+        stem, _, suffix = stored.key.rpartition(".")
+        if stem in attempts and suffix in SUFFIXES:  # judged once: an attempt's two keys differ in nothing else
+            attempts[stem][1].append(stored)
+            continue
         key = BatchKey.parse(stored.key)
         if key is None or key.topic != snapshot.topic:
             verdicts.append(Verdict(State.FOREIGN, "not the key of a batch of this topic", (stored,)))
         else:
-            attempts.setdefault(key.stem, (key, []))[1].append(stored)
+            attempts[stem] = (key, [stored])
     superseded = snapshot.superseded
     for key, stored_objects in attempts.values():
         state, proof = judge(key, snapshot, superseded)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FIXES = {
     "NoSuchBucket": "make the bucket, or set s3.bucket",
-    "AccessDenied": "allow s3:ListBucket, s3:DeleteObject, s3:ListBucketMultipartUploads and s3:AbortMultipartUpload on the prefix",
+    "AccessDenied": "allow what deploy/aws/janitor-policy.json does; a delete that names its ETag needs s3:GetObject too",
     "InvalidAccessKeyId": "set s3.access_key_id, or mend the credentials of the environment",
     "SignatureDoesNotMatch": "set s3.secret_access_key, or mend the credentials of the environment",
     "PermanentRedirect": "set s3.region to the bucket's region",

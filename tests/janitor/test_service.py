@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.errors import Invalid, Refused
+from contracts.errors import Invalid, Refused, Unavailable
 from janitor.core.classify import State, Verdict
 from janitor.core.selection import Choice, Retention
 from janitor.core.snapshot import LedgerBatch, StoredObject
@@ -283,6 +283,24 @@ def test_a_batch_half_deleted_by_a_janitor_that_died_is_finished_by_the_next(wor
     assert world.sweep(keep=7 * DAY) == (0, 1, True)
     assert living.objects == {}
     assert world.ledger.marked == [(TOPIC, "000000ff")]
+
+
+def test_when_s3_fails_one_of_many_what_went_beside_it_is_told_and_recorded(world: World) -> None:
+    class FailingBucket(FakeBucket):
+        def delete(self, stored: StoredObject) -> bool:
+            if "0000000b" in stored.key:
+                raise Unavailable("S3 answers SlowDown")
+            return super().delete(stored)
+
+    batches = [attempt(10 * number, epoch=5, nonce=f"{number:08x}") for number in range(20)]
+    world.bucket = FailingBucket()
+    world.bucket.put(*objects(*batches, age=8 * DAY))
+    world.ledger.snapshots[TOPIC] = snapshot(*map(committed, batches))
+    with pytest.raises(Unavailable, match="SlowDown"):
+        world.sweep(keep=7 * DAY)
+    gone = {f"{number:08x}" for number in range(16) if number != 11}
+    assert {nonce for _, nonce in world.ledger.marked} == gone
+    assert world.left() == {f"{number:08x}" for number in range(20)} - gone
 
 
 def test_two_janitors_at_once_do_no_harm(world: World) -> None:
