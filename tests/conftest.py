@@ -10,6 +10,7 @@ import structlog
 from devstack.redshift.grammar import problems
 from devstack.redshift.journal import read_journal
 from devstack.stack import Stack, running_stack
+from tests.stack.lake import BUCKET, Lake, lake_of
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +32,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(directory) as running:
         yield running
         assert problems(read_journal(running.redshift.journal_path)) == []
+
+
+@pytest.fixture(scope="session")
+def lake_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The two servers the janitor talks to."""
+    with running_stack(tmp_path_factory.mktemp("janitor"), only=("s3", "redshift")) as running:
+        running.s3.client().create_bucket(Bucket=BUCKET)
+        yield running
+
+
+@pytest.fixture
+def lake(lake_servers: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
+    """A pipeline's bucket and ledger, written by hand."""
+    with lake_of(lake_servers, tmp_path, request.node.name) as made:
+        yield made
