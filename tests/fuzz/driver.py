@@ -1,0 +1,149 @@
+"""Many seeds against one running stack: some at a time, each in databases of its own, all by the same streamer and loader.
+
+A pipeline that halts is a failure of the seed it names; the seeds that were at work beside it are run again in a new pipeline.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from contracts.errors import PipelineError
+from contracts.table import TableId
+from devstack.pipeline import Pipeline, running_pipeline
+from devstack.stack import Stack
+from tests.fuzz.judge import Judge
+from tests.fuzz.script import Script, script
+from tests.stack.scenario import events, logs
+
+AT_A_TIME = 5
+PATIENCE = timedelta(seconds=60)
+SEEDS_A_PIPELINE = 50
+"""Then a new one: topics of tables that are gone only cost time."""
+
+
+@dataclass
+class Report:
+    """`unequal`: by seed, what was wrong."""
+
+    seeds: int = 0
+    ddl_statements: int = 0
+    rows_compared: int = 0
+    unequal: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """MySQL did not take a statement: the generator is at fault."""
+
+
+def fuzz(stack: Stack, directory: Path, seeds: Iterable[int], say: Callable[[str], object] = print) -> Report:
+    """Runs every seed to its verdict."""
+    report, waiting, number = Report(), deque(seeds), 0
+    while waiting:
+        number += 1
+        name = f"fuzz{number}"
+        settings = {
+            "redshift": {"schema": f"tidemark_{name}"},
+            "s3": {"prefix": f"lake-{name}"},
+            "batch": {"seconds": 0.3},
+        }
+        with (
+            running_pipeline(stack, directory / name, name=name, tables=[f"{name}_*.*"], settings=settings) as pipeline,
+            stack.mysql.connect() as source,
+            stack.redshift.connect(autocommit=True) as target,
+        ):
+            judge = Judge(source, target, f"tidemark_{name}", PATIENCE)
+            services = [pipeline.start("streamer"), pipeline.start("loader")]
+            _wait_for_commit(pipeline)
+            for _ in range(SEEDS_A_PIPELINE // AT_A_TIME):
+                wave = [script(waiting.popleft(), name) for _ in range(min(AT_A_TIME, len(waiting)))]
+                if not wave:
+                    break
+                began = time.monotonic()
+                faults = _wave(stack, judge, wave, report)
+                halted = not all(service.running() for service in services)
+                if halted:
+                    blamed = _blamed(pipeline, name) & {one.seed for one in wave} or {one.seed for one in wave}
+                    faults = {seed: (*faults.get(seed, ()), f"a service halted\n{logs(pipeline)}") for seed in blamed}
+                    waiting.extendleft(one.seed for one in reversed(wave) if one.seed not in blamed)
+                report.unequal |= faults
+                done = [one for one in wave if not halted or one.seed in faults]
+                report.seeds += len(done)
+                report.ddl_statements += sum(one.ddl for one in done)
+                say(f"seeds {', '.join(str(one.seed) for one in done)}: {len(faults)} unequal, {time.monotonic() - began:.1f} s")
+                for one in done:
+                    if one.seed in faults:
+                        say(told(one, faults[one.seed]))
+                if halted:
+                    break
+    return report
+
+
+def told(one: Script, faults: Sequence[str]) -> str:
+    """A failing seed for people: its statements, what was wrong, and how to see it again."""
+    statements = "\n".join(f"  {'/* ' + s.kind + ' */ ' if s.kind else ''}{s.sql};" for s in one.statements)
+    found = "\n".join(f"  {fault}" for fault in faults)
+    return f"seed {one.seed}:\n{statements}\nwhat was wrong:\n{found}\nagain: python -m tests.fuzz --seed {one.seed}"
+
+
+def _wave(stack: Stack, judge: Judge, wave: Sequence[Script], report: Report) -> dict[int, tuple[str, ...]]:
+    """What was wrong, by seed."""
+    with ThreadPoolExecutor(len(wave)) as pool:
+        list(pool.map(lambda one: _play(stack, one), wave))
+    tables: dict[int, list[TableId]] = {one.seed: judge.tables(one.databases[0]) for one in wave}
+    faults: dict[int, tuple[str, ...]] = {}
+    try:
+        judge.settle([table for some in tables.values() for table in some])
+    except PipelineError as error:
+        return {one.seed: (error.message,) for one in wave}
+    for seed, some in tables.items():
+        try:
+            verdict = judge.verdict(some) if some else None
+        except PipelineError as error:
+            faults[seed] = (error.message,)
+            continue
+        if verdict is not None:
+            report.rows_compared += verdict.rows
+            if verdict.faults:
+                faults[seed] = verdict.faults
+    return faults
+
+
+def _play(stack: Stack, one: Script) -> None:
+    """Raises Refused."""
+    with stack.mysql.connect() as connection, connection.cursor() as cursor:
+        for database in one.databases:
+            cursor.execute(f"DROP DATABASE IF EXISTS `{database}`")
+            cursor.execute(f"CREATE DATABASE `{database}`")
+        cursor.execute(f"USE `{one.databases[0]}`")
+        for statement in one.statements:
+            time.sleep(statement.pause_ms / 1000)
+            _execute(cursor, statement.sql, one)
+
+
+def _execute(cursor: Any, sql: str, one: Script) -> None:
+    try:
+        cursor.execute(sql)
+    except pymysql.MySQLError as error:
+        raise Refused(f"seed {one.seed}: {sql}: {error}") from error
+
+
+def _blamed(pipeline: Pipeline, name: str) -> set[int]:
+    """Seeds of the tables that the last words of the services that halted are about."""
+    words = "".join(service.tail(2) for service in pipeline.services if not service.running())
+    return {int(seed) for seed in re.findall(rf"{name}_(\d+)", words)}
+
+
+def _wait_for_commit(pipeline: Pipeline) -> None:
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while not events(pipeline.services, "shard.committed"):
+        if time.monotonic() > deadline or not all(service.running() for service in pipeline.services):
+            raise AssertionError(f"the pipeline does not begin\n{logs(pipeline)}")
+        time.sleep(0.1)
