@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from tests.fuzz.columns import Column, literal
+from tests.fuzz.columns import Column
 from tests.fuzz.oddities import odd_elsewhere, odd_here, spelled
 from tests.fuzz.tables import BOUNDS, IDS, KEY_TYPES, SUB, Table, modified, new_column, new_table
 
@@ -184,13 +184,18 @@ class _Author:
             return place, ""
         return place, f" AFTER {table.columns[place - 1].quoted}" if place else " FIRST"
 
-    def _add(self, table: Table | None = None) -> None:
+    def _add(self, table: Table | None = None, *, optional: bool = False) -> None:
+        """`optional`: of a column that may be left out of a row."""
         table = table or self._any()
         if not (names := table.free_names()):
             return
         column = new_column(self.random.choice(names), self.random)
+        if optional:
+            column = replace(column, nullable=True)
         place, where = self._place(table)
         instant = self.random.choice((", ALGORITHM=INSTANT", "", "", ", ALGORITHM=INPLACE", ", ALGORITHM=COPY"))
+        if not column.nullable and column.default is None:
+            instant = ""  # a date that is none would have to be looked for
         clause = f"ADD {self.random.choice(('COLUMN ', ''))}{column.sql}{where}"
         if not where and self.random.random() < 0.15:
             clause = f"ADD COLUMN ({column.sql})"
@@ -225,12 +230,15 @@ class _Author:
         else:
             self._alter(table.altered(held.name, column), f"CHANGE {held.quoted} {column.sql}", "rename column")
 
-    def _modify(self, table: Table | None = None) -> None:
+    def _modify(self, table: Table | None = None, *, optional: bool = False) -> None:
+        """`optional`: the column takes NULL if it did."""
         table = table or self._any()
         if not table.loose:
             return
         held = self.random.choice(table.loose)
         column = modified(held, self.random, lax=self.lax)
+        if optional:
+            column = replace(column, nullable=column.nullable or held.nullable)
         if self.random.random() < 0.7:
             self._alter(table.altered(held.name, column), f"MODIFY {column.sql}", "modify")
         elif names := table.free_names():
@@ -254,7 +262,9 @@ class _Author:
         if not self.lax:
             self._alter(table, "DEFAULT CHARACTER SET latin1", "default charset")
             return
-        charset = self.random.choice(("latin1", "utf8mb4", "utf16"))
+        defaults = any(column.default is not None and column.type.labels for column in table.columns)
+        # MySQL holds a label's default in the former character set against the labels in the new one.
+        charset = self.random.choice(("latin1", "utf8mb4", "utf8mb4" if defaults else "utf16"))
         # TEXT grows when it is converted to a wider character set, and MySQL may then make MEDIUMTEXT of it; the model need not know.
         columns = tuple(
             replace(column, type=replace(column.type, sql=_recoded(column.type.sql, charset))) if not column.generated else column
@@ -357,7 +367,7 @@ class _Author:
         if len(self.tables) < 2:
             return
         one, other = (self.tables[name] for name in self.random.sample(sorted(self.tables), 2))
-        middle = "between"
+        middle = "`between`"
         self._send(
             f"RENAME TABLE {one.quoted} TO {middle}, {other.quoted} TO {one.quoted}, {middle} TO {other.quoted}", "exchange of names"
         )
@@ -456,8 +466,9 @@ class _Author:
         shadow = replace(table, name=new)
         self._send(f"CREATE TABLE {shadow.quoted} LIKE {table.quoted}", "create like")
         self.tables[new] = shadow
-        self._modify(shadow)
-        self._add(self.tables[new])
+        # Triggers fill it, and one that fails would fail the statement that it follows.
+        self._modify(shadow, optional=True)
+        self._add(self.tables[new], optional=True)
         shadow = self.tables.pop(new)
         if triggers:
             self._by_triggers(table, shadow, old)
@@ -533,6 +544,3 @@ class _Author:
 def _recoded(sql: str, charset: str) -> str:
     head, found, _ = sql.partition(" CHARACTER SET ")
     return f"{head}{found}{charset}" if found else sql
-
-
-__all__ = ["Script", "Statement", "literal", "script"]
