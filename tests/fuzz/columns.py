@@ -178,7 +178,9 @@ def _choice(type: Type, random: Random) -> str:
 
 
 def _day(type: Type, random: Random) -> str:
-    return random.choice(("'1000-01-01'", "'9999-12-31'", f"'20{random.randrange(10, 38)}-0{random.randint(1, 9)}-{random.randint(10, 28)}'"))
+    return random.choice(
+        ("'1000-01-01'", "'9999-12-31'", f"'20{random.randrange(10, 38)}-0{random.randint(1, 9)}-{random.randint(10, 28)}'")
+    )
 
 
 def _moment(type: Type, random: Random) -> str:
@@ -199,7 +201,7 @@ def _bits(type: Type, random: Random) -> str:
 
 
 def _json(type: Type, random: Random) -> str:
-    return random.choice(("'{\"a\": [1, null, \"é\"]}'", "'[]'", "'\"text\"'", f"'{random.randrange(1000)}'", "'{\"b\": 1.50}'"))
+    return random.choice(('\'{"a": [1, null, "é"]}\'', "'[]'", "'\"text\"'", f"'{random.randrange(1000)}'", "'{\"b\": 1.50}'"))
 
 
 _LITERALS: dict[Family, Callable[[Type, Random], str]] = {

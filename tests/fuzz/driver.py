@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from devstack.stack import Stack
 from tests.fuzz.judge import Judge
 from tests.fuzz.script import Script, script
 from tests.stack.scenario import events, logs
+
 
 AT_A_TIME = 5
 PATIENCE = timedelta(seconds=60)
@@ -57,21 +59,23 @@ def fuzz(stack: Stack, directory: Path, seeds: Iterable[int], say: Callable[[str
         with (
             running_pipeline(stack, directory / name, name=name, tables=[f"{name}_*.*"], settings=settings) as pipeline,
             stack.mysql.connect() as source,
-            stack.redshift.connect(autocommit=True) as target,
+            closing(stack.redshift.connect(ssl=False)) as target,
         ):
+            target.autocommit = True
             judge = Judge(source, target, f"tidemark_{name}", PATIENCE)
-            services = [pipeline.start("streamer"), pipeline.start("loader")]
+            pipeline.start("streamer")
+            pipeline.start("loader")
             _wait_for_commit(pipeline)
             for _ in range(SEEDS_A_PIPELINE // AT_A_TIME):
                 wave = [script(waiting.popleft(), name) for _ in range(min(AT_A_TIME, len(waiting)))]
                 if not wave:
                     break
                 began = time.monotonic()
-                faults = _wave(stack, judge, wave, report)
-                halted = not all(service.running() for service in services)
+                faults = _wave(stack, judge, wave, report, pipeline)
+                halted = not _alive(pipeline)
                 if halted:
                     blamed = _blamed(pipeline, name) & {one.seed for one in wave} or {one.seed for one in wave}
-                    faults = {seed: (*faults.get(seed, ()), f"a service halted\n{logs(pipeline)}") for seed in blamed}
+                    faults = {seed: (*faults.get(seed, ()), _halt(pipeline)) for seed in blamed}
                     waiting.extendleft(one.seed for one in reversed(wave) if one.seed not in blamed)
                 report.unequal |= faults
                 done = [one for one in wave if not halted or one.seed in faults]
@@ -93,14 +97,14 @@ def told(one: Script, faults: Sequence[str]) -> str:
     return f"seed {one.seed}:\n{statements}\nwhat was wrong:\n{found}\nagain: python -m tests.fuzz --seed {one.seed}"
 
 
-def _wave(stack: Stack, judge: Judge, wave: Sequence[Script], report: Report) -> dict[int, tuple[str, ...]]:
+def _wave(stack: Stack, judge: Judge, wave: Sequence[Script], report: Report, pipeline: Pipeline) -> dict[int, tuple[str, ...]]:
     """What was wrong, by seed."""
     with ThreadPoolExecutor(len(wave)) as pool:
         list(pool.map(lambda one: _play(stack, one), wave))
     tables: dict[int, list[TableId]] = {one.seed: judge.tables(one.databases[0]) for one in wave}
     faults: dict[int, tuple[str, ...]] = {}
     try:
-        judge.settle([table for some in tables.values() for table in some])
+        judge.settle([table for some in tables.values() for table in some], lambda: _alive(pipeline))
     except PipelineError as error:
         return {one.seed: (error.message,) for one in wave}
     for seed, some in tables.items():
@@ -135,6 +139,15 @@ def _execute(cursor: Any, sql: str, one: Script) -> None:
         raise Refused(f"seed {one.seed}: {sql}: {error}") from error
 
 
+def _alive(pipeline: Pipeline) -> bool:
+    return all(service.running() for service in pipeline.services)
+
+
+def _halt(pipeline: Pipeline) -> str:
+    """The last words of what halted."""
+    return "\n".join(f"{service.name} halted: {service.tail(1)}" for service in pipeline.services if not service.running())
+
+
 def _blamed(pipeline: Pipeline, name: str) -> set[int]:
     """Seeds of the tables that the last words of the services that halted are about."""
     words = "".join(service.tail(2) for service in pipeline.services if not service.running())
@@ -144,6 +157,6 @@ def _blamed(pipeline: Pipeline, name: str) -> set[int]:
 def _wait_for_commit(pipeline: Pipeline) -> None:
     deadline = time.monotonic() + PATIENCE.total_seconds()
     while not events(pipeline.services, "shard.committed"):
-        if time.monotonic() > deadline or not all(service.running() for service in pipeline.services):
+        if time.monotonic() > deadline or not _alive(pipeline):
             raise AssertionError(f"the pipeline does not begin\n{logs(pipeline)}")
         time.sleep(0.1)

@@ -1,6 +1,6 @@
 """Whether the warehouse holds what MySQL holds of a seed's tables: every row by the auditor, and no column but theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from auditor.cli import SystemClock
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.service import Auditor, wait_for
+from contracts.errors import Unavailable
 from contracts.progress import TableState
 from contracts.table import TableId
 from loader.core.target import held_name
@@ -37,11 +38,13 @@ class Judge:
         self._source, self._warehouse = MysqlSource(source), RedshiftWarehouse(target, ledger)
         self._auditor = Auditor(self._source, self._warehouse, SystemClock(), patience)
 
-    def settle(self, tables: Sequence[TableId]) -> None:
-        """Waits for the tables."""
+    def settle(self, tables: Sequence[TableId], alive: Callable[[], bool]) -> None:
+        """Waits for the tables; no longer than the services are `alive`."""
         executed = self._source.executed()
 
         def behind() -> str:
+            if not alive():
+                raise Unavailable("a service halted")
             loaded = self._warehouse.loaded(0)
             if missing := executed.minus(loaded.gtid_set):
                 return f"transactions {missing} are not loaded"
@@ -76,4 +79,3 @@ class Judge:
         sql = f"SELECT column_name FROM svv_columns WHERE table_schema = '{schema}' AND table_name = '{name}'"
         there = sorted(str(row[0]) for row in query(self._target, sql))
         return [] if there == wanted else [f"{table}: its columns are {wanted}, the target's {there}"]
-

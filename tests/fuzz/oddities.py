@@ -27,7 +27,10 @@ def odd_elsewhere(database: str, number: int, random: Random) -> list[str]:
     name = f"`{database}`.`odd``{number}`"
     routine = f"`{database}`.`r{number}`"
     every = (
-        [f"CREATE TABLE {name} (`a.b` INT, `select` POINT NOT NULL SRID 4326, SPATIAL INDEX (`select`))", f"DROP TABLES IF EXISTS {name}, ` t0`"],
+        [
+            f"CREATE TABLE {name} (`a.b` INT, `select` POINT NOT NULL SRID 4326, SPATIAL INDEX (`select`))",
+            f"DROP TABLES IF EXISTS {name}, ` t0`",
+        ],
         [
             f"CREATE TABLE {name} (a INT CHECK (a > 0), b INT DEFAULT (1 + (2)), INDEX ((a + 1)), KEY k (b DESC))",
             f"ALTER TABLE {name} ADD CONSTRAINT c CHECK (b <> 5) NOT ENFORCED, RENAME KEY k TO l",
@@ -37,8 +40,15 @@ def odd_elsewhere(database: str, number: int, random: Random) -> list[str]:
             f"CREATE PROCEDURE {routine}() BEGIN TRUNCATE t0; DROP TABLE t1; RENAME TABLE t0 TO t1; END",
             f"DROP PROCEDURE {routine}",
         ],
-        [f"CREATE OR REPLACE ALGORITHM=MERGE DEFINER=CURRENT_USER SQL SECURITY INVOKER VIEW {routine} AS SELECT 1 AS a", f"DROP VIEW {routine}"],
-        [f"CREATE EVENT {routine} ON SCHEDULE EVERY 1 YEAR DO TRUNCATE TABLE t0", f"ALTER EVENT {routine} DISABLE", f"DROP EVENT {routine}"],
+        [
+            f"CREATE OR REPLACE ALGORITHM=MERGE DEFINER=CURRENT_USER SQL SECURITY INVOKER VIEW {routine} AS SELECT 1 AS a",
+            f"DROP VIEW {routine}",
+        ],
+        [
+            f"CREATE EVENT {routine} ON SCHEDULE EVERY 1 YEAR DO TRUNCATE TABLE t0",
+            f"ALTER EVENT {routine} DISABLE",
+            f"DROP EVENT {routine}",
+        ],
         ["CREATE TEMPORARY TABLE hidden (id INT) AS SELECT 5 AS id", "ALTER TABLE hidden ADD COLUMN b INT", "DROP TEMPORARY TABLE hidden"],
         [
             f"CREATE TABLE {name} (id INT PRIMARY KEY) PARTITION BY KEY (id) PARTITIONS 3",
@@ -46,7 +56,11 @@ def odd_elsewhere(database: str, number: int, random: Random) -> list[str]:
             f"ALTER TABLE {name} REBUILD PARTITION ALL",
             f"DROP TABLE {name} CASCADE",
         ],
-        [f"CREATE SCHEMA `{database}-{number}`", f"ALTER SCHEMA `{database}-{number}` CHARACTER SET = latin1", f"DROP SCHEMA `{database}-{number}`"],
+        [
+            f"CREATE SCHEMA `{database}-{number}`",
+            f"ALTER SCHEMA `{database}-{number}` CHARACTER SET = latin1",
+            f"DROP SCHEMA `{database}-{number}`",
+        ],
     )
     return list(random.choice(every))
 

@@ -276,7 +276,9 @@ class _Author:
         table = self._any()
         if table.partitioned or not (names := table.free_names()):
             return
-        expression, kind = self.random.choice(((f"{table.id.quoted} * 2", "DECIMAL(38,0)"), (f"CONCAT('r', {table.id.quoted})", "VARCHAR(60)")))
+        expression, kind = self.random.choice(
+            ((f"{table.id.quoted} * 2", "DECIMAL(38,0)"), (f"CONCAT('r', {table.id.quoted})", "VARCHAR(60)"))
+        )
         shape = next(one for one in KEY_TYPES if one.sql == "BIGINT")
         column = Column(self.random.choice(names), replace(shape, sql=kind), True, None, expression, self.random.random() < 0.5)
         self._alter(table.with_column(column, len(table.columns)), f"ADD COLUMN {column.sql}", "add generated")
@@ -516,12 +518,16 @@ class _Author:
             "create",
         )
         for first in (0, IDS):
-            self._send(f"INSERT /* gh-ost */ INTO `{notes}` (hint, value) VALUES ('copy at {first}', 'x') ON DUPLICATE KEY UPDATE value = 'y'")
+            self._send(
+                f"INSERT /* gh-ost */ INTO `{notes}` (hint, value) VALUES ('copy at {first}', 'x') ON DUPLICATE KEY UPDATE value = 'y'"
+            )
             self._copy(table, shadow, f"{table.id.quoted} >= {first}", "INSERT /* gh-ost */ IGNORE")
             self._write(table)
         common = ", ".join(column.quoted for column in self._common(table, shadow))
         using = ", ".join(table.column(name).quoted for name in table.key)
-        self._send(f"DELETE /* gh-ost */ s FROM {shadow.quoted} s LEFT JOIN {table.quoted} t USING ({using}) WHERE t.{table.id.quoted} IS NULL")
+        self._send(
+            f"DELETE /* gh-ost */ s FROM {shadow.quoted} s LEFT JOIN {table.quoted} t USING ({using}) WHERE t.{table.id.quoted} IS NULL"
+        )
         self._send(f"REPLACE /* gh-ost */ INTO {shadow.quoted} ({common}) SELECT {common} FROM {table.quoted}")
         self._send(f"CREATE TABLE `{old}` (id INT AUTO_INCREMENT PRIMARY KEY) COMMENT='ghost-cut-over-sentry'", "create")
         self._send(f"DROP TABLE `{old}`", "drop")

@@ -83,7 +83,9 @@ class Table:
         if not self.partitioned:
             return ""
         first, second = BOUNDS
-        ranges = f"PARTITION p0 VALUES LESS THAN ({first}), PARTITION p1 VALUES LESS THAN ({second}), PARTITION p2 VALUES LESS THAN MAXVALUE"
+        ranges = (
+            f"PARTITION p0 VALUES LESS THAN ({first}), PARTITION p1 VALUES LESS THAN ({second}), PARTITION p2 VALUES LESS THAN MAXVALUE"
+        )
         return f" PARTITION BY RANGE ({self.id.quoted}) ({ranges})"
 
 
