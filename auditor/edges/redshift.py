@@ -15,6 +15,7 @@ from contracts.sql import qualified, quote
 from contracts.table import TableId, TableSchema
 
 _NO_SUCH_TABLE = "42P01"
+_NO_SUCH_COLUMN = "42703"
 _OP, _DELETED = "_tidemark_op", "_tidemark_deleted"
 
 
@@ -52,7 +53,16 @@ class RedshiftWarehouse:
         select = ", ".join(warehouse_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
         where = f" WHERE NOT {quote(_DELETED)}" if target.soft_delete else ""
-        for row in self._query(f"SELECT {select} FROM {target.name}{where}"):
+        try:
+            rows = self._query(f"SELECT {select} FROM {target.name}{where}")
+        except ProgrammingError as error:
+            # An empty table gets the columns of an altered source with its first row.
+            if error.args[0].get("C") != _NO_SUCH_COLUMN:
+                raise
+            if not self._query(f"SELECT 1 FROM {target.name}{where} LIMIT 1"):
+                return
+            raise Invalid(f"{target.name} lacks a column of {schema.table}: {error.args[0].get('M')}") from error
+        for row in rows:
             yield [form(value) for form, value in zip(convert, row, strict=True)]
 
     def _query(self, sql: str) -> list[Any]:

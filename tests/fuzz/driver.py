@@ -48,9 +48,10 @@ class Refused(Exception):
 def fuzz(stack: Stack, directory: Path, seeds: Iterable[int], say: Callable[[str], object] = print) -> Report:
     """Runs every seed to its verdict."""
     report, waiting, number = Report(), deque(seeds), 0
+    run = f"fuzz{int(time.time()) % 1_000_000}"  # where others have run before
     while waiting:
         number += 1
-        name = f"fuzz{number}"
+        name = f"{run}n{number}"
         settings = {
             "redshift": {"schema": f"tidemark_{name}"},
             "s3": {"prefix": f"lake-{name}"},
