@@ -4,6 +4,7 @@ fails are printed, and the command that runs it again; the last line is one JSON
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -27,12 +28,13 @@ def main() -> int:
         for seed in seeds:
             print(told(script(seed), ()))
         return 0
+    say = partial(print, flush=True)
     with tempfile.TemporaryDirectory(prefix="tidemark-fuzz-") as folder:
         if options.stack:
-            report = fuzz(Stack.attach(options.stack), Path(folder), seeds)
+            report = fuzz(Stack.attach(options.stack), Path(folder), seeds, say)
         else:
             with running_stack(Path(folder) / "stack") as stack:
-                report = fuzz(stack, Path(folder), seeds)
+                report = fuzz(stack, Path(folder), seeds, say)
     last = {
         "seeds": report.seeds,
         "ddl_statements": report.ddl_statements,

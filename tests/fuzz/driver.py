@@ -45,7 +45,7 @@ class Refused(Exception):
     """MySQL did not take a statement: the generator is at fault."""
 
 
-def fuzz(stack: Stack, directory: Path, seeds: Iterable[int], say: Callable[[str], object] = print) -> Report:
+def fuzz(stack: Stack, directory: Path, seeds: Iterable[int], say: Callable[[str], object]) -> Report:
     """Runs every seed to its verdict."""
     report, waiting, number = Report(), deque(seeds), 0
     run = f"fuzz{int(time.time()) % 1_000_000}"  # where others have run before
