@@ -63,12 +63,15 @@ class Judge:
         return found
 
     def verdict(self, tables: Sequence[TableId]) -> Verdict:
-        rows, faults = 0, []
+        rows = 0
+        faults: list[str] = []
         for table, target in self._auditor.choose(tables, self._patience).items():
             found = self._auditor.verify(table, target)
             rows += found.source_rows
-            for item in found.different[:SHOWN_MAX]:
-                faults.append(f"{table}: key {item.key}: {item.difference.value} in {item.columns}: {item.source} / {item.warehouse}")
+            faults += [
+                f"{table}: key {item.key}: {item.difference.value} in {item.columns}: {item.source} / {item.warehouse}"
+                for item in found.different[:SHOWN_MAX]
+            ]
             if target is not None and found.source_rows:
                 faults += self._columns(table, target.name)
         return Verdict(rows, tuple(faults))

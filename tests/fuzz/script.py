@@ -184,13 +184,14 @@ class _Author:
             return place, ""
         return place, f" AFTER {table.columns[place - 1].quoted}" if place else " FIRST"
 
-    def _add(self, table: Table | None = None, *, optional: bool = False) -> None:
-        """`optional`: of a column that may be left out of a row."""
+    def _add(self, table: Table | None = None, *, beside: Table | None = None) -> None:
+        """`beside`: rows of this table go into the other one, too; so the new column is none of its own, and may be left out of a row."""
         table = table or self._any()
-        if not (names := table.free_names()):
+        names = [name for name in table.free_names() if beside is None or name in beside.free_names()]
+        if not names:
             return
         column = new_column(self.random.choice(names), self.random)
-        if optional:
+        if beside is not None:
             column = replace(column, nullable=True)
         place, where = self._place(table)
         instant = self.random.choice((", ALGORITHM=INSTANT", "", "", ", ALGORITHM=INPLACE", ", ALGORITHM=COPY"))
@@ -262,9 +263,9 @@ class _Author:
         if not self.lax:
             self._alter(table, "DEFAULT CHARACTER SET latin1", "default charset")
             return
-        defaults = any(column.default is not None and column.type.labels for column in table.columns)
-        # MySQL holds a label's default in the former character set against the labels in the new one.
-        charset = self.random.choice(("latin1", "utf8mb4", "utf8mb4" if defaults else "utf16"))
+        labelled = any(column.type.labels for column in table.columns)
+        # MySQL takes an ENUM's or SET's labels for utf16 as they are, in their old bytes: what it then holds are no texts any more.
+        charset = self.random.choice(("latin1", "utf8mb4", "utf8mb4" if labelled else "utf16"))
         # TEXT grows when it is converted to a wider character set, and MySQL may then make MEDIUMTEXT of it; the model need not know.
         columns = tuple(
             replace(column, type=replace(column.type, sql=_recoded(column.type.sql, charset))) if not column.generated else column
@@ -470,7 +471,7 @@ class _Author:
         self.tables[new] = shadow
         # Triggers fill it, and one that fails would fail the statement that it follows.
         self._modify(shadow, optional=True)
-        self._add(self.tables[new], optional=True)
+        self._add(self.tables[new], beside=table)
         shadow = self.tables.pop(new)
         if triggers:
             self._by_triggers(table, shadow, old)
