@@ -353,7 +353,8 @@ class OpenBatch:
             named = self._marks[0].barrier
             mixed = [topic for topic, seq in named.next_seqs.items() if seq > (self._lanes[topic].part_ends or seq)]
             raise Corrupt(
-                f"barrier {named.n} of {self._progress} covers rows of two schemas of one table, or a TRUNCATE among rows: {', '.join(mixed)}",
+                f"barrier {named.n} of {self._progress} covers rows of two schemas of one table, or a TRUNCATE among rows:"
+                f" {', '.join(mixed)}",
                 topics=mixed,
             )
         last = self._last_whole(allowed)

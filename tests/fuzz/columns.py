@@ -184,7 +184,8 @@ def _day(type: Type, random: Random) -> str:
 
 
 def _moment(type: Type, random: Random) -> str:
-    text = f"20{random.randrange(10, 37)}-0{random.randint(1, 9)}-{random.randint(10, 28)} {random.randrange(10, 24)}:0{random.randrange(10)}:30"
+    day = f"20{random.randrange(10, 37)}-0{random.randint(1, 9)}-{random.randint(10, 28)}"
+    text = f"{day} {random.randrange(10, 24)}:0{random.randrange(10)}:30"
     return f"'{text}{random.choice(('', '.5', '.123456'))}'"
 
 

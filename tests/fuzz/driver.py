@@ -97,7 +97,7 @@ def _wave(stack: Stack, judge: Judge, wave: Sequence[Script], report: Report, pi
     with ThreadPoolExecutor(len(wave)) as pool:
         refused = {one.seed: found for one, found in zip(wave, pool.map(lambda one: _play(stack, one), wave), strict=True) if found}
     tables: dict[int, list[TableId]] = {one.seed: judge.tables(one.databases[0]) for one in wave}
-    faults = {seed: (error,) for seed, error in refused.items()}
+    faults: dict[int, tuple[str, ...]] = {seed: (error,) for seed, error in refused.items()}
     try:
         judge.settle([table for some in tables.values() for table in some], lambda: _alive(pipeline))
     except PipelineError as error:
