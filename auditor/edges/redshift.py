@@ -11,7 +11,7 @@ from auditor.core.diff import CanonicalRow
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
-from contracts.sql import qualified, quote
+from contracts.sql import held_column, qualified, quote
 from contracts.table import TableId, TableSchema
 
 _NO_SUCH_TABLE = "42P01"
@@ -50,7 +50,7 @@ class RedshiftWarehouse:
         return Loaded(GtidSet.parse(rows[0][0]), bool(rows[0][1]))
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
-        select = ", ".join(warehouse_expression(column, quote(column.name)) for column in schema.columns)
+        select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
         where = f" WHERE NOT {quote(_DELETED)}" if target.soft_delete else ""
         try:

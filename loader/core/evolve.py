@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid
-from contracts.sql import qualified, quote
+from contracts.sql import held_name, qualified, quote
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
 from loader.core.plan import Mode, TargetColumn, TargetTable
-from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, held_name, table_columns
+from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, table_columns
 
 
 @dataclass(frozen=True, slots=True)

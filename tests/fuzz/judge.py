@@ -14,8 +14,8 @@ from auditor.edges.redshift import RedshiftWarehouse
 from auditor.service import Auditor, wait_for
 from contracts.errors import Unavailable
 from contracts.progress import TableState
+from contracts.sql import held_column
 from contracts.table import TableId
-from loader.core.target import held_name
 from tests.stack.scenario import query
 
 SHOWN_MAX = 5
@@ -77,7 +77,7 @@ class Judge:
         return Verdict(rows, tuple(faults))
 
     def _columns(self, table: TableId, target: str) -> list[str]:
-        wanted = sorted(held_name(column.name) for column in self._source.schema(table).columns)
+        wanted = sorted(held_column(column.name) for column in self._source.schema(table).columns)
         schema, name = (part.strip('"') for part in target.split('"."'))
         sql = f"SELECT column_name FROM svv_columns WHERE table_schema = '{schema}' AND table_name = '{name}'"
         there = sorted(str(row[0]) for row in query(self._target, sql))
