@@ -12,10 +12,8 @@ def online_schema_change(server: MysqlServer, database: str, table: str, alter: 
     root = toolkit_root(say)
     dsn = f"h={server.host},P={server.port},u={server.user},D={database},t={table}"
     script = str(root.path / "usr/bin/pt-online-schema-change")
-    # The server is nobody's replica and has none. Under traffic that never rests, a lock takes its time.
-    command = root.command(
-        "bin/perl", script, "--recursion-method=none", "--set-vars=lock_wait_timeout=30", *options, "--alter", alter, "--execute", dsn
-    )
+    # The server is nobody's replica and has none.
+    command = root.command("bin/perl", script, "--recursion-method=none", *options, "--alter", alter, "--execute", dsn)
     done = subprocess.run(
         command, env=_environment(root), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=240
     )
