@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from tests.fuzz.columns import Column
+from tests.fuzz.columns import Column, Family
 from tests.fuzz.oddities import odd_elsewhere, odd_here, spelled
 from tests.fuzz.tables import BOUNDS, IDS, KEY_TYPES, SUB, Table, modified, new_column, new_table
 
@@ -261,7 +261,9 @@ class _Author:
             return
         labelled = any(column.type.labels for column in table.columns)
         # MySQL takes an ENUM's or SET's labels for utf16 as they are, in their old bytes: what it then holds are no texts any more.
-        charset = self.random.choice(("latin1", "utf8mb4", "utf8mb4" if labelled else "utf16"))
+        # It refuses a DEFAULT that the new character set can't hold.
+        named = any(column.default is not None and column.type.family is Family.TEXT for column in table.columns)
+        charset = self.random.choice(("utf8mb4" if named else "latin1", "utf8mb4", "utf8mb4" if labelled else "utf16"))
         # TEXT grows when it is converted to a wider character set, and MySQL may then make MEDIUMTEXT of it; the model need not know.
         columns = tuple(
             replace(column, type=replace(column.type, sql=_recoded(column.type.sql, charset))) if not column.generated else column
