@@ -7,7 +7,7 @@ import pytest
 from devstack.stack import Stack
 from tests.fuzz.driver import fuzz
 
-pytestmark = [pytest.mark.stack, pytest.mark.long]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(900)]
 
 SEEDS = 20
 
