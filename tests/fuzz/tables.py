@@ -13,7 +13,7 @@ BOUNDS = (100, 200)
 
 KEY_TYPES = [one for one in TYPES if one.sql in ("INT", "BIGINT", "INT UNSIGNED", "BIGINT UNSIGNED")]
 SUB = Type(Family.TEXT, "VARCHAR(20) CHARACTER SET utf8mb4", 0, "sub")
-# Names that have to be quoted, that are not ASCII, or that the warehouse cannot hold. None of more than 64 bytes: MySQL fails to drop such a
+# Names that have to be quoted, that are not ASCII, or that the warehouse cannot hold. None over 64 bytes: MySQL fails to drop such a
 # column in an instant (error 3507).
 NAMES = ("a", "b", "Total", "order", "gross weight", "größe", "x`y", "note", "ctid", "E", "日付", "d" * 64)
 
