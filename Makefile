@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim conformance demo bench-streamer bench-loader bench-pipeline bench-janitor lock clean
+.PHONY: help setup up down status check test test-long sim fuzz-ddl conformance demo bench-streamer bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make check      ruff, mypy, import rules"
 	@echo "make test       the tests; make test-long runs kills, seeds and drills"
 	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
+	@echo "make fuzz-ddl   DDL and DML of SEEDS=200 seeds through the whole pipeline, MySQL and the warehouse compared after each"
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
 	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
 	@echo "make bench-pipeline  MySQL to rows in the stand-in: throughput, freshness, a thousand tables"
@@ -70,6 +71,10 @@ test-long: setup
 
 sim: setup
 	$(RUN) -m tests.simulation --seeds $(SEEDS)
+
+fuzz-ddl: SEEDS := $(if $(filter file,$(origin SEEDS)),200,$(SEEDS))
+fuzz-ddl: setup
+	$(RUN) -m tests.fuzz --seeds $(SEEDS)
 
 conformance: setup
 	$(RUN) -m pytest tests/conformance

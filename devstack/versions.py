@@ -3,16 +3,20 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
-class MysqlPin:
+class DebianPin:
+    """The first package is the one whose version is of the series. `alone`: those of them that come without what they depend on."""
+
     series: str
     suite: str
     packages: tuple[str, ...]
     download_mb: int
+    alone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,19 @@ class KafkaPin:
 class Versions:
     """Every pinned version; `docker` maps a Compose service to its image."""
 
-    mysql: MysqlPin
+    mysql: DebianPin
+    toolkit: DebianPin
     kafka: KafkaPin
     docker: dict[str, str]
 
     @classmethod
     def load(cls, file: Path = HERE / "versions.toml") -> "Versions":
         raw = tomllib.loads(file.read_text())
-        mysql = {**raw["mysql"], "packages": tuple(raw["mysql"]["packages"])}
-        return cls(MysqlPin(**mysql), KafkaPin(**raw["kafka"]), raw["docker"])
+        return cls(_debian(raw["mysql"]), _debian(raw["toolkit"]), KafkaPin(**raw["kafka"]), raw["docker"])
+
+
+def _debian(raw: dict[str, Any]) -> DebianPin:
+    return DebianPin(**{**raw, "packages": tuple(raw["packages"]), "alone": tuple(raw.get("alone", ()))})
 
 
 def parse_checksums(text: str) -> dict[str, str]:

@@ -11,10 +11,11 @@ from auditor.core.diff import CanonicalRow
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
-from contracts.sql import qualified, quote
+from contracts.sql import held_column, qualified, quote
 from contracts.table import TableId, TableSchema
 
 _NO_SUCH_TABLE = "42P01"
+_NO_SUCH_COLUMN = "42703"
 _OP, _DELETED = "_tidemark_op", "_tidemark_deleted"
 
 
@@ -49,10 +50,19 @@ class RedshiftWarehouse:
         return Loaded(GtidSet.parse(rows[0][0]), bool(rows[0][1]))
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
-        select = ", ".join(warehouse_expression(column, quote(column.name)) for column in schema.columns)
+        select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
         where = f" WHERE NOT {quote(_DELETED)}" if target.soft_delete else ""
-        for row in self._query(f"SELECT {select} FROM {target.name}{where}"):
+        try:
+            rows = self._query(f"SELECT {select} FROM {target.name}{where}")
+        except ProgrammingError as error:
+            # An empty table gets the columns of an altered source with its first row.
+            if error.args[0].get("C") != _NO_SUCH_COLUMN:
+                raise
+            if not self._query(f"SELECT 1 FROM {target.name}{where} LIMIT 1"):
+                return
+            raise Invalid(f"{target.name} lacks a column of {schema.table}: {error.args[0].get('M')}") from error
+        for row in rows:
             yield [form(value) for form, value in zip(convert, row, strict=True)]
 
     def _query(self, sql: str) -> list[Any]:

@@ -351,7 +351,12 @@ class OpenBatch:
         allowed = self._allowed()
         if not allowed:
             named = self._marks[0].barrier
-            raise Corrupt(f"barrier {named.n} of {self._progress} covers rows of two schemas of one table, or a TRUNCATE among rows")
+            mixed = [topic for topic, seq in named.next_seqs.items() if seq > (self._lanes[topic].part_ends or seq)]
+            raise Corrupt(
+                f"barrier {named.n} of {self._progress} covers rows of two schemas of one table, or a TRUNCATE among rows:"
+                f" {', '.join(mixed)}",
+                topics=mixed,
+            )
         last = self._last_whole(allowed)
         count = allowed if last is None else last + 1
         marks = [self._marks.popleft() for _ in range(count)]

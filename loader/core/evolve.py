@@ -1,21 +1,22 @@
 """A target table that is already there against the one a schema asks for: what makes it take the rows, and what only a person may do.
 
 A column of another type is a new column, filled from what is read anew. So the loader adds, drops and replaces columns only while MySQL's
-rows are on their way anew, all of them; rows that would not come again (deleted ones that are kept, events) lose nothing ever.
+rows are on their way anew, all of them, or there are none; rows that would not come again (deleted ones that are kept, events) lose
+nothing ever.
 Source: Redshift guide, "ALTER TABLE": one action a statement; only a VARCHAR grows in place, in a transaction of its own, and none of a
 primary key; a column that a view needs, or by which the table is distributed or sorted, can't be dropped.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid
-from contracts.sql import qualified, quote
+from contracts.sql import held_name, qualified, quote
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
 from loader.core.plan import Mode, TargetColumn, TargetTable
-from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, held_name, table_columns
+from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, table_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +31,32 @@ class StandingColumn:
 @dataclass(frozen=True, slots=True)
 class Evolution:
     """Statements by which a table that is there takes the rows. `widenings`: each a transaction of its own, and safe to repeat.
-    `alterations`: all in one transaction, so that none of them is ever there without the others."""
+    `alterations`: all in one transaction, so that none of them is ever there without the others. `made_again`: the last of them drops the
+    table, and what makes a new one belongs into the same transaction."""
 
     widenings: tuple[str, ...] = ()
     alterations: tuple[str, ...] = ()
+    made_again: bool = False
 
 
 def evolution(target: TargetTable, standing: Sequence[StandingColumn], former: Sequence[TargetTable], *, renewing: bool) -> Evolution:
     """What makes room for the target's rows; nothing when the table takes them as it stands, as one with longer columns does. `former`:
     the target as each schema made it that was loaded into this table before, the newest last: a column none of them has is not the
-    source's, and never dropped. `renewing`: every row that MySQL holds comes anew, with these rows or after them.
+    source's, and never dropped. `renewing`: every row that MySQL holds comes anew, with these rows or after them; so it is too of a table
+    that holds no row MySQL has.
 
     Text grows whatever `renewing` says. Columns are added to an append table too, and none of it is dropped; nor is one of a table that
-    keeps deleted rows, of which a column is replaced only if its values can be converted. Raises Invalid, naming table, column and what
-    to run, for everything else: a key that changed, a column of the key or of a mode, one of somebody else's making.
+    keeps deleted rows, of which a column is replaced only if its values can be converted. A merge table whose key changed, or a column of
+    it, is made again. Raises Invalid, naming table, column and what to run, for everything else: a key that changed while nothing comes
+    anew or in another mode, a column of a mode, one of somebody else's making.
     """
-    _refuse_other_key(target, former)
     change = _Change(target, former, renewing)
     wanted = {column.name: column for column in table_columns(target)}
     there = {column.name: column for column in standing}
+    if change.can_be_made_again and _key_differs(target, former, there):
+        change.refuse_columns_of_others(standing)
+        return Evolution(alterations=(f"DROP TABLE {change.table}",), made_again=True)
+    _refuse_other_key(target, former)
     widenings: list[str] = []
     added: list[str] = []
     replaced: list[str] = []
@@ -95,6 +103,18 @@ class _Change:
     @property
     def table(self) -> str:
         return qualified(self.target.schema, self.target.name)
+
+    @property
+    def can_be_made_again(self) -> bool:
+        """Whether the table holds nothing that does not come again."""
+        return self.renewing and self.target.mode is Mode.MERGE and bool(self.former) and self.former[-1].mode is Mode.MERGE
+
+    def refuse_columns_of_others(self, standing: Sequence[StandingColumn]) -> None:
+        for column in standing:
+            if not self._is_the_sources(column):
+                raise self._misfit(
+                    f"has column {column.name}, which no schema of {self.target.source.table} had", self._anew(), column.name
+                )
 
     def addition(self, column: TargetColumn) -> str:
         statement = f"ALTER TABLE {self.table} ADD COLUMN {_added(column)}"
@@ -177,6 +197,13 @@ def anew(target: TargetTable) -> str:
         f"DROP TABLE {table}" if target.mode is Mode.MERGE else f"ALTER TABLE {table} RENAME TO {quote(held_name(f'{target.name}_before'))}"
     )
     return f"{away}, and read the table again: streamer snapshot -t {target.source.table}"
+
+
+def _key_differs(target: TargetTable, former: Sequence[TargetTable], there: Mapping[str, StandingColumn]) -> bool:
+    """Whether rows are told from one another by other columns than before, or by a column that holds no longer what it must."""
+    if set(former[-1].key) != set(target.key):
+        return True
+    return any(column.name not in there or not _takes(there[column.name], column) for column in target.key_columns)
 
 
 def _refuse_other_key(target: TargetTable, former: Sequence[TargetTable]) -> None:

@@ -4,14 +4,12 @@ Names follow the source's through a template. Redshift keeps less of a name than
 of the true one; two names that become one are refused, never merged.
 """
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import Invalid
-from contracts.sql import NAME_BYTES_MAX, folded, has_control_characters, qualified, quote
+from contracts.sql import held_column, held_name, qualified, quote
 from contracts.table import TableId, TableSchema
 from loader.core.column_type import ColumnType, Name
 from loader.core.plan import Mode, TargetColumn, TargetTable
@@ -44,10 +42,7 @@ OWN_COLUMNS = frozenset(column.name for columns in TARGETS_OWN.values() for colu
 _STAGINGS_OWN = {Mode.MERGE: (STAGED_DELETE,), Mode.SOFT_DELETE: (DELETED_MARK, STAGED_BARE), Mode.APPEND: EVENT_COLUMNS}
 
 COLUMNS_MAX = 1_600
-_HASH_CHARACTERS = 8
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-# PostgreSQL's and Redshift's own columns, which no table may declare.
-_SYSTEM_COLUMNS = frozenset(["oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "deletexid", "insertxid"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +64,6 @@ class TargetNaming:
 
     def name(self, table: TableId) -> str:
         return held_name(_filled(self.table_template, table))
-
-
-def held_name(name: str, taken: Iterable[str] = ()) -> str:
-    """The name Redshift can hold for this one: folded to lower case. When it is over 127 bytes, holds control characters, begins with `#`
-    (a temporary table) or is in `taken`, it is cut and mended, and eight hex digits of the true name's hash follow. The same for ever."""
-    kept = folded(name)
-    if len(kept.encode(errors="replace")) <= NAME_BYTES_MAX and not has_control_characters(kept) and kept[:1] != "#" and kept not in taken:
-        return kept
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
-    plain = "".join("_" if unicodedata.category(c) in ("Cc", "Cs") else c for c in kept)
-    plain = "_" + plain[1:] if plain.startswith("#") else plain
-    room = NAME_BYTES_MAX - _HASH_CHARACTERS - 1
-    return f"{plain.encode()[:room].decode(errors='ignore')}_{digest}"
 
 
 def _filled(template: str, table: TableId) -> str:
@@ -110,7 +92,7 @@ def _target_columns(schema: TableSchema, keyed: frozenset[str], mode: Mode) -> I
         raise Invalid(f"table {schema.table} has {len(schema.columns)} columns; Redshift takes {COLUMNS_MAX}, {len(added)} of them ours")
     owners = {column.name: "Tidemark's own column of that name" for column in added}
     for column in schema.columns:
-        name = held_name(column.name, _SYSTEM_COLUMNS)
+        name = held_column(column.name)
         if name in owners:
             raise Invalid(f"table {schema.table}: column {column.name!r} and {owners[name]} would both be {name!r} in Redshift; rename one")
         owners[name] = f"column {column.name!r}"

@@ -5,7 +5,7 @@ Source: Redshift guide, "SVV_COLUMNS", "ALTER TABLE" (adding, dropping and renam
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +13,11 @@ import structlog
 
 from contracts.errors import Fenced, Invalid
 from contracts.ledger import Fence
-from contracts.sql import qualified
+from contracts.sql import qualified, quote
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
-from loader.core.plan import TargetTable
+from loader.core.plan import Mode, TargetTable
 from loader.core.statements import CommitTables, hold_fence
-from loader.core.target import OWN_COLUMNS, TARGETS_OWN, create_statements
+from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements
 from loader.edges.session import Session, Transaction
 from runtime.crash import crash_point
 
@@ -119,8 +119,22 @@ class TargetTables:
             return None
         former = self._formers(target, [fingerprint for _, fingerprint in held])
         standing = self._standing(target, former)
-        change = evolution(target, standing, former, renewing=renewing) if standing else Evolution()
-        return _Due(version + 1, create_statements(target, self._grant_select_to), change)
+        creation = create_statements(target, self._grant_select_to)
+        if not standing:
+            return _Due(version + 1, creation, Evolution())
+        change = evolution(target, standing, former, renewing=renewing or self._holds_nothing(target, standing))
+        if change.made_again:
+            change = replace(change, alterations=(*change.alterations, *creation))
+        return _Due(version + 1, creation, change)
+
+    def _holds_nothing(self, target: TargetTable, standing: Sequence[StandingColumn]) -> bool:
+        """Whether the table holds no row that MySQL has: then it lacks nothing that could come again."""
+        where = ""
+        if target.mode is Mode.SOFT_DELETE:
+            if all(column.name != DELETED for column in standing):
+                return False
+            where = f" WHERE NOT {quote(DELETED)}"
+        return not self._session.run(f"SELECT 1 FROM {_named(target)}{where} LIMIT 1")
 
     def _formers(self, target: TargetTable, fingerprints: Sequence[str]) -> list[TargetTable]:
         """Each once, where it was the last time."""

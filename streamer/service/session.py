@@ -239,8 +239,7 @@ class Session:
         elif reread is None:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
         elif signal.ask is Ask.STOP:
-            self._rereading.spoil(topic)
-            self._open.reread(topic, None)
+            self._read_no_more(topic)
         else:
             self._open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
 
@@ -309,6 +308,10 @@ class Session:
         if not self._judge.captures(table.table):
             decoder.ignore(table)
             return
+        if self._alone:
+            # CREATE TABLE … SELECT, under the name of a table that was: its rows come in the transaction of the DDL.
+            self._close(CloseReason.TRUNCATE, self._ports.clock.now())
+            self._alone = False
         way = self._way(table.schema)
         decoder.use(table, way, self._open.next_seq(way.topic))
 
@@ -366,12 +369,20 @@ class Session:
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
         topic = self._choices.topic(table)
-        self._rereading.spoil(topic)
-        if topic in self._open.rereads:
-            self._open.reread(topic, None)
+        self._read_no_more(topic)
         self._open.drop(topic, gone=True)
         advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
         log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
+
+    def _read_no_more(self, topic: str) -> None:
+        """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
+        without it, nobody may alter the target to make room for them."""
+        self._rereading.spoil(topic)
+        if topic not in self._open.rereads:
+            return
+        if topic not in self._committed.rereads and self._open.touched(topic) and not self._alone:
+            self._close(CloseReason.SCHEMA, self._ports.clock.now())
+        self._open.reread(topic, None)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
         """Its rows are others than before, without row events. `emptied`: some may have gone."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import Invalid
-from contracts.sql import folded, qualified, quote
+from contracts.sql import folded, held_column, held_name, qualified, quote
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(lambda name: len(name.encode()) <= 127)
 
@@ -47,3 +47,33 @@ def test_a_name_redshift_could_not_hold_is_refused(name: str) -> None:
 
 def test_127_bytes_are_held() -> None:
     assert quote("名" * 42 + "x") == '"' + "名" * 42 + 'x"'
+
+
+ANY_NAMES = st.text(min_size=1, max_size=200)
+
+
+@given(ANY_NAMES)
+def test_every_mysql_name_becomes_one_redshift_holds_and_always_the_same(name: str) -> None:
+    held = held_name(name)
+    assert quote(held) == '"' + held.replace('"', '""') + '"'
+    assert not held.startswith("#")
+    assert held_name(name) == held
+
+
+@given(ANY_NAMES, ANY_NAMES)
+def test_names_become_one_only_by_their_case(a: str, b: str) -> None:
+    lower = ["".join(c.lower() if c.isascii() else c for c in name) for name in (a, b)]
+    assert (held_name(a) == held_name(b)) <= (lower[0] == lower[1])
+
+
+def test_a_name_that_is_cut_keeps_its_beginning_and_gets_a_hash() -> None:
+    long = "名" * 64
+    assert re.fullmatch("名{39}_[0-9a-f]{8}", held_name(long + "a"))
+    assert held_name(long + "a") != held_name(long + "b")
+    assert len(held_name(long).encode()) <= 127
+    assert held_name("x" * 127) == "x" * 127
+
+
+def test_a_column_of_a_system_columns_name_gets_a_hash() -> None:
+    assert re.fullmatch("ctid_[0-9a-f]{8}", held_column("CTID"))
+    assert held_column("Note") == "note"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import Invalid
-from devstack.fetch import MysqlRoot, apt_configuration, jars_fault, locked_requirement
+from devstack.fetch import DebianRoot, apt_configuration, jars_fault, locked_requirement
 from devstack.versions import HERE, Versions, parse_checksums
 
 LOCK = """\
@@ -76,7 +76,7 @@ def test_the_private_apt_reads_nothing_of_the_host(tmp_path: Path) -> None:
 
 
 def test_a_program_of_the_private_root_runs_through_its_own_loader_and_libraries() -> None:
-    command = MysqlRoot(Path("/cache/mysql"), "arm64").command("sbin/mysqld", "--version")
+    command = DebianRoot(Path("/cache/mysql"), "arm64").command("sbin/mysqld", "--version")
     assert command == [
         "/cache/mysql/usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
         "--library-path",

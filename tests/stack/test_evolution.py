@@ -15,7 +15,7 @@ import pytest
 from contracts.progress import Standing, TableState
 from contracts.table import Column, Kind, TableSchema
 from devstack.stack import Stack
-from tests.stack.feed import Row, drop, put, read, table
+from tests.stack.feed import Row, drop, put, read, table, truncated
 from tests.stack.test_loader import ORDERS, Scene, staged
 
 pytestmark = pytest.mark.stack
@@ -196,6 +196,34 @@ def test_a_column_is_added_dropped_and_replaced_before_the_rows_that_need_it(sce
     assert second.running()
     assert scene.events("shard.restarted") == []
     assert scene.query(f"SELECT version FROM {scene.schema}.schema_version ORDER BY 1") == [[1], [2], [3]]
+    scene.assert_ledger_tiles()
+
+
+def test_a_table_that_holds_nothing_takes_any_shape_and_one_that_is_read_anew_takes_another_key(scene: Scene) -> None:
+    """As after TRUNCATE, DROP and CREATE, or a DELETE of all rows: nothing would come by reading the table again."""
+    paid = table("shop", "orders", Column("paid", Kind.INT))
+    keyed = table("shop", "orders", Column("paid", Kind.INT, nullable=False), key=("paid", "id"))
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.feed.transaction(truncated(ORDERS))
+    scene.feed.transaction(put(paid, id=1, paid=5))
+    scene.reaches(3)
+    orders = f"SELECT id, paid FROM {scene.pipeline.name}.orders ORDER BY id"
+    assert scene.query(orders) == [[1, 5]]
+    scene.feed.standings = {scene.feed.topics.rows(ORDERS.table): Standing(TableState.REREADING, 7)}
+    scene.feed.transaction(put(keyed, id=1, paid=6))
+    scene.feed.standings = {}
+    scene.feed.transaction(read(keyed, id=1, paid=5))
+    scene.reaches(5)
+    assert scene.query(f"{orders}, paid") == [[1, 5], [1, 6]]
+    scene.feed.transaction(drop(keyed, id=1, paid=5))
+    scene.feed.transaction(drop(keyed, id=1, paid=6))
+    scene.feed.transaction(put(ORDERS, id=1, note="b"))
+    scene.reaches(8)
+    assert scene.query(f"SELECT * FROM {scene.pipeline.name}.orders") == [[1, "b"]]
+    altered = [" ".join(event["statement"].split()[:2]) for event in scene.events("target.altered")]
+    assert altered == ["ALTER TABLE", "ALTER TABLE", *["DROP TABLE", "CREATE SCHEMA", "CREATE TABLE"] * 2]
+    assert scene.events("shard.restarted") == []
     scene.assert_ledger_tiles()
 
 

@@ -165,6 +165,29 @@ def test_a_truncate_and_a_new_schema_begin_a_kafka_transaction_of_their_table(wo
     assert [barrier.next_seqs.get(ORDERS_TOPIC) for barrier in world.barriers() if barrier.next_seqs] == [1, 2, 3, 4]
 
 
+def test_the_rows_of_a_create_select_do_not_come_with_the_truncate_before_them(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 10)))
+    world.source.raw(query("DROP TABLE orders"))
+    create = query("CREATE TABLE `orders` (`id` int, `v` int) START TRANSACTION")
+    world.source.raw(query("BEGIN"), create, *ORDERS.insert((1, 11), (2, 20)), xid())
+    world.run()
+    assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.TRUNCATE, Op.CREATE, Op.CREATE]
+    assert [barrier.next_seqs.get(ORDERS_TOPIC) for barrier in world.barriers() if barrier.next_seqs] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("end", ["RENAME TABLE orders TO other.orders", "DROP TABLE orders"])
+def test_rows_of_an_altered_table_are_told_to_be_read_anew_though_the_table_is_gone_at_once(world: World, end: str) -> None:
+    world.source.commit(ORDERS.insert((1, 10)))
+    streamer = world.run()
+    world.source.raw(query("ALTER TABLE orders ADD COLUMN w INT"))
+    world.source.commit(replace(ORDERS, columns=("id", "v", "w")).insert((4, 40, 400)))
+    world.source.raw(query(end))
+    world.run(streamer)
+    told = [(barrier.next_seqs, ORDERS_TOPIC in barrier.standings) for barrier in world.barriers() if barrier.next_seqs]
+    assert told == [({ORDERS_TOPIC: 1}, False), ({ORDERS_TOPIC: 2}, True)]
+    assert world.barriers()[-1].standings == {}
+
+
 FATES = [
     (effect, fate, crossing)
     for effect in ("streamer.init", "streamer.ensure", "streamer.send", "streamer.commit")

@@ -236,7 +236,9 @@ def test_whole_numbers_go_into_a_column_of_larger_ones_also_of_the_key() -> None
     small = [replace(column, kind=Kind.SMALLINT) if column.name != "note" else column for column in target().source.columns]
     narrow = target_table("tm.shop.orders", replace(target().source, columns=tuple(small)), TargetNaming(), None)
     assert alterations(target(), narrow, renewing=False) == []
-    assert 'has column id as SMALLINT, and shop.orders needs INTEGER. Run: DROP TABLE "shop"."orders"' in refusal(narrow, target())
+    assert 'has column id as SMALLINT, and shop.orders needs INTEGER. Run: DROP TABLE "shop"."orders"' in refusal(
+        narrow, target(), renewing=False
+    )
 
 
 def test_text_grows_beside_what_is_altered() -> None:
@@ -275,8 +277,6 @@ def test_there_and_back_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("before", "key", "mode", "says"),
     [
-        (target(), ("Id", "n"), Mode.MERGE, "is keyed by (Id), and shop.orders is keyed by (Id, n) now. Run: DROP TABLE"),
-        (target(), ("n",), Mode.MERGE, "is keyed by (Id), and shop.orders is keyed by (n) now. Run: DROP TABLE"),
         (target(), (), Mode.APPEND, "is keyed by (Id), and shop.orders is keyed by nothing now. Run: DROP TABLE"),
         (target(Mode.SOFT_DELETE), ("n",), Mode.SOFT_DELETE, 'RENAME TO "orders_before"'),
         (altered(target(Mode.APPEND), NOTE, N, key=()), ("Id",), Mode.MERGE, "is keyed by nothing, and shop.orders is keyed by (Id) now"),
@@ -291,6 +291,31 @@ def test_the_key_of_events_is_free_to_change_and_so_is_its_order() -> None:
     assert alterations(before, altered(before, NOTE, N, key=("n",))) == []
     before = altered(target(), NOTE, N, key=("Id", "n"))
     assert alterations(before, altered(before, NOTE, N, key=("n", "Id"))) == []
+
+
+KEYED = replace(N, nullable=False)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        altered(target(), NOTE, KEYED, key=("Id", "n")),
+        altered(target(), NOTE, KEYED, key=("n",)),
+        target_table(
+            "tm.shop.orders",
+            replace(target().source, columns=(Column("Id", Kind.BIGINT, nullable=False), NOTE, N)),
+            TargetNaming(),
+            Mode.MERGE,
+        ),
+    ],
+)
+def test_a_table_under_another_key_is_made_again_while_its_rows_come_anew(after: TargetTable) -> None:
+    found = evolution(after, stands(target()), [target()], renewing=True)
+    assert found == Evolution(alterations=('DROP TABLE "shop"."orders"',), made_again=True)
+    assert 'Run: DROP TABLE "shop"."orders", and read the table again' in refusal(target(), after, renewing=False)
+    # Nobody else's column is lost.
+    with pytest.raises(Invalid, match=r"has column remark, which no schema of shop\.orders had"):
+        evolution(after, [*stands(target()), StandingColumn("remark", "DATE")], [target()], renewing=True)
 
 
 def test_what_a_mode_adds_is_never_added_or_dropped_by_the_loader() -> None:

@@ -1,17 +1,13 @@
-import re
 from dataclasses import replace
 
 import pytest
 import sqlfluff
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.errors import Invalid
-from contracts.sql import quote
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.plan import Mode
 from loader.core.staging import staging_statement
-from loader.core.target import TargetNames, TargetNaming, create_statements, held_name, staging_columns, target_table
+from loader.core.target import TargetNames, TargetNaming, create_statements, staging_columns, target_table
 from tests.loader.core.rowmaker import ORDERS, TOPIC, target_of
 from tests.loader.core.typecases import CASES
 
@@ -58,31 +54,6 @@ def test_a_template_with_anything_but_db_and_table_is_refused(template: str) -> 
     for templates in ((template, "{table}"), ("{db}", template)):
         with pytest.raises(Invalid, match="target name template"):
             TargetNaming(*templates)
-
-
-NAMES = st.text(min_size=1, max_size=200)
-
-
-@given(NAMES)
-def test_every_mysql_name_becomes_one_redshift_holds_and_always_the_same(name: str) -> None:
-    held = held_name(name)
-    assert quote(held) == '"' + held.replace('"', '""') + '"'
-    assert not held.startswith("#")
-    assert held_name(name) == held
-
-
-@given(NAMES, NAMES)
-def test_names_become_one_only_by_their_case(a: str, b: str) -> None:
-    lower = ["".join(c.lower() if c.isascii() else c for c in name) for name in (a, b)]
-    assert (held_name(a) == held_name(b)) <= (lower[0] == lower[1])
-
-
-def test_a_name_that_is_cut_keeps_its_beginning_and_gets_a_hash() -> None:
-    long = "名" * 64
-    assert re.fullmatch("名{39}_[0-9a-f]{8}", held_name(long + "a"))
-    assert held_name(long + "a") != held_name(long + "b")
-    assert len(held_name(long).encode()) <= 127
-    assert held_name("x" * 127) == "x" * 127
 
 
 def test_two_tables_of_one_target_are_refused_and_both_named() -> None:

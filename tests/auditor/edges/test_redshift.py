@@ -1,0 +1,44 @@
+from typing import Any, cast
+
+import pytest
+from redshift_connector.core import Connection
+from redshift_connector.error import ProgrammingError
+
+from auditor.edges.redshift import RedshiftWarehouse
+from auditor.ports import Target
+from contracts.errors import Invalid
+from contracts.table import Column, Kind, TableId, TableSchema
+
+SCHEMA = TableSchema(TableId("shop", "orders"), (Column("id", Kind.INT, nullable=False), Column("ctid", Kind.INT)), ("id",))
+TARGET = Target('"shop"."orders"', 0, "ok", append=False)
+
+
+class OneColumn:
+    """A warehouse whose table has one column, `id`."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+        self.sent: list[str] = []
+
+    def cursor(self) -> "OneColumn":
+        return self
+
+    def execute(self, sql: str) -> None:
+        self.sent.append(sql)
+        if "ctid" in sql:
+            raise ProgrammingError({"C": "42703", "M": 'column "ctid_a6768917" does not exist'})
+
+    def fetchall(self) -> list[Any]:
+        return [[id] for id in self.ids]
+
+
+def test_an_empty_table_without_a_column_of_the_source_has_no_rows() -> None:
+    connection = OneColumn([])
+    assert list(RedshiftWarehouse(cast(Connection, connection), "tidemark").rows(TARGET, SCHEMA)) == []
+    # By the name the target holds the column by; `ctid` alone would be PostgreSQL's own.
+    assert '"ctid_a6768917"' in connection.sent[0]
+
+
+def test_a_table_with_rows_that_lacks_a_column_is_named() -> None:
+    with pytest.raises(Invalid, match=r'"shop"\."orders" lacks a column of shop\.orders: column "ctid_a6768917" does not exist'):
+        list(RedshiftWarehouse(cast(Connection, OneColumn([1])), "tidemark").rows(TARGET, SCHEMA))
