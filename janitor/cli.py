@@ -16,13 +16,14 @@ import structlog
 from contracts.errors import PipelineError, Unavailable
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableId
-from janitor import metrics
 from janitor.core.classify import State, Verdict
 from janitor.core.report import Tally, attempt_json, attempt_line, object_json, object_lines
 from janitor.core.selection import Choice, Retention
+from janitor.core.swept import Swept
+from janitor.edges import metrics
 from janitor.edges.redshift import RedshiftLedger
 from janitor.edges.s3 import S3Bucket
-from janitor.service import ATTEMPTS_AT_A_TIME, Janitor, Plan, Swept
+from janitor.service import ATTEMPTS_AT_A_TIME, Janitor, Plan
 from runtime import command
 from runtime.command import ExitCode
 from runtime.connect import redshift, s3

@@ -10,6 +10,7 @@ from contracts.ledger import Guard
 from janitor.core.classify import State, Verdict, classify, missing
 from janitor.core.selection import Choice, Retention, too_many
 from janitor.core.snapshot import LedgerBatch, StoredObject, TopicSnapshot, refuse_unprovable
+from janitor.core.swept import Swept
 from janitor.ports import Bucket, Ledger
 
 ORPHAN_AGE = timedelta(hours=1)
@@ -69,25 +70,6 @@ class Plan:
             )
         if reason := too_many(sum(len(verdict.objects) for verdict in self.verdicts), self.listed, delete_max):
             raise Refused(f"{reason}; nothing was deleted. Look at them with --dry-run, then add --yes")
-
-
-@dataclass(slots=True)
-class Swept:
-    """What one sweep did. `at`: the bucket's clock when it began; `counts`: the objects it found; `sizes`: their bytes."""
-
-    at: datetime | None = None
-    tables: int = 0
-    orphans: list[Verdict] = field(default_factory=list)
-    expired: list[Verdict] = field(default_factory=list)
-    uploads: int = 0
-    counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
-    sizes: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
-    finished: bool = True
-
-    def found(self, verdicts: Iterable[Verdict]) -> None:
-        for verdict in verdicts:
-            self.counts[verdict.state] += len(verdict.objects)
-            self.sizes[verdict.state] += verdict.size_bytes
 
 
 class Janitor:

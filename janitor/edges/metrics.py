@@ -12,7 +12,7 @@ from prometheus_client.exposition import push_to_gateway, write_to_textfile
 from contracts.errors import Unavailable
 from janitor.core.classify import State
 from janitor.core.report import Tally
-from janitor.service import Swept
+from janitor.core.swept import Swept
 
 JOB = "tidemark_janitor"
 PUSH_PATIENCE_SECONDS = 10
