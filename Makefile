@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim fuzz-ddl conformance demo bench-streamer bench-loader bench-pipeline bench-janitor lock clean
+.PHONY: help setup up down status check test test-long sim fuzz-ddl conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
 	@echo "make fuzz-ddl   DDL and DML of SEEDS=200 seeds through the whole pipeline, MySQL and the warehouse compared after each"
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
+	@echo "make bench-snapshot  a table read while it changes: throughput, and how late the stream is meanwhile"
 	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
 	@echo "make bench-pipeline  MySQL to rows in the stand-in: throughput, freshness, a thousand tables"
 	@echo "make bench-janitor  seconds and memory of the janitor over a hundred thousand objects"
@@ -84,6 +85,9 @@ demo: setup
 
 bench-streamer: setup
 	$(RUN) -m benchmarks.streamer $(ARGS)
+
+bench-snapshot: setup
+	$(RUN) -m benchmarks.snapshot $(ARGS)
 
 bench-loader: setup
 	$(RUN) -m benchmarks.loader $(ARGS)

@@ -1,12 +1,14 @@
 """A steady writer: single-row transactions at a given rate, table after table, insert/update/delete 50/40/10.
 
 `python -m benchmarks.writer --port 3306 --tables bench.t1,bench.t2 --rate 500 --seconds 30 --result FILE`: a process of its own, so that it
-takes no time from whoever measures. A row's `changed_at` is NOW(6) of the statement that changed it.
+takes no time from whoever measures. A row's `changed_at` is NOW(6) of the statement that changed it. A table named `bench.t1=1000` holds
+rows 1 to 1000 already, some of which are changed, too. SIGTERM ends it early, its result written.
 """
 
 import argparse
 import itertools
 import random
+import signal
 import sys
 import threading
 import time
@@ -28,6 +30,7 @@ _CONSTANT = {"changed_at": "NOW(6)"}
 HELD = 0.95  # of the rate, over the whole measurement
 HELD_EACH_SECOND = 0.8
 CONNECTIONS_MAX = 4
+CHANGED_OF_HELD_MAX = 20_000
 RESULT = "written.json"
 
 
@@ -95,13 +98,13 @@ def started_writer(pipeline: Pipeline, port: int, tables: Sequence[str], rate: f
 
 
 class Table:
-    """One table's rows and what happens to them next."""
+    """One table's rows and what happens to them next. `held`: rows that are there, numbered from 1."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, held: int, seed: int) -> None:
         self._name = name
         self._random = random.Random(seed)
-        self._next_id = 1
-        self._live: list[int] = []
+        self._next_id = held + 1
+        self._live = self._random.sample(range(1, held + 1), min(held, CHANGED_OF_HELD_MAX))
         self._insert = _insert_statement(name)
 
     def statement(self) -> tuple[str, tuple[int, ...]]:
@@ -134,19 +137,21 @@ def main() -> int:
     parser.add_argument("--result", type=Path, required=True)
     arguments = parser.parse_args()
     # A table is one connection's, or two would change a row at once.
-    tables = [Table(name, seed) for seed, name in enumerate(arguments.tables)]
+    named = [name.partition("=") for name in arguments.tables]
+    tables = [Table(name, int(held or 0), seed) for seed, (name, _, held) in enumerate(named)]
     connections = [connect(arguments.port) for _ in range(min(CONNECTIONS_MAX, len(tables)))]
     interval_s = len(connections) / arguments.rate
     start_s = time.time() + 0.1
     done: list[list[int]] = [[] for _ in connections]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
 
     def write(number: int) -> None:
         mine = itertools.cycle(tables[number :: len(connections)])
         due_s = start_s + interval_s * number / len(connections)
         with connections[number].cursor() as cursor:
-            while due_s < start_s + arguments.seconds:
-                # Late ones follow at once: the rate is held as far as the server can.
-                time.sleep(max(due_s - time.time(), 0))
+            # Late ones follow at once: the rate is held as far as the server can.
+            while due_s < start_s + arguments.seconds and not stop.wait(max(due_s - time.time(), 0)):
                 cursor.execute(*next(mine).statement())
                 done[number].append(time.time_ns() // 1000)
                 due_s += interval_s

@@ -6,6 +6,7 @@ Every method of Decoder and Packets raises KernelError: ("malformed", message), 
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 _Gtid = tuple[str, int, str]  # server, number, tag
@@ -50,6 +51,38 @@ class Packets:
     def take(self, received: memoryview) -> bytes: ...
     @property
     def answer(self) -> bytes | None: ...
+
+class RowPackets:
+    """The server's answer to one SELECT. Its methods raise KernelError: ("malformed", message), ("refused", ERR packet)."""
+
+    def take(self, received: memoryview | bytes) -> bool: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    def last(self, columns: Sequence[int]) -> tuple[bytes | None, ...]:
+        """Raises IndexError where there is no row, or no such column."""
+
+class SelectedRows:
+    """Records of a table's selected rows."""
+
+    def __init__(
+        self, database: str, table: str, fingerprint: str, columns: Sequence[_Column], key: Sequence[str], record_bytes_max: int
+    ) -> None:
+        """Raises KernelError: ("malformed", message) for a column no server has."""
+
+    def encode(
+        self,
+        packets: RowPackets,
+        struck: AbstractSet[bytes],
+        origin: tuple[str, int, str, str, int, int, int],
+        first_seq: int,
+        now_ms: int,
+        start: int,
+        stop: int,
+    ) -> tuple[list[dict[str, bytes | None]], int, int]:
+        """([{"key", "value"}], bytes of the values, rows left out). `origin`: pipeline, server_id, gtid, file, pos, ts_ms, commit_us.
+        Raises KernelError: ("row", number, column or None where the row cannot be split, reason); IndexError where there is no such row."""
 
 _Buffers = tuple[bytes | None, list[bytes]]
 """Arrow's buffers of a column: validity, None where nothing is NULL, and the others in Arrow's order."""

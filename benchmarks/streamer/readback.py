@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from benchmarks.failure import Wrong
 
@@ -28,6 +28,11 @@ def check(bootstrap_servers: str, topic: str, rows: int) -> None:
 
 def committed(bootstrap_servers: str, topic: str) -> Iterator[bytes]:
     """The value of every committed record of a topic's only partition, to the end it has when it is reached."""
+    return (message.value() or b"" for message in committed_messages(bootstrap_servers, topic))
+
+
+def committed_messages(bootstrap_servers: str, topic: str) -> Iterator[Message]:
+    """The same as messages."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -53,7 +58,7 @@ def committed(bootstrap_servers: str, topic: str) -> Iterator[bytes]:
             for message in messages:
                 error = message.error()
                 if error is None:
-                    yield message.value() or b""
+                    yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     return
                 else:

@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod envelopes;
 pub mod malformed;
 pub mod probe;
+pub mod selected;
 pub mod values;
 
 use pyo3::buffer::PyBuffer;
@@ -24,7 +25,7 @@ use crate::decoder::way::WaySpec;
 use crate::decoder::{Settings, Step};
 
 /// Of all bindings; neither service takes another.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 create_exception!(tidemark_kernel, KernelError, PyException);
 
@@ -131,20 +132,11 @@ impl Decoder {
 
 impl Decoder {
     fn chunk<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let (key_name, value_name) = (intern!(py, "key"), intern!(py, "value"));
         let inner = &self.inner;
-        let arena = &inner.chunk.arena;
         let topics = PyList::empty(py);
         for of_topic in &inner.chunk.topics {
-            let record = |record: &Record| {
-                let dict = PyDict::new(py);
-                let key = record.key_end.map(|end| PyBytes::new(py, &arena[record.value_end..end]));
-                dict.set_item(key_name, key)?;
-                dict.set_item(value_name, PyBytes::new(py, &arena[record.begin..record.value_end]))?;
-                Ok(dict)
-            };
-            let records = of_topic.records.iter().map(record).collect::<PyResult<Vec<_>>>()?;
-            topics.append((inner.topic(of_topic.topic), PyList::new(py, records)?, of_topic.size_bytes))?;
+            let records = record_list(py, &inner.chunk.arena, &of_topic.records)?;
+            topics.append((inner.topic(of_topic.topic), records, of_topic.size_bytes))?;
         }
         let commits = inner.chunk.commits.as_ref().map(|commits| {
             let runs: Vec<_> = commits
@@ -194,6 +186,19 @@ impl Decoder {
     }
 }
 
+/// Records as Python has them: dicts of `key` and `value`.
+fn record_list<'py>(py: Python<'py>, arena: &[u8], records: &[Record]) -> PyResult<Bound<'py, PyList>> {
+    let (key_name, value_name) = (intern!(py, "key"), intern!(py, "value"));
+    let dict = |record: &Record| {
+        let dict = PyDict::new(py);
+        let key = record.key_end.map(|end| PyBytes::new(py, &arena[record.value_end..end]));
+        dict.set_item(key_name, key)?;
+        dict.set_item(value_name, PyBytes::new(py, &arena[record.begin..record.value_end]))?;
+        Ok(dict)
+    };
+    PyList::new(py, records.iter().map(dict).collect::<PyResult<Vec<_>>>()?)
+}
+
 #[pyclass]
 #[derive(Default)]
 struct Packets {
@@ -227,5 +232,6 @@ fn tidemark_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Decoder>()?;
     module.add_class::<Packets>()?;
     envelopes::binding::register(module)?;
+    selected::binding::register(module)?;
     probe::register(module)
 }

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 ROWS_FIRST = 1_000
 SIZE_BYTES = 8 << 20
-TIME = timedelta(milliseconds=150)
-"""For which the stream may wait while a chunk is sent."""
+TIME = timedelta(milliseconds=200)
+"""For which the stream may wait while a chunk is sent and committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ChunkSize:
         object.__setattr__(self, "rows", max(1, min(self.rows, self.rows_max)))
 
     def after(self, rows: int, size_bytes: int, took: timedelta) -> "ChunkSize":
-        """The next one, after `rows` rows of `size_bytes` in all were sent in that time."""
+        """The next one, after `rows` rows of `size_bytes` in all were sent and committed in that time."""
         if not rows:
             return self
         fitting = min(SIZE_BYTES * rows // max(size_bytes, 1), int(TIME / max(took, timedelta(microseconds=1)) * rows))

@@ -31,5 +31,5 @@ def choose(wanted: str) -> Decoders:
     runs, because = kernel.choose("streamer.decoder", wanted)
     if runs:
         native = import_module("streamer.core.kernel")
-        return Decoders("kernel", native.KernelDecoder, native.KernelPackets, PythonRowPackets, PythonSelectedRows)
+        return Decoders("kernel", native.KernelDecoder, native.KernelPackets, native.KernelRowPackets, native.KernelSelectedRows)
     return replace(PYTHON, because=because)

@@ -1,6 +1,8 @@
-"""The kernel as a Decoder and a Packets: its plain tuples in the project's own values, its errors in the project's own words."""
+"""The kernel as a Decoder, a Packets, a RowPackets and a SelectedRows: its plain tuples in the project's own values, its errors in the
+project's own words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,13 +15,16 @@ from contracts.progress import InProgress
 from contracts.table import TableId
 from streamer.core.charsets import BINARY, plan
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Records, Shown, Step, Unrouted
+from streamer.core.definition import Definition
 from streamer.core.events import Header, parse
 from streamer.core.progress import SourceCommits, other_rows, too_few_rows
 from streamer.core.route import Route
 from streamer.core.schemas import StoredColumn, TableMap, parse_table_map
+from streamer.core.selected import RowPackets, SelectFailed, failure, unreadable
+from streamer.core.storage import storage_of
 from streamer.core.stream import PAYLOAD_BYTES_MAX, Located
 from streamer.core.transactions import UnderWay
-from streamer.core.translate import unknown_column
+from streamer.core.translate import Origin, unknown_column
 
 
 class KernelDecoder:
@@ -124,6 +129,67 @@ class KernelPackets:
     @property
     def answer(self) -> bytes | None:
         return self._kernel.answer
+
+
+class KernelRowPackets:
+    """A RowPackets."""
+
+    def __init__(self) -> None:
+        self.kernel = tidemark_kernel.RowPackets()
+
+    def take(self, received: memoryview | bytes) -> bool:
+        try:
+            return self.kernel.take(received)
+        except tidemark_kernel.KernelError as error:
+            raise _answered(*error.args) from error
+
+    @property
+    def rows(self) -> int:
+        return self.kernel.rows
+
+    @property
+    def size_bytes(self) -> int:
+        return self.kernel.size_bytes
+
+    def last(self, columns: Sequence[int]) -> tuple[bytes | None, ...]:
+        try:
+            return self.kernel.last(columns)
+        except tidemark_kernel.KernelError as error:
+            raise _answered(*error.args) from error
+
+
+class KernelSelectedRows:
+    """A SelectedRows."""
+
+    def __init__(self, definition: Definition, way: Route, message_bytes_max: int) -> None:
+        schema = way.schema
+        assert schema.columns == definition.schema.columns, "the route is of another definition of the table"
+        columns = [_column(StoredColumn(column, storage_of(column))) for column in schema.columns]
+        self._topic = way.topic
+        self._table = schema.table
+        named = schema.table
+        try:
+            self._kernel = tidemark_kernel.SelectedRows(
+                named.database, named.name, schema.fingerprint, columns, schema.key, message_bytes_max
+            )
+        except tidemark_kernel.KernelError as error:
+            raise Corrupt(f"table {named}: {error.args[1]}", table=str(named)) from error
+
+    def encode(
+        self, packets: RowPackets, struck: AbstractSet[bytes], origin: Origin, first_seq: int, now_ms: int, start: int, stop: int
+    ) -> tuple[Records, int]:
+        assert isinstance(packets, KernelRowPackets)
+        place = (origin.pipeline, origin.server_id, origin.gtid, origin.file, origin.pos, origin.ts_ms, origin.commit_ts_us)
+        try:
+            records, size_bytes, left_out = self._kernel.encode(packets.kernel, struck, place, first_seq, now_ms, start, stop)
+        except tidemark_kernel.KernelError as error:
+            row, column, reason = error.args[1:]
+            raise unreadable(self._table, row, column, reason) from error
+        return Records(self._topic, records, size_bytes), left_out
+
+
+def _answered(kind: str, what: Any) -> SelectFailed | Corrupt:
+    return failure(what) if kind == "refused" else Corrupt(what)
 
 
 def _column(stored: StoredColumn) -> Any:

@@ -5,13 +5,13 @@ Source: MySQL internals, "Text Resultset": the number of columns, a packet for e
 or OK in its place; ERR instead of any of them. A row is its values one after another, each after its length, 251 for NULL.
 """
 
-import struct
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from contracts.envelope import Op, Value
 from contracts.errors import Corrupt
+from contracts.table import TableId
 from streamer.core.cursor import Cursor
 from streamer.core.decoder import Record, Records
 from streamer.core.definition import Definition
@@ -108,7 +108,7 @@ class PythonRowPackets:
         if not packet:
             raise Corrupt("an empty packet in the answer to a SELECT")
         if packet[0] == _ERR:
-            raise _failure(packet)
+            raise failure(packet)
         if self._columns is None:
             c = Cursor(packet, "the head of the answer to a SELECT")
             self._columns = c.lenenc()
@@ -127,7 +127,8 @@ class PythonRowPackets:
             self.size_bytes += len(packet)
 
 
-def _failure(packet: bytes) -> SelectFailed | Corrupt:
+def failure(packet: bytes) -> SelectFailed | Corrupt:
+    """What an ERR packet says."""
     if len(packet) < 3:
         return Corrupt("an error of the server is cut short")
     text = packet[9:] if packet[3:4] == b"#" else packet[3:]
@@ -194,13 +195,19 @@ class PythonSelectedRows:
                     raw[name] = value.text
                     value = None
                 after[name] = value
-        except (Corrupt, ValueError, struct.error) as error:
-            # Never the value: messages go to logs.
-            table = self._way.schema.table
-            reason = error.message if isinstance(error, Corrupt) else f"column {name}: {_reason(error)}"
-            raise Corrupt(f"rows selected from {table}: row {number}, {reason}", table=str(table), column=name) from error
+        except (Corrupt, ValueError) as error:
+            at_fault = None if isinstance(error, Corrupt) else name
+            raise unreadable(self._way.schema.table, number, at_fault, _reason(error)) from error
         return KeyChange(Op.READ, None, after, raw)
 
 
+def unreadable(table: TableId, row: int, column: str | None, reason: str) -> Corrupt:
+    """`column`: None where the row cannot be split into its columns. Never names the value: messages go to logs."""
+    what = reason if column is None else f"column {column}: {reason}"
+    return Corrupt(f"rows selected from {table}: row {row}, {what}", table=str(table), column=column or "")
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, Corrupt):
+        return error.message
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)

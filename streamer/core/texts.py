@@ -16,7 +16,7 @@ from streamer.core.numbers import shortest_float32
 from streamer.core.values import Raw, days_of, enum_labels, geometry_value, set_value, text_value, vector_value
 
 Convert = Callable[[bytes], Value | Raw]
-"""Raises ValueError or struct.error on what the server does not write. Never names the value."""
+"""Raises ValueError on what the server does not write. Never names the value."""
 
 _FLOAT32 = struct.Struct("<f")
 _BITS = {Kind.TINYINT: 8, Kind.SMALLINT: 16, Kind.MEDIUMINT: 24, Kind.INT: 32, Kind.BIGINT: 64}

@@ -346,7 +346,9 @@ def _vector(storage: Storage) -> Decode:
 
 
 def vector_value(content: bytes) -> Value | Raw:
-    """Of the server's own form, floats in a row. Raises struct.error."""
+    """Of the server's own form, floats in a row. Raises ValueError."""
+    if len(content) % 4:
+        raise ValueError("a vector that is not of whole floats")
     items = struct.unpack(f"<{len(content) // 4}f", content)
     if not all(map(math.isfinite, items)):
         return Raw(f"0x{content.hex().upper()}")

@@ -37,6 +37,16 @@ class Chunk:
     rows: TableRows | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A chunk that was handed to the producer, and how long that took."""
+
+    topic: str
+    rows: int
+    size_bytes: int
+    took: timedelta
+
+
 class Rereading:
     """The chunks between asking and sending."""
 
@@ -117,6 +127,10 @@ class Rereading:
         """Whether a chunk was read that is not sent yet."""
         return any(chunks[0].rows is not None for chunks in self._chunks.values() if chunks)
 
+    def ready(self, passed: Callable[[BinlogPosition], bool]) -> bool:
+        """Whether `next` has one."""
+        return any(chunks and (rows := chunks[0].rows) is not None and passed(rows.high) for chunks in self._chunks.values())
+
     def next(self, passed: Callable[[BinlogPosition], bool]) -> tuple[Chunk, TableRows] | None:
         """A chunk that may be sent, in its table's order; it is the caller's then. `passed`: the stream has passed that place."""
         for topic, chunks in self._chunks.items():
@@ -126,8 +140,10 @@ class Rereading:
                 return chunks.popleft(), rows
         return None
 
-    def sent(self, chunk: Chunk, rows: int, size_bytes: int, took: timedelta) -> None:
-        self._sizes[chunk.topic] = self._sizes[chunk.topic].after(rows, size_bytes, took)
+    def committed(self, sent: Sent, rows: int, took: timedelta) -> None:
+        """A chunk is on Kafka, in a transaction of so many rows whose commit took that long."""
+        share = took * min(1.0, sent.rows / max(rows, 1))
+        self._sizes[sent.topic] = self._sizes[sent.topic].after(sent.rows, sent.size_bytes, sent.took + share)
 
 
 def _goes_on(chunk: Chunk) -> bool:

@@ -23,7 +23,7 @@ from streamer.core.translate import Origin, truncate_message
 from streamer.ports import Ports, TableRows, Tally
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
-from streamer.service.rereading import Rereading
+from streamer.service.rereading import Rereading, Sent
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
 _WHILE_REREADING = timedelta(milliseconds=10)  # a chunk may be there any moment
@@ -70,6 +70,7 @@ class Session:
         self._open = OpenTransaction(position, choices.topics, choices.shard)
         self._committed = position
         self._selected = selected
+        self._sent: list[Sent] = []  # chunks in the open Kafka transaction
         self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
         self._stream_until = self._heard_at = ports.clock.now()
         self._opened_at = ports.clock.now()
@@ -142,7 +143,9 @@ class Session:
             self._stream_until = now
         now = self._ports.clock.now()
         if self._open.rows and not self._under_way:
-            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=idle, policy=policy):
+            # A chunk that can go at once goes into the same Kafka transaction: a commit for each would be most of what a reading costs.
+            caught_up = idle and not self._rereading.ready(self._reading.passed)
+            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=caught_up, policy=policy):
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
                 self._close(reason, now, None if idle else self._reading.ahead)
         elif self._open.rows:
@@ -182,6 +185,7 @@ class Session:
             return
         if self._open.rows and self._open.rows + rows.packets.rows > self._tuning.close.rows_max:
             self._close(CloseReason.ROWS, now)
+        began = self._ports.clock.now()
         way = self._way(rows.definition.schema)
         origin = Origin(self._choices.topics.prefix, 0, "", rows.high.file, rows.high.offset, rows.read_us // 1000, rows.read_us)
         selected = self._selected(rows.definition, way, self._tuning.message_bytes_max)
@@ -199,7 +203,7 @@ class Session:
             log.info("reread.done", topic=topic, rows=reread.rows + sent)
         else:
             self._open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
-        self._rereading.sent(chunk, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - now)
+        self._sent.append(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - began))
 
     def _restart(self, table: TableId, *, emptied: bool) -> None:
         """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
@@ -488,10 +492,14 @@ class Session:
         ending = self._open.end(due)
         for record in ending.messages:
             self._send(record)
+        asked = self._ports.clock.now()
         self._ports.sink.commit(meanwhile)
         self.begun = False
         self.committed = True
         rows = self._open.rows
+        for sent in self._sent:
+            self._rereading.committed(sent, rows, self._ports.clock.now() - asked)
+        self._sent.clear()
         self._committed = ending.position
         self._open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard)
         self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)

@@ -31,7 +31,12 @@ from runtime.sections import Kafka
 from streamer.edges.kafka import KafkaSink
 from streamer.edges.topics import KafkaPositions, KafkaTopics
 from streamer.ports import Message
+from tests.decoders import needs_kernel
+from tests.kernel import corpus
 from tests.marks import long
+from tests.streamer.core import recording
+from tests.streamer.core.selecting import tables_of, told
+from tests.streamer.core.test_selected_on_a_server import KINDS
 
 pytestmark = pytest.mark.stack
 
@@ -292,6 +297,29 @@ def test_rows_reach_kafka_with_barriers_schema_and_position(servers: Stack, tmp_
         # A truncate stands alone: its barrier is one seq after the one before it.
         cuts = [barrier.next_seqs["plain.plain.orders"] for barrier in made.barriers() if barrier.next_seqs]
         assert {7, 8} <= set(cuts)
+
+
+@needs_kernel
+def test_both_decoders_read_the_rows_of_all_kinds_into_the_same_records(servers: Stack, tmp_path: Path) -> None:
+    recording.run(servers.mysql, [*corpus.PREPARE, "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'", *KINDS.statements])
+    tables = tables_of(servers.mysql, ["kinds"])
+    found: dict[str, list[Any]] = {}
+    for decoder in ("kernel", "python"):
+        settings = {"tables": {"include": ["kinds.*"]}, "streamer": {"snapshot": "only", "decoder": decoder}}
+        directory = tmp_path / decoder
+        directory.mkdir()
+        made = World(servers, directory, f"kinds_{decoder}", settings)
+        done = made.run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f'"decoder":"{decoder}"' in done.stdout
+        for table in tables:
+            for key, value in made.records(made.topics.rows(table)):
+                source = Envelope.decode(value).source
+                found.setdefault(decoder, []).append(
+                    (table, told({"key": key, "value": value}, b"after"), source.seq, source.ev, source.schema)
+                )
+    assert found["kernel"] == found["python"]
+    assert len(found["kernel"]) == 14
 
 
 def test_an_idle_source_is_complete_up_to_its_own_clock(servers: Stack, tmp_path: Path) -> None:

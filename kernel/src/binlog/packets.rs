@@ -5,8 +5,8 @@
 use crate::binlog::event::HEADER_SIZE;
 use crate::malformed::{malformed, Result};
 
-const PACKET_SIZE_MAX: usize = 0xFF_FFFF;
-const PREFIX: usize = 4;
+pub const PACKET_SIZE_MAX: usize = 0xFF_FFFF;
+pub const PREFIX: usize = 4;
 
 /// Takes the bytes of one dump connection as they come.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Packets {
 }
 
 /// Where the packet that begins at `at` ends, with what continues it; None while it is incomplete.
-fn packet_end(data: &[u8], mut at: usize) -> Option<usize> {
+pub fn packet_end(data: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let prefix = data.get(at..at + PREFIX)?;
         let size = usize::from(prefix[0]) | usize::from(prefix[1]) << 8 | usize::from(prefix[2]) << 16;
@@ -81,7 +81,8 @@ fn packet_end(data: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn join(data: &[u8], mut at: usize, end: usize, out: &mut Vec<u8>) {
+/// Appends the payload of the packet in `data[at..end]`.
+pub fn join(data: &[u8], mut at: usize, end: usize, out: &mut Vec<u8>) {
     while at < end {
         let stop = end.min(at + PREFIX + PACKET_SIZE_MAX);
         out.extend_from_slice(&data[at + PREFIX..stop]);

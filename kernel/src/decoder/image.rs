@@ -38,6 +38,14 @@ impl Image {
         self.partial.clear();
     }
 
+    /// Makes room for the values of a whole row, which whoever reads it writes.
+    pub fn begin_whole(&mut self, columns: usize, begin: usize) {
+        self.begin = begin;
+        self.values.clear();
+        self.values.resize(columns, (0, 0));
+        self.raws.clear();
+    }
+
     pub fn holds(&self, column: usize) -> bool {
         self.values[column].1 > 0
     }

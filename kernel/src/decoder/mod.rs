@@ -5,10 +5,10 @@
 
 pub mod chunk;
 pub mod fault;
-mod image;
+pub mod image;
 pub mod maps;
 mod names;
-mod record;
+pub mod record;
 mod rows;
 pub mod split;
 pub mod stream;
@@ -20,7 +20,8 @@ use crate::decoder::chunk::Chunk;
 use crate::decoder::fault::{malformed, Result};
 use crate::decoder::maps::{Known, Maps};
 use crate::decoder::names::{FileText, GtidText};
-use crate::decoder::rows::{Desk, Origin, Place, Rows, RowsEvent};
+use crate::decoder::record::Origin;
+use crate::decoder::rows::{Desk, Place, Rows, RowsEvent};
 use crate::decoder::split::{Done, Split};
 use crate::decoder::stream::{Event, Stream};
 use crate::decoder::way::WaySpec;
@@ -311,12 +312,14 @@ impl Decoder {
                 };
                 let origin = Origin {
                     pipeline: &self.pipeline,
+                    ts_ms: u64::from(event.header.timestamp_s) * 1000,
+                    server_id: event.header.server_id,
                     gtid: &self.gtid.text,
                     file: self.file.json(self.stream.file()),
                     offset: event.start,
                     commit_us: transaction.gtid.commit_us,
                 };
-                let rows = Rows::new(&parsed, body, &event.header, way, &origin, &mut self.desk)?;
+                let rows = Rows::new(&parsed, body, way, &origin, &mut self.desk)?;
                 self.rows = Some((rows, event, map));
             }
         }

@@ -3,15 +3,14 @@
 //! The twins are `streamer.core.rows`, `streamer.core.translate` and `contracts.envelope`, whose field order this keeps.
 
 use crate::binlog::cursor::Cursor;
-use crate::binlog::event::{kind, Header};
+use crate::binlog::event::kind;
 use crate::decoder::chunk::{Chunk, Record};
 use crate::decoder::fault::{Fault, Result};
 use crate::decoder::image::Image;
-use crate::decoder::record::{write_key, write_raw, Ending};
+use crate::decoder::record::{write_key, write_raw, Ending, Origin};
 use crate::decoder::split::Split;
 use crate::decoder::way::Way;
 use crate::malformed::{self, malformed, Malformed};
-use crate::values::write_string;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
@@ -72,15 +71,6 @@ impl RowsEvent {
     }
 }
 
-/// What an event's rows have in common, in the words of their envelopes.
-pub struct Origin<'a> {
-    pub pipeline: &'a [u8],
-    pub gtid: &'a str,
-    pub file: &'a [u8],
-    pub offset: u64,
-    pub commit_us: u64,
-}
-
 /// The rows of an event that are still to be taken: from `at` on in its body. `before`, `after`: the plans of their images.
 pub struct Rows {
     at: usize,
@@ -91,8 +81,7 @@ pub struct Rows {
     after: usize,
 }
 
-/// What is kept from row to row and from event to event. `source`: of the event's envelopes up to `"row":`, `source_end`: from behind `ev`
-/// on.
+/// What is kept from row to row and from event to event. `source`, `source_end`: as `Origin::write` wrote them.
 #[derive(Default)]
 pub struct Desk {
     before: Image,
@@ -114,14 +103,7 @@ pub struct Place<'a> {
 }
 
 impl Rows {
-    pub fn new(
-        event: &RowsEvent,
-        body: &[u8],
-        header: &Header,
-        way: &mut Way,
-        origin: &Origin,
-        desk: &mut Desk,
-    ) -> malformed::Result<Rows> {
+    pub fn new(event: &RowsEvent, body: &[u8], way: &mut Way, origin: &Origin, desk: &mut Desk) -> malformed::Result<Rows> {
         if event.width != way.columns.len() as u64 {
             return malformed(format!(
                 "rows event of {}.{}: {} columns, its table map has {}",
@@ -134,7 +116,7 @@ impl Rows {
         if event.data == body.len() {
             return malformed(format!("rows event of {}.{}: no rows", way.database, way.table));
         }
-        desk.begin_event(header, way, origin);
+        origin.write(&way.source_table, &way.source_schema, &mut desk.source, &mut desk.source_end);
         way.make_room();
         let bits = |(begin, end): (usize, usize)| &body[begin..end];
         Ok(Rows {
@@ -279,7 +261,7 @@ impl Rows {
         let ending = Ending {
             source: &desk.source,
             source_end: &desk.source_end,
-            way,
+            shape: way,
             ev,
             seq,
             op,
@@ -296,35 +278,6 @@ impl Rows {
             Record { begin, value_end, key_end }
         };
         place.chunk.add(way.topic, record);
-    }
-}
-
-impl Desk {
-    fn begin_event(&mut self, header: &Header, way: &Way, origin: &Origin) {
-        let Desk {
-            source,
-            source_end,
-            digits,
-            ..
-        } = self;
-        source.clear();
-        source.extend_from_slice(b",\"source\":{\"version\":\"tidemark-1\",\"connector\":\"mysql\",\"name\":");
-        source.extend_from_slice(origin.pipeline);
-        source.extend_from_slice(b",\"ts_ms\":");
-        source.extend_from_slice(digits.format(u64::from(header.timestamp_s) * 1000).as_bytes());
-        source.extend_from_slice(&way.source_table);
-        source.extend_from_slice(digits.format(header.server_id).as_bytes());
-        source.extend_from_slice(b",\"gtid\":");
-        write_string(origin.gtid, source);
-        source.extend_from_slice(b",\"file\":");
-        source.extend_from_slice(origin.file);
-        source.extend_from_slice(b",\"pos\":");
-        source.extend_from_slice(digits.format(origin.offset).as_bytes());
-        source.extend_from_slice(b",\"row\":");
-        source_end.clear();
-        source_end.extend_from_slice(b",\"commit_ts_us\":");
-        source_end.extend_from_slice(digits.format(origin.commit_us).as_bytes());
-        source_end.extend_from_slice(&way.source_schema);
     }
 }
 

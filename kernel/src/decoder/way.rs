@@ -1,7 +1,8 @@
 //! How rows of a table map travel: their columns, their key, and what of their envelopes is the same for all of them.
 
-use crate::malformed::{malformed, Result};
-use crate::values::{write_string, ColumnSpec, Decoder};
+use crate::decoder::record::{key_places, prefix, source_of_table, Shape};
+use crate::malformed::Result;
+use crate::values::{ColumnSpec, Decoder};
 
 /// As many row-image shapes as are kept for a table: sessions write few.
 const PLANS_MAX: usize = 64;
@@ -17,7 +18,7 @@ pub struct WaySpec {
     pub next_seq: u64,
 }
 
-/// `prefix`: `,"name":`, which stands before a value that is not the first.
+/// `prefix`: as `Shape::prefix`.
 pub struct Column {
     pub name: String,
     pub prefix: Vec<u8>,
@@ -41,40 +42,34 @@ pub struct Way {
     pub json_columns: Vec<usize>,
     pub key: Vec<usize>,
     pub next_seq: u64,
-    /// `,"snapshot":"false","db":…,"table":…,"server_id":`
+    /// As `source_of_table` gives them.
     pub source_table: Vec<u8>,
-    /// `,"schema":…`
     pub source_schema: Vec<u8>,
     pub plans: Vec<(Box<[u8]>, Plan)>,
+}
+
+impl Shape for Way {
+    fn prefix(&self, column: usize) -> &[u8] {
+        &self.columns[column].prefix
+    }
+
+    fn key(&self) -> &[usize] {
+        &self.key
+    }
 }
 
 impl Way {
     pub fn new(spec: WaySpec, topic: usize) -> Result<Way> {
         let mut columns = Vec::with_capacity(spec.columns.len());
         for column in &spec.columns {
-            let mut prefix = vec![b','];
-            write_string(&column.name, &mut prefix);
-            prefix.push(b':');
             columns.push(Column {
                 name: column.name.clone(),
-                prefix,
+                prefix: prefix(&column.name),
                 decoder: Decoder::new(column)?,
             });
         }
-        let mut key = Vec::with_capacity(spec.key.len());
-        for name in &spec.key {
-            match columns.iter().position(|column| column.name == *name) {
-                Some(place) => key.push(place),
-                None => return malformed(format!("key column {name} is not a column")),
-            }
-        }
-        let mut source_table = b",\"snapshot\":\"false\",\"db\":".to_vec();
-        write_string(&spec.database, &mut source_table);
-        source_table.extend_from_slice(b",\"table\":");
-        write_string(&spec.table, &mut source_table);
-        source_table.extend_from_slice(b",\"server_id\":");
-        let mut source_schema = b",\"schema\":".to_vec();
-        write_string(&spec.fingerprint, &mut source_schema);
+        let key = key_places(columns.iter().map(|column| &*column.name), &spec.key)?;
+        let (source_table, source_schema) = source_of_table(false, &spec.database, &spec.table, &spec.fingerprint);
         let json_columns = (0..columns.len()).filter(|&place| columns[place].decoder.is_json()).collect();
         Ok(Way {
             topic,

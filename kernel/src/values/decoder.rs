@@ -19,6 +19,10 @@ impl Decoder {
         Ok(Decoder { kind: Kind::of(spec)? })
     }
 
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
     pub fn is_json(&self) -> bool {
         matches!(self.kind, Kind::Json { .. })
     }
@@ -131,7 +135,7 @@ impl Decoder {
 
     /// A value after its length.
     #[inline]
-    fn write_content(&self, content: &[u8], out: &mut Vec<u8>, raw: &mut Option<String>) -> Result<()> {
+    pub(super) fn write_content(&self, content: &[u8], out: &mut Vec<u8>, raw: &mut Option<String>) -> Result<()> {
         match &self.kind {
             Kind::Text { text, .. } => {
                 let start = out.len();

@@ -18,15 +18,19 @@ mod kind;
 mod numbers;
 mod temporal;
 mod text;
+mod texts;
+mod timetexts;
 
 #[cfg(test)]
 mod never_panics;
 
 pub use decoder::Decoder;
+pub use digits::write_integer;
 pub use json_text::write_string;
 pub use jsondiff::write_updated;
 pub use numbers::write_double;
 pub use text::{Foreign, TextSpec};
+pub use texts::TextDecoder;
 
 /// Type codes. Source: MySQL 9.7, include/field_types.h.
 pub mod code {

@@ -94,6 +94,31 @@ fn no_bytes_make_a_decoder_panic_or_write_what_is_no_text() {
 }
 
 #[test]
+fn no_text_makes_a_decoder_panic_or_write_what_is_no_text() {
+    let decoders: Vec<_> = specs().iter().filter_map(|spec| TextDecoder::new(spec).ok()).collect();
+    assert!(decoders.len() > 2000);
+    let text = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        "-?[0-9]{0,21}[-.:e ]?[0-9]{0,9}".prop_map(String::into_bytes)
+    ];
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
+    runner
+        .run(&text, |text| {
+            let mut out = Vec::new();
+            for decoder in &decoders {
+                out.clear();
+                let mut raw = None;
+                if decoder.write(&text, &mut out, &mut raw).is_ok() {
+                    prop_assert!(std::str::from_utf8(&out).is_ok());
+                    prop_assert!(raw.is_none() || out == b"null");
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn no_bytes_make_a_document_or_its_diffs_panic() {
     // Mostly small numbers: types, counts and offsets that lead somewhere.
     let byte = || prop_oneof![4 => 0..16u8, 1 => any::<u8>()];

@@ -11,7 +11,7 @@ const FRACTION: [(usize, u32); 7] = [(0, 0), (1, 10_000), (1, 10_000), (2, 100),
 /// Digits of the fraction that a column declares: 0 to 6.
 #[derive(Clone, Copy, Debug)]
 pub struct Fraction {
-    digits: usize,
+    pub digits: usize,
     pub bytes: usize,
     unit_us: u32,
 }

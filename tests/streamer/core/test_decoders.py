@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kernel_runs_where_it_was_built() -> None:
     chosen = decoders.choose("auto")
     assert (chosen.name, chosen.because) == ("kernel", "")
+    parts: list[Any] = [chosen.decoder, chosen.packets, chosen.row_packets, chosen.selected]
+    assert {part.__module__ for part in parts} == {"streamer.core.kernel"}
     assert chosen == decoders.choose("kernel")
 
 

@@ -1,0 +1,75 @@
+"""How much of a table is read at a time, and what goes together."""
+
+from datetime import UTC, datetime, timedelta
+
+from contracts.position import BinlogPosition, GtidSet
+from contracts.progress import Reread, RowCursor, Standing, TableState
+from contracts.table import TableId
+from streamer.core.chunks import ROWS_FIRST, SIZE_BYTES, TIME, ChunkSize
+from streamer.core.selected import PythonRowPackets
+from streamer.ports import ReadRequest, TableRows
+from streamer.service.rereading import Rereading, Sent
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+HIGH = BinlogPosition("binlog.000001", 100)
+REREADS = {"t": Reread(TableId("d", "t"), Standing(TableState.SNAPSHOTTING, 1))}
+ROWS_MAX = 30_000
+
+
+class Reader:
+    """A TableReader that has read whatever it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[ReadRequest] = []
+
+    def ask(self, request: ReadRequest) -> None:
+        self.asked.append(request)
+
+    def rows(self) -> TableRows:
+        return TableRows("s", None, PythonRowPackets(), RowCursor(("id",), (b"1",)), False, HIGH, 0)
+
+    def abandon(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_chunk_is_ready_once_the_stream_has_passed_its_end() -> None:
+    rereading = Rereading([Reader()], ROWS_MAX)
+    assert not rereading.ready(lambda place: True)
+    rereading.ask(REREADS, GtidSet(), NOW)
+    assert not rereading.ready(lambda place: True), "it is being read"
+    rereading.collect("s", NOW)
+    assert rereading.ready(lambda place: place == HIGH)
+    assert not rereading.ready(lambda place: False)
+    assert rereading.next(lambda place: True)
+    assert not rereading.ready(lambda place: True)
+
+
+def test_a_commit_counts_for_the_size_of_what_comes_next() -> None:
+    def asked_after(rows_in_transaction: int, took: timedelta) -> int:
+        reader = Reader()
+        rereading = Rereading([reader], ROWS_MAX)
+        rereading.ask(REREADS, GtidSet(), NOW)
+        rereading.collect("s", NOW)
+        rereading.committed(Sent("t", 1000, 1000, TIME / 4), rows_in_transaction, took)
+        rereading.ask(REREADS, GtidSet(), NOW)
+        return reader.asked[-1].rows_max
+
+    assert asked_after(1000, TIME / 4) == 2 * ROWS_FIRST
+    assert asked_after(1000, TIME * 3 / 4) == ROWS_FIRST
+    assert asked_after(1000, TIME * 15 / 4) == ROWS_FIRST // 4
+    assert asked_after(3000, TIME * 9 / 4) == ROWS_FIRST, "a third of the transaction was the chunk's"
+
+
+def test_a_chunk_grows_from_small_beginnings_and_never_beyond_any_limit() -> None:
+    size, quick = ChunkSize(ROWS_MAX), timedelta(milliseconds=1)
+    sizes = []
+    for _ in range(7):
+        sizes.append(size.rows)
+        size = size.after(size.rows, 10 * size.rows, quick)
+    assert sizes == [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+    assert size.after(30_000, 30_000 * 1000, quick).rows == SIZE_BYTES // 1000
+    assert size.after(10, 10, TIME * 100).rows == 1
+    assert size.after(0, 0, quick) == size
