@@ -48,11 +48,13 @@ def test_a_dry_run_shows_the_same_and_deletes_nothing(lake: Lake) -> None:
     assert ageless[0] == ageless[1]
 
 
+@pytest.mark.long
 def test_young_orphans_wait_for_their_age(lake: Lake) -> None:
     lake.run("orphans", "--all-tables", "--older-than", "1h", code=0)
     assert lake.words() == EVERYTHING | {readme(lake)}
 
 
+@pytest.mark.long
 def test_after_the_fence_the_newest_attempt_goes_too(lake: Lake) -> None:
     lake.run("orphans", "-t", "shop.orders", "--all", "--fence", "--dry-run", code=4)
     assert lake.epoch() == 2
@@ -85,6 +87,7 @@ def test_clean_removes_committed_batches_by_pattern_and_the_ledger_says_so(lake:
     assert lake.marked() == {"held"}
 
 
+@pytest.mark.long
 def test_clean_by_hour_never_takes_what_is_in_flight(lake: Lake) -> None:
     lake.keep_for_a_moment()
     lake.run("clean", "-t", "shop.orders", "--pattern", "*20250814_15*", code=0)

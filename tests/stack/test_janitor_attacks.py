@@ -19,11 +19,16 @@ pytestmark = pytest.mark.stack
     ("section", "values", "code", "complaint"),
     [
         ("s3", {"bucket": "somebody-elses"}, 3, "bucket 'janitor-lake' there, 'somebody-elses' in the settings"),
-        ("s3", {"bucket": "no-such-bucket"}, 2, "NoSuchBucket"),
-        ("s3", {"prefix": "elsewhere"}, 3, "'elsewhere' in the settings"),
-        ("redshift", {"schema": "tidemark_of_others"}, 3, "there is no ledger in schema tidemark_of_others"),
         (None, {"pipeline": "another"}, 3, "'another' in the settings"),
-        (None, {"state_shards": 2}, 3, "shards 1 there, 2 in the settings"),
+        *(
+            pytest.param(*values, marks=pytest.mark.long)
+            for values in (
+                ("s3", {"bucket": "no-such-bucket"}, 2, "NoSuchBucket"),
+                ("s3", {"prefix": "elsewhere"}, 3, "'elsewhere' in the settings"),
+                ("redshift", {"schema": "tidemark_of_others"}, 3, "there is no ledger in schema tidemark_of_others"),
+                (None, {"state_shards": 2}, 3, "shards 1 there, 2 in the settings"),
+            )
+        ),
     ],
 )
 def test_settings_of_another_pipeline_prove_nothing(
@@ -44,6 +49,7 @@ def test_settings_of_another_pipeline_prove_nothing(
         assert client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/{lake.name}.")["KeyCount"] == 2
 
 
+@pytest.mark.long
 def test_ages_that_are_no_ages_are_refused_and_none_is_all_that_is_proven(lake: Lake) -> None:
     for age in ("-1h", "2030-01-01", "tomorrow", "inf", "nan"):
         assert "not a duration" in lake.run("orphans", "-t", "shop.orders", f"--older-than={age}", code=2).stderr
@@ -97,6 +103,7 @@ def test_hostile_names_are_foreign_left_alone_and_told_without_effect(lake: Lake
     assert lake.keys() == {live.data, live.manifest, "readme.txt", *names}
 
 
+@pytest.mark.long
 def test_two_janitors_at_once_remove_the_same_and_both_end_well(lake: Lake) -> None:
     lake.change("s3", keep_committed_seconds=1)
     lake.wait_for_age()
@@ -121,6 +128,7 @@ def test_throttled_deletes_are_tried_again(lake: Lake) -> None:
     assert lake.words() == EVERYTHING - {"epoch", "offset"} | {readme(lake)}
 
 
+@pytest.mark.long
 def test_a_bucket_that_only_throttles_ends_the_command_and_the_next_one_finishes(lake: Lake) -> None:
     with throttled(lake.servers.s3.endpoint_url) as throttle:
         throttle.refuse = 1000
@@ -133,6 +141,7 @@ def test_a_bucket_that_only_throttles_ends_the_command_and_the_next_one_finishes
     assert lake.words() == EVERYTHING - {"epoch", "offset"} | {readme(lake)}
 
 
+@pytest.mark.long
 def test_in_a_versioned_bucket_what_was_deleted_is_gone_from_the_list_and_can_be_had_back(lake: Lake) -> None:
     client = lake.servers.s3.client()
     bucket = "janitor-versions"

@@ -15,7 +15,7 @@ from tests.stack.feed import put
 from tests.stack.scenario import beside
 from tests.stack.test_loader import EVENTS, ORDERS, Scene, staged
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 BATCHES = 50
 
@@ -81,7 +81,6 @@ def test_interrupted_after_50_batches_then_resumed_then_cleaned(interrupted: Sce
     assert janitor(interrupted, "orphans", "-t", "shop.orders").stdout == ""
 
 
-@pytest.mark.long
 def test_interrupted_then_cleaned_then_resumed(interrupted: Scene) -> None:
     done = janitor(interrupted, "orphans", "-t", "shop.orders", "--all", "--fence")
     assert "fenced shard 0" in done.stderr
@@ -91,7 +90,6 @@ def test_interrupted_then_cleaned_then_resumed(interrupted: Scene) -> None:
     assert stored(interrupted) == committed(interrupted)
 
 
-@pytest.mark.long
 def test_interrupted_then_resumed_and_never_cleaned(interrupted: Scene) -> None:
     """COPY reads by manifest: what nobody removes costs its storage and nothing else."""
     resume(interrupted)
@@ -101,7 +99,6 @@ def test_interrupted_then_resumed_and_never_cleaned(interrupted: Scene) -> None:
     assert len(stored(interrupted) - committed(interrupted)) == 1
 
 
-@pytest.mark.long
 def test_cleaning_all_the_while_a_loader_runs_takes_nothing_it_commits(stack: Stack, tmp_path: Path) -> None:
     """Its newest attempt is never provable, and what was committed is in the ledger; two loaders die, so that there are orphans."""
     with staged(stack, tmp_path, "cleaning beside a loader", batch={"rows": 1, "seconds": 0.05}) as scene:
@@ -129,7 +126,6 @@ def test_cleaning_all_the_while_a_loader_runs_takes_nothing_it_commits(stack: St
         assert stored(scene) == committed(scene)
 
 
-@pytest.mark.long
 def test_cleaning_what_a_loader_frozen_in_its_copy_is_about_to_commit(stack: Stack, tmp_path: Path) -> None:
     with staged(stack, tmp_path, "frozen in its copy") as scene:
         loader = scene.loader()
