@@ -40,24 +40,25 @@ class Target:
 
     name: str
     shard: int
-    state: str
     append: bool
     soft_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a shard's last commit brought: everything of `gtid_set`, and some of the next transaction while `partial`."""
+    """What the last commit of a target's shard brought: everything of `gtid_set`, and some of the next transaction while `partial`.
+    `state`: the target's; in any but `ok` rows that MySQL holds are still to come."""
 
     gtid_set: GtidSet
     partial: bool
+    state: str
 
 
 class Warehouse(Protocol):
     def targets(self) -> Mapping[TableId, Target]:
         """Every table that was loaded at least once."""
 
-    def loaded(self, shard: int) -> Loaded: ...
+    def loaded(self, target: Target) -> Loaded: ...
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         """Every row but those marked as deleted."""

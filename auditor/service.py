@@ -11,7 +11,7 @@ from datetime import timedelta
 from auditor.core.diff import Key, RowDifference, Side, differences
 from auditor.ports import Clock, Source, Target, Warehouse
 from contracts.errors import Unavailable
-from contracts.position import GtidSet
+from contracts.progress import TableState
 from contracts.table import TableId, TableSchema
 
 ROUNDS = 4  # a row in flight in four rounds running is a row that changes all the time; it is reported all the same
@@ -89,15 +89,14 @@ class Auditor:
     def _wait_until_loaded(self, target: Target) -> None:
         wanted = self._source.executed()
 
-        def behind() -> GtidSet:
-            return wanted.minus(self._warehouse.loaded(target.shard).gtid_set)
+        def lacking() -> str:
+            loaded = self._warehouse.loaded(target)
+            if behind := wanted.minus(loaded.gtid_set):
+                return f"the warehouse still lacks transactions {behind}; are streamer and loader running?"
+            # What a barrier says of a table was true of it when all of its transactions were taken.
+            return "" if loaded.state == TableState.OK else f"{target.name} is {loaded.state}: rows that MySQL holds are still to come"
 
-        wait_for(
-            lambda: not behind(),
-            self._clock,
-            self._patience,
-            lambda: f"the warehouse still lacks transactions {behind()}; are streamer and loader running?",
-        )
+        wait_for(lambda: not lacking(), self._clock, self._patience, lacking)
 
 
 def wait_for(done: Callable[[], bool], clock: Clock, patience: timedelta, complaint: Callable[[], str]) -> None:

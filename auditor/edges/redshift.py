@@ -28,7 +28,7 @@ class RedshiftWarehouse:
 
     def targets(self) -> Mapping[TableId, Target]:
         try:
-            rows = self._query(f"SELECT source_table, target_table, shard, state FROM {self._ledger}.offsets")
+            rows = self._query(f"SELECT source_table, target_table, shard FROM {self._ledger}.offsets")
         except ProgrammingError as error:
             if error.args[0].get("C") == _NO_SUCH_TABLE:
                 return {}  # no loader of this pipeline has run yet
@@ -39,15 +39,19 @@ class RedshiftWarehouse:
         )
         there = {(qualified(schema, name), column) for schema, name, column in added}
         return {
-            TableId.parse(source): Target(name, int(shard), state, (name, _OP) in there, (name, _DELETED) in there)
-            for source, name, shard, state in rows
+            TableId.parse(source): Target(name, int(shard), (name, _OP) in there, (name, _DELETED) in there) for source, name, shard in rows
         }
 
-    def loaded(self, shard: int) -> Loaded:
-        rows = self._query(f"SELECT gtid_set, partial FROM {self._ledger}.fence WHERE shard = {int(shard)}")
+    def loaded(self, target: Target) -> Loaded:
+        name = target.name.replace("'", "''")
+        rows = self._query(
+            f"SELECT f.gtid_set, f.partial, o.state FROM {self._ledger}.fence AS f JOIN {self._ledger}.offsets AS o ON o.shard = f.shard"
+            f" WHERE o.target_table = '{name}'"
+        )
         if len(rows) != 1:
-            raise Invalid(f"the warehouse has no fence row of shard {shard}: did a loader of this pipeline ever run?")
-        return Loaded(GtidSet.parse(rows[0][0]), bool(rows[0][1]))
+            raise Invalid(f"the warehouse has no fence row of shard {target.shard}: did a loader of this pipeline ever run?")
+        gtid_set, partial, state = rows[0]
+        return Loaded(GtidSet.parse(gtid_set), bool(partial), state)
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)

@@ -14,7 +14,7 @@ from contracts.table import Column, Kind, TableId, TableSchema
 
 TABLE = TableId("shop", "orders")
 SCHEMA = TableSchema(TABLE, (Column("id", Kind.INT, nullable=False), Column("name", Kind.VARCHAR)), ("id",))
-TARGET = Target('"shop"."orders"', 0, "ok", append=False)
+TARGET = Target('"shop"."orders"', 0, append=False)
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 
 
@@ -25,6 +25,8 @@ class Both:
         self.source, self.warehouse = source, warehouse
         self.reads = 0
         self.loaded_up_to = 5
+        self.states = ["ok"]
+        """One each time it is asked, the last for ever."""
 
     def executed(self) -> GtidSet:
         return GtidSet.parse(f"{UUID}:1-5")
@@ -46,8 +48,9 @@ class FakeWarehouse(Both):
     def targets(self) -> Mapping[TableId, Target]:
         return {TABLE: TARGET}
 
-    def loaded(self, shard: int) -> Loaded:
-        return Loaded(GtidSet.parse(f"{UUID}:1-{self.loaded_up_to}"), partial=False)
+    def loaded(self, target: Target) -> Loaded:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return Loaded(GtidSet.parse(f"{UUID}:1-{self.loaded_up_to}"), False, state)
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         self.reads += 1
@@ -100,6 +103,15 @@ def test_a_warehouse_that_never_catches_up_is_unavailable_and_the_missing_transa
     service, right = auditor(lambda n: [], lambda n: [])
     right.loaded_up_to = 3
     with pytest.raises(Unavailable, match=f"{UUID}:4-5"):
+        service.verify(TABLE, TARGET)
+
+
+def test_a_table_that_is_read_anew_is_waited_for() -> None:
+    service, right = auditor(lambda n: [["1", "a"]], lambda n: [["1", "a"]] if right.states == ["ok"] else [])
+    right.states = ["rereading", "rereading", "ok"]
+    assert (service.verify(TABLE, TARGET).different, right.states) == ((), ["ok"])
+    right.states = ["snapshotting"]
+    with pytest.raises(Unavailable, match="is snapshotting: rows that MySQL holds are still to come"):
         service.verify(TABLE, TARGET)
 
 

@@ -45,12 +45,16 @@ class Judge:
         def behind() -> str:
             if not alive():
                 raise Unavailable("a service halted")
-            loaded = self._warehouse.loaded(0)
-            if missing := executed.minus(loaded.gtid_set):
-                return f"transactions {missing} are not loaded"
             targets = self._warehouse.targets()
-            unread = [str(table) for table in tables if table in targets and targets[table].state != TableState.OK]
-            return f"{', '.join(unread)}: still being read" if unread else ""
+            for table in tables:
+                if (target := targets.get(table)) is None:
+                    continue
+                loaded = self._warehouse.loaded(target)
+                if missing := executed.minus(loaded.gtid_set):
+                    return f"transactions {missing} are not loaded"
+                if loaded.state != TableState.OK:
+                    return f"{table} is still being read"
+            return ""
 
         wait_for(lambda: not behind(), SystemClock(), self._patience, behind)
 

@@ -10,7 +10,7 @@ from contracts.errors import Invalid
 from contracts.table import Column, Kind, TableId, TableSchema
 
 SCHEMA = TableSchema(TableId("shop", "orders"), (Column("id", Kind.INT, nullable=False), Column("ctid", Kind.INT)), ("id",))
-TARGET = Target('"shop"."orders"', 0, "ok", append=False)
+TARGET = Target('"shop"."orders"', 0, append=False)
 
 
 class OneColumn:
