@@ -119,6 +119,7 @@ def test_two_janitors_at_once_remove_the_same_and_both_end_well(lake: Lake) -> N
     assert "left" not in orphans.stderr + clean.stderr + sweep.stderr
 
 
+@pytest.mark.long
 def test_throttled_deletes_are_tried_again(lake: Lake) -> None:
     with throttled(lake.servers.s3.endpoint_url) as throttle:
         throttle.refuse = 3
