@@ -261,8 +261,8 @@ class _Author:
             return
         labelled = any(column.type.labels for column in table.columns)
         # MySQL takes an ENUM's or SET's labels for utf16 as they are, in their old bytes: what it then holds are no texts any more.
-        # It refuses a DEFAULT that the new character set can't hold.
-        named = any(column.default is not None and column.type.family is Family.TEXT for column in table.columns)
+        # It refuses a DEFAULT that the new character set can't hold, and that of an ENUM or SET whatever it is.
+        named = any(column.default is not None and (column.type.labels or column.type.family is Family.TEXT) for column in table.columns)
         charset = self.random.choice(("utf8mb4" if named else "latin1", "utf8mb4", "utf8mb4" if labelled else "utf16"))
         # TEXT grows when it is converted to a wider character set, and MySQL may then make MEDIUMTEXT of it; the model need not know.
         columns = tuple(
