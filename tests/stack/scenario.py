@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
+from pymysql.constants import ER
+from pymysql.err import MySQLError
 from redshift_connector.core import Connection
 
 from demo.shop import TABLES, Shop
@@ -37,6 +39,20 @@ class Trader(Protocol):
 def traffic(shop: Trader, pause_s: float = 0.002) -> AbstractContextManager[None]:
     """The shop's transactions, one after the other, while the block runs."""
     return beside(shop.act, pause_s)
+
+
+def traffic_beside_ddl(shop: Trader) -> AbstractContextManager[None]:
+    """The same beside DDL. A transaction that an ALTER waits for, and that waits for it, is ended; the shop then knows rows that are not
+    there."""
+
+    def act() -> None:
+        try:
+            shop.act()
+        except MySQLError as error:
+            if error.args[0] not in (ER.LOCK_DEADLOCK, ER.NO_REFERENCED_ROW_2):
+                raise
+
+    return beside(act, 0.002)
 
 
 @contextmanager

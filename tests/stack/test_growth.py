@@ -3,13 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-import pymysql
 import pytest
-from pymysql.constants import ER
 
 from devstack.pipeline import wait_until
 from devstack.stack import Stack
-from tests.stack.scenario import assert_equal, beside, events, shop_pipeline
+from tests.stack.scenario import assert_equal, events, shop_pipeline, traffic_beside_ddl
 
 pytestmark = pytest.mark.stack
 
@@ -38,15 +36,7 @@ def test_columns_grow_under_traffic(stack: Stack, tmp_path: Path) -> None:
         def followed(number: int) -> bool:
             return len(widened()) == number
 
-        def act() -> None:
-            """A transaction that the ALTER waits for, and that waits for it, is ended; the shop then knows rows that are not there."""
-            try:
-                shop.act()
-            except pymysql.err.MySQLError as error:
-                if error.args[0] not in (ER.LOCK_DEADLOCK, ER.NO_REFERENCED_ROW_2):
-                    raise
-
-        with beside(act, 0.002):
+        with traffic_beside_ddl(shop):
             wait_until(lambda: bool(events(services, "shard.committed")), 60, "nothing is committed")
             for number, (table, column, null, characters, insert) in enumerate(GROWTH, start=1):
                 cursor.execute(f"ALTER TABLE growth.{table} MODIFY {column} VARCHAR({characters}) {null}")

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
-from pymysql.constants import ER
 
 from devstack.pipeline import wait_until
 from devstack.stack import Stack
 from devstack.toolkit import online_schema_change
-from tests.stack.scenario import assert_equal, beside, events, shop_pipeline
+from tests.stack.scenario import assert_equal, events, shop_pipeline, traffic_beside_ddl
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -60,15 +58,7 @@ def test_a_table_that_is_replaced_by_its_altered_copy_under_traffic_is_followed(
     with shop_pipeline(stack, tmp_path, name, batch={"seconds": 0.5}) as (pipeline, shop):
         services = [pipeline.start("streamer"), pipeline.start("loader")]
 
-        def act() -> None:
-            """A transaction that the swap stands in the way of is ended; the shop then knows rows that are not there."""
-            try:
-                shop.act()
-            except pymysql.err.MySQLError as error:
-                if error.args[0] not in (ER.LOCK_DEADLOCK, ER.NO_REFERENCED_ROW_2):
-                    raise
-
-        with beside(act, 0.002):
+        with traffic_beside_ddl(shop):
             wait_until(lambda: len(events(services, "reread.done")) >= 5, 60, "the tables are not read")
             # Invisible, for the shop writes its rows without naming columns.
             note = "ADD COLUMN note VARCHAR(40) DEFAULT 'none' INVISIBLE AFTER id"

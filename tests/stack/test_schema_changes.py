@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pymysql
 import pytest
-from pymysql.constants import ER
 
 from devstack.pipeline import wait_until
 from devstack.stack import Stack
-from tests.stack.scenario import assert_equal, beside, events, shop_pipeline
+from tests.stack.scenario import assert_equal, events, shop_pipeline, traffic_beside_ddl
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -36,15 +34,7 @@ def test_every_alter_under_traffic_is_followed(stack: Stack, tmp_path: Path) -> 
     ):
         services = [pipeline.start("streamer"), pipeline.start("loader")]
 
-        def act() -> None:
-            """A transaction that the ALTER waits for, and that waits for it, is ended; the shop then knows rows that are not there."""
-            try:
-                shop.act()
-            except pymysql.err.MySQLError as error:
-                if error.args[0] not in (ER.LOCK_DEADLOCK, ER.NO_REFERENCED_ROW_2):
-                    raise
-
-        with beside(act, 0.002):
+        with traffic_beside_ddl(shop):
             wait_until(lambda: bool(events(services, "shard.committed")), 60, "nothing is committed")
             for number, alter in enumerate(ALTERS, start=1):
                 cursor.execute(f"ALTER TABLE {NAME}.{alter}")
