@@ -11,6 +11,7 @@ from datetime import timedelta
 from auditor.core.diff import Key, RowDifference, Side, differences
 from auditor.ports import Clock, Source, Target, Warehouse
 from contracts.errors import Unavailable
+from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.table import TableId, TableSchema
 
@@ -89,14 +90,20 @@ class Auditor:
     def _wait_until_loaded(self, target: Target) -> None:
         wanted = self._source.executed()
 
-        def lacking() -> str:
-            loaded = self._warehouse.loaded(target)
-            if behind := wanted.minus(loaded.gtid_set):
-                return f"the warehouse still lacks transactions {behind}; are streamer and loader running?"
-            # What a barrier says of a table was true of it when all of its transactions were taken.
-            return "" if loaded.state == TableState.OK else f"{target.name} is {loaded.state}: rows that MySQL holds are still to come"
+        def lacks() -> str:
+            return lacking(self._warehouse, target, wanted)
 
-        wait_for(lambda: not lacking(), self._clock, self._patience, lacking)
+        wait_for(lambda: not lacks(), self._clock, self._patience, lacks)
+
+
+def lacking(warehouse: Warehouse, target: Target, wanted: GtidSet) -> str:
+    """What the warehouse has still to take over before the target can be compared with a source that has executed `wanted`; empty when
+    nothing."""
+    loaded = warehouse.loaded(target)
+    if behind := wanted.minus(loaded.gtid_set):
+        return f"the warehouse still lacks transactions {behind}; are streamer and loader running?"
+    # What a barrier says of a table was true of it when all of its transactions were taken.
+    return "" if loaded.state == TableState.OK else f"{target.name} is {loaded.state}: rows that MySQL holds are still to come"
 
 
 def wait_for(done: Callable[[], bool], clock: Clock, patience: timedelta, complaint: Callable[[], str]) -> None:

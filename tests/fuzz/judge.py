@@ -11,9 +11,8 @@ from redshift_connector.core import Connection
 from auditor.cli import SystemClock
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
-from auditor.service import Auditor, wait_for
+from auditor.service import Auditor, lacking, wait_for
 from contracts.errors import Unavailable
-from contracts.progress import TableState
 from contracts.sql import held_column
 from contracts.table import TableId
 from tests.stack.scenario import query
@@ -46,15 +45,8 @@ class Judge:
             if not alive():
                 raise Unavailable("a service halted")
             targets = self._warehouse.targets()
-            for table in tables:
-                if (target := targets.get(table)) is None:
-                    continue
-                loaded = self._warehouse.loaded(target)
-                if missing := executed.minus(loaded.gtid_set):
-                    return f"transactions {missing} are not loaded"
-                if loaded.state != TableState.OK:
-                    return f"{table} is still being read"
-            return ""
+            lacks = (lacking(self._warehouse, targets[table], executed) for table in tables if table in targets)
+            return next(filter(None, lacks), "")
 
         wait_for(lambda: not behind(), SystemClock(), self._patience, behind)
 
