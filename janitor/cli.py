@@ -17,7 +17,7 @@ from contracts.errors import PipelineError, Unavailable
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableId
 from janitor.core.classify import State, Verdict
-from janitor.core.report import Tally, attempt_json, attempt_line, object_json, object_lines
+from janitor.core.report import Tally, attempt_json, attempt_line, counted, object_json, object_lines
 from janitor.core.selection import Choice, Retention
 from janitor.core.swept import Swept
 from janitor.edges import metrics
@@ -101,9 +101,9 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
         kept += len(survey.chosen(replace(choice, keep=timedelta()))) - len(chosen)
     noun = "orphan" if args.verb == "orphans" else "batch"
     if kept:
-        _say(f"left {kept} committed {'batch' if kept == 1 else 'batches'} that keep_committed_seconds, of s3 or of the table, still keeps")
+        _say(f"left {counted(kept, 'committed batch')} that keep_committed_seconds, of s3 or of the table, still keeps")
     if showing:
-        _print(plan, plan.verdicts, args.json)
+        _print(plan.verdicts, plan.at, args.json)
         _say(
             f"{Tally.of(plan.verdicts).told(noun)}; nothing was deleted"
             + ("" if not shows or not plan.chosen else "; --older-than 1h or --all deletes")
@@ -113,7 +113,7 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
         plan.refuse_unasked(args.max_delete)
     deleted = []
     for verdict in janitor.delete(plan):
-        _print(plan, [verdict], args.json, deleted=True)
+        _print([verdict], plan.at, args.json, deleted=True)
         deleted.append(verdict)
     _say(f"deleted {Tally.of(deleted).told(noun)}")
     if left := len(plan.chosen) - len(deleted):
@@ -165,10 +165,7 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
         raise
     orphans, expired, keep = Tally.of(swept.orphans), Tally.of(swept.expired), retention.keep
     if args.dry_run:
-        form = attempt_json if args.json else attempt_line
-        for verdict in [*swept.orphans, *swept.expired]:
-            assert swept.at is not None
-            print(form(verdict, swept.at))
+        _print([*swept.orphans, *swept.expired], swept.at, args.json)
     structlog.get_logger().info(
         "sweep.planned" if args.dry_run else "sweep.done" if swept.finished else "sweep.stopped",
         tables=swept.tables,
@@ -226,11 +223,12 @@ def _topics(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> l
     return list(topics)
 
 
-def _print(plan: Plan, verdicts: Iterable[Verdict], as_json: bool, *, deleted: bool = False) -> None:
+def _print(verdicts: Iterable[Verdict], at: datetime | None, as_json: bool, *, deleted: bool = False) -> None:
+    """`at`: the bucket's clock; None where nothing was listed."""
     form = attempt_json if as_json else attempt_line
     for verdict in verdicts:
-        assert plan.at is not None
-        print(form(verdict, plan.at, deleted=deleted), flush=deleted)  # what was deleted is told even by a process that dies next
+        assert at is not None
+        print(form(verdict, at, deleted=deleted), flush=deleted)  # what was deleted is told even by a process that dies next
 
 
 def _say(text: str) -> None:

@@ -29,10 +29,10 @@ class Tally:
 
     def told(self, noun: str) -> str:
         """`3 orphans, 31.2 MB`, where `noun` is what an attempt is called here."""
-        return f"{_count(self.attempts, noun)}, {readable_size(self.size_bytes)}"
+        return f"{counted(self.attempts, noun)}, {readable_size(self.size_bytes)}"
 
     def __str__(self) -> str:
-        return f"{_count(self.objects, 'object')} of {_count(self.attempts, 'attempt')}, {readable_size(self.size_bytes)}"
+        return f"{counted(self.objects, 'object')} of {counted(self.attempts, 'attempt')}, {readable_size(self.size_bytes)}"
 
 
 def object_lines(verdict: Verdict, at: datetime) -> Iterator[str]:
@@ -122,7 +122,7 @@ def printable(key: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"{number} {noun}"
     return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
