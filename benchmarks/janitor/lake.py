@@ -48,7 +48,7 @@ class Lake:
     def orphans(self) -> int:
         return sum(number % 10 < 2 for number in self.committed)
 
-    def write_ledger(self, server: RedshiftStandIn, shards: int = 1) -> None:
+    def write_ledger(self, server: RedshiftStandIn) -> None:
         with server.connect(ssl=False) as connection:
             connection.autocommit = True
             cursor = connection.cursor()
@@ -56,12 +56,12 @@ class Lake:
             def execute(sql: str, *values: Any) -> None:
                 cursor.execute(sql, values)
 
-            for statement in ledger_ddl(quote(SCHEMA), shards):
+            for statement in ledger_ddl(quote(SCHEMA), 1):
                 execute(statement)
             now = datetime.now(UTC).replace(tzinfo=None)
             cluster = cluster_id(server.host, server.port, server.database)
             execute(f"INSERT INTO {SCHEMA}.fence_0 VALUES (0, {EPOCH}, 9, 'loader', 0, 0, '', FALSE, 0)")
-            execute(f"INSERT INTO {SCHEMA}.pipeline VALUES (%s, %s, %s, %s, {shards}, %s)", PIPELINE, BUCKET, PREFIX, cluster, now)
+            execute(f"INSERT INTO {SCHEMA}.pipeline VALUES (%s, %s, %s, %s, 1, %s)", PIPELINE, BUCKET, PREFIX, cluster, now)
             execute(
                 f"INSERT INTO {SCHEMA}.offsets_0 VALUES (%s, 0, 'A', %s, %s, 'ok', 0, %s, %s)",
                 TOPIC,
