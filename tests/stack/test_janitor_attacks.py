@@ -69,6 +69,7 @@ def hostile(lake: Lake) -> list[str]:
     return [
         dead.data.upper().replace(lake.name.upper(), lake.name),
         f"{dead.data}.bak",
+        f"{dead.stem}.bak",
         f"{dead.stem}.parquet ",
         f"{dead.stem}",
         dead.data.replace("_e00000001_", "_e1_"),

@@ -121,3 +121,11 @@ def test_a_ledger_that_is_not_ours_or_not_whole_proves_nothing(held: TopicSnapsh
 
 def test_our_own_whole_ledger_is_accepted() -> None:
     refuse_unprovable(snapshot(), GUARD)
+
+
+def test_a_foreign_object_beside_an_attempt_s_own_is_no_part_of_it() -> None:
+    key = attempt(1)
+    foreign = [stored(f"{key.stem}.{suffix}") for suffix in ("bak", "parquet2", "PARQUET", "")]
+    orphan, *others = sorted(classify([*objects(key), *foreign], snapshot()), key=lambda verdict: verdict.state is State.FOREIGN)
+    assert (orphan.state, {found.key for found in orphan.objects}) == (State.ORPHAN, {key.data, key.manifest})
+    assert [(other.state, other.objects) for other in others] == [(State.FOREIGN, (one,)) for one in sorted(foreign, key=lambda o: o.key)]
