@@ -21,6 +21,7 @@ from devstack.stack import Stack, running_stack
 DATABASE = "bench"  # the captured one
 IDLE_PERCENT = 10.0  # of one core, all servers together
 _IDLE_PATIENCE_S = 30.0
+_NO_REDSHIFT = {"host": "unused", "database": "unused", "user": "unused", "password": "unused"}
 
 Say = Callable[[str], None]
 
@@ -80,8 +81,8 @@ class Servers:
                 "allow_plaintext": True,
             },
             "kafka": {"bootstrap_servers": self.stack.kafka.bootstrap_servers, "allow_plaintext": True, "replication_factor": 1},
-            "s3": self._s3(),
-            "redshift": self._redshift(),
+            "s3": {"bucket": BUCKET, **self.stack.s3.settings} if "s3" in self.stack.servers else {"bucket": "unused"},
+            "redshift": self.stack.redshift.settings if "redshift" in self.stack.servers else _NO_REDSHIFT,
             "tables": {"include": [f"{DATABASE}.*"]},
             "streamer": {"snapshot": "never"},  # what was written is measured as it was logged
         }
@@ -90,20 +91,6 @@ class Servers:
         pipeline.directory.mkdir(parents=True)
         pipeline.config_path.write_text(yaml.safe_dump(body, sort_keys=False))
         return pipeline
-
-    def _s3(self) -> dict[str, Any]:
-        if "s3" not in self.stack.servers:
-            return {"bucket": "unused"}
-        s3 = self.stack.s3
-        keys = {"access_key_id": s3.access_key, "secret_access_key": s3.secret_key}
-        return {"bucket": BUCKET, "endpoint_url": s3.endpoint_url, "region": s3.region, **keys}
-
-    def _redshift(self) -> dict[str, Any]:
-        if "redshift" not in self.stack.servers:
-            return {"host": "unused", "database": "unused", "user": "unused", "password": "unused"}
-        server = self.stack.redshift
-        access = {"database": server.database, "user": server.user, "password": server.password, "ssl_ca": str(server.ca_file)}
-        return {"host": server.host, "port": server.port, **access, "iam_role": "arn:aws:iam::123456789012:role/tidemark-copy"}
 
     def empty_bucket(self) -> None:
         """Removes every object, which S3's stand-in holds in memory."""

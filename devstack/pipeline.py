@@ -81,7 +81,7 @@ class Pipeline:
         self.config_path.write_text(yaml.safe_dump(self.config(), sort_keys=False))
 
     def config(self) -> dict[str, Any]:
-        mysql, kafka, s3, redshift = self.stack.mysql, self.stack.kafka, self.stack.s3, self.stack.redshift
+        mysql, kafka = self.stack.mysql, self.stack.kafka
         base: dict[str, Any] = {
             "pipeline": self.name,
             "mysql": {
@@ -92,22 +92,8 @@ class Pipeline:
                 "allow_plaintext": True,
             },
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "allow_plaintext": True, "replication_factor": 1},
-            "s3": {
-                "bucket": BUCKET,
-                "endpoint_url": s3.endpoint_url,
-                "region": s3.region,
-                "access_key_id": s3.access_key,
-                "secret_access_key": s3.secret_key,
-            },
-            "redshift": {
-                "host": redshift.host,
-                "port": redshift.port,
-                "database": redshift.database,
-                "user": redshift.user,
-                "password": redshift.password,
-                "ssl_ca": str(redshift.ca_file),
-                "iam_role": "arn:aws:iam::123456789012:role/tidemark-copy",
-            },
+            "s3": {"bucket": BUCKET, **self.stack.s3.settings},
+            "redshift": self.stack.redshift.settings,
             "tables": {"include": list(self.tables)},
             "batch": {"seconds": 1},
         }

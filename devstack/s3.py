@@ -34,6 +34,16 @@ class S3Server(Server):
     def endpoint_url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """How a pipeline reaches it: keys of its section `s3`."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region": self.region,
+            "access_key_id": self.access_key,
+            "secret_access_key": self.secret_key,
+        }
+
     def client(self) -> "S3Client":
         return boto3.client(
             "s3",

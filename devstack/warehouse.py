@@ -17,6 +17,8 @@ from devstack.process import Process, Runner, Server
 from devstack.s3 import S3Server
 from devstack.versions import HERE
 
+COPY_ROLE = "arn:aws:iam::123456789012:role/tidemark-copy"  # the stand-in takes any
+
 
 class RedshiftStandIn(Server):
     """A Redshift-like endpoint over TLS. Committed data stays in `directory/data` over kill9() and start(); COPY reads from `s3`."""
@@ -57,6 +59,19 @@ class RedshiftStandIn(Server):
         if os.geteuid() != 0 or isinstance(self.runner, ComposeService) or open_to_others(self.directory):
             return inside
         return Path(tempfile.gettempdir()) / f"tidemark-redshift-{hashlib.sha256(os.fsencode(inside)).hexdigest()[:16]}"
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """How a pipeline reaches it: keys of its section `redshift`."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "database": self.database,
+            "user": self.user,
+            "password": self.password,
+            "ssl_ca": str(self.ca_file),
+            "iam_role": COPY_ROLE,
+        }
 
     @property
     def ca_file(self) -> Path:

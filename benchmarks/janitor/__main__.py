@@ -163,14 +163,7 @@ def _config(directory: Path, server: RedshiftStandIn, url: str) -> Path:
             "access_key_id": ACCESS_KEY,
             "secret_access_key": SECRET_KEY,
         },
-        "redshift": {
-            "host": server.host,
-            "port": server.port,
-            "database": server.database,
-            "user": server.user,
-            "password": server.password,
-            "ssl_ca": str(server.ca_file),
-        },
+        "redshift": server.settings,
         "tables": {"include": ["shop.*"]},
     }
     path = directory / "tidemark.yaml"

@@ -132,23 +132,8 @@ def lake_of(servers: Stack, directory: Path, test: str) -> Iterator[Lake]:
         # Nobody gives the janitor what it has no use for.
         "mysql": {"host": "mysql", "user": "u", "password": "${MYSQL_PASSWORD_OF_OTHERS}"},
         "kafka": {"bootstrap_servers": "kafka:1", "allow_plaintext": True},
-        "s3": {
-            "bucket": BUCKET,
-            "prefix": f"lake-{name}",
-            "endpoint_url": servers.s3.endpoint_url,
-            "region": servers.s3.region,
-            "access_key_id": servers.s3.access_key,
-            "secret_access_key": servers.s3.secret_key,
-        },
-        "redshift": {
-            "host": to.host,
-            "port": to.port,
-            "database": to.database,
-            "user": to.user,
-            "password": to.password,
-            "ssl_ca": str(to.ca_file),
-            "schema": f"tidemark_{name}",
-        },
+        "s3": {"bucket": BUCKET, "prefix": f"lake-{name}", **servers.s3.settings},
+        "redshift": {**to.settings, "schema": f"tidemark_{name}"},
         "tables": {"include": ["shop.*"]},
     }
     config = directory / "tidemark.yaml"
