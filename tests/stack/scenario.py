@@ -130,14 +130,15 @@ def assert_ledger_tiles(warehouse: Connection, pipeline: Pipeline) -> None:
 
 
 def bucket_stems(stack: Stack, pipeline: Pipeline) -> set[str]:
-    """Attempts the bucket holds objects of, by their key without suffix."""
-    pages = stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"lake-{pipeline.name}/")
-    return {item["Key"].rpartition(".")[0].rpartition("/")[2] for page in pages for item in page.get("Contents", [])}
+    """Attempts the bucket holds objects of, by their key below the prefix and without suffix."""
+    prefix = f"lake-{pipeline.name}/"
+    pages = stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return {item["Key"].removeprefix(prefix).rpartition(".")[0] for page in pages for item in page.get("Contents", [])}
 
 
 def ledger_stems(warehouse: Connection, pipeline: Pipeline) -> set[str]:
     rows = query(warehouse, f"SELECT manifest_key FROM tidemark_{pipeline.name}.ledger")
-    return {str(row[0]).rpartition(".")[0].rpartition("/")[2] for row in rows}
+    return {str(row[0]).rpartition(".")[0] for row in rows}
 
 
 def wait_for_commits(warehouse: Connection, pipeline: Pipeline, count: int, timeout_s: float = 60) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack.pipeline import BUCKET, wait_until
+from devstack.pipeline import wait_until
 from devstack.stack import Stack
 from tests.stack.feed import put
-from tests.stack.scenario import beside
+from tests.stack.scenario import beside, bucket_stems, ledger_stems
 from tests.stack.test_loader import EVENTS, ORDERS, Scene, staged
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -28,13 +28,11 @@ def janitor(scene: Scene, *arguments: str, code: int = 0) -> "subprocess.Complet
 
 def stored(scene: Scene) -> set[str]:
     """Attempts the bucket holds objects of."""
-    prefix = f"lake-{scene.pipeline.name}/"
-    pages = scene.stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return {item["Key"].removeprefix(prefix).rpartition(".")[0] for page in pages for item in page.get("Contents", [])}
+    return bucket_stems(scene.stack, scene.pipeline)
 
 
 def committed(scene: Scene) -> set[str]:
-    return {str(key).rpartition(".")[0] for (key,) in scene.query(f"SELECT manifest_key FROM {scene.schema}.ledger")}
+    return ledger_stems(scene.warehouse, scene.pipeline)
 
 
 @pytest.fixture
