@@ -71,7 +71,8 @@ def test_a_wrong_duration_on_the_command_line_is_named(pipeline: Pipeline, wareh
     assert_refused(pipeline, warehouse, ["janitor", "orphans", "-t", "badinput.keyed", f"--older-than={words}"], words)
 
 
-@pytest.mark.parametrize("service", ["streamer", pytest.param("loader", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("service", ["streamer", "loader"])
 def test_an_unreachable_broker_is_named(pipeline: Pipeline, warehouse: Connection, service: str) -> None:
     change(pipeline, "kafka", bootstrap_servers="127.0.0.1:1")
     assert_refused(pipeline, warehouse, [service], "127.0.0.1:1", "kafka.bootstrap_servers")
@@ -108,9 +109,9 @@ def test_a_missing_grant_is_named_with_the_statement_that_gives_it(pipeline: Pip
     ("settings", "named"),
     [
         ({"binlog_row_metadata": "MINIMAL"}, "SET PERSIST binlog_row_metadata = FULL"),
-        ({"binlog_row_image": "MINIMAL"}, "SET PERSIST binlog_row_image = FULL"),
-        ({"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}, "gtid_mode"),
-        ({"skip_log_bin": 1}, "log_bin"),
+        pytest.param({"binlog_row_image": "MINIMAL"}, "SET PERSIST binlog_row_image = FULL", marks=pytest.mark.long),
+        pytest.param({"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}, "gtid_mode", marks=pytest.mark.long),
+        pytest.param({"skip_log_bin": 1}, "log_bin", marks=pytest.mark.long),
     ],
 )
 def test_a_server_set_up_wrong_is_named_with_the_statement_that_mends_it(

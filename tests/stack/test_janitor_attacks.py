@@ -86,6 +86,7 @@ def hostile(lake: Lake) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_hostile_names_are_foreign_left_alone_and_told_without_effect(lake: Lake) -> None:
     names = hostile(lake)
     for name in names:

@@ -180,10 +180,10 @@ def test_a_truncate_empties_the_table_and_rows_after_it_stay(scene: Scene) -> No
 @pytest.mark.parametrize(
     "point",
     [
-        "loader.put.after:1",
         "loader.commit.merged:1",
-        "loader.commit.after:1",
         *long(
+            "loader.put.after:1",
+            "loader.commit.after:1",
             "loader.bump_epoch.after:1",
             "loader.read_state.after:1",
             "loader.ensure_target.after:1",
@@ -208,7 +208,7 @@ def test_a_kill_around_any_effect_neither_loses_nor_repeats_rows(scene: Scene, p
     scene.assert_ledger_tiles()
 
 
-@pytest.mark.parametrize("moment", ["drop_before", "drop_after"])
+@pytest.mark.parametrize("moment", [*long("drop_before"), "drop_after"])
 def test_a_lost_answer_to_commit_is_settled_by_the_next_epoch(scene: Scene, moment: Any) -> None:
     scene.feed.transaction(put(ORDERS, id=1, note="a"))
     scene.loader()
@@ -545,6 +545,7 @@ def test_serializable_isolation_is_as_good(stack: Stack, tmp_path: Path) -> None
         serializable.remove()
 
 
+@pytest.mark.long
 def test_more_than_memory_takes_is_loaded_in_several_commits(stack: Stack, tmp_path: Path) -> None:
     with staged(stack, tmp_path, "memory", memory_bytes_max="64MiB", batch={"seconds": 2, "bytes": "64MiB"}) as scene:
         wide = table("shop", "wide", Column("v", Kind.VARCHAR, length=3000, charset="ascii"))

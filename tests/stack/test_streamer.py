@@ -341,8 +341,13 @@ def test_an_idle_source_is_complete_up_to_its_own_clock(servers: Stack, tmp_path
     "crash",
     [
         "streamer.commit.after:4",
-        "streamer.send_rows.before:6",
-        *long("streamer.commit.before:4", "streamer.init.after:1", "streamer.start.after:1", "streamer.ensure.after:4"),
+        *long(
+            "streamer.send_rows.before:6",
+            "streamer.commit.before:4",
+            "streamer.init.after:1",
+            "streamer.start.after:1",
+            "streamer.ensure.after:4",
+        ),
     ],
 )
 def test_a_streamer_killed_at_any_effect_goes_on_without_loss_or_repeat(servers: Stack, tmp_path: Path, crash: str) -> None:
@@ -470,7 +475,7 @@ def test_compressed_and_tagged_transactions_arrive_and_are_resumed_after(servers
         assert ":tide:" in envelopes[-1].source.gtid
 
 
-@pytest.mark.parametrize("crash", [None, "streamer.send_rows.before:6"])
+@pytest.mark.parametrize("crash", [None, *long("streamer.send_rows.before:6")])
 def test_a_transaction_larger_than_the_split_is_partial_until_its_last_row(servers: Stack, tmp_path: Path, crash: str | None) -> None:
     name = "split_" + (crash or "whole").split(".")[-1].replace(":", "")
     with world(servers, tmp_path, name, batch={"rows": 100}) as made, servers.mysql.connect(database=name) as connection:
