@@ -47,11 +47,12 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What the last commit of a target's shard brought: everything of `gtid_set`, and some of the next transaction while `partial`.
-    `state`: the target's; in any but `ok` rows that MySQL holds are still to come."""
+    `state`: the target's; in any but `ok` rows that MySQL holds are still to come; when it is parked, `because` says why."""
 
     gtid_set: GtidSet
     partial: bool
     state: str
+    because: str = ""
 
 
 class Warehouse(Protocol):

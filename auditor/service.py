@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from auditor.core.diff import Key, RowDifference, Side, differences
 from auditor.ports import Clock, Source, Target, Warehouse
-from contracts.errors import Unavailable
+from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.table import TableId, TableSchema
@@ -98,8 +98,10 @@ class Auditor:
 
 def lacking(warehouse: Warehouse, target: Target, wanted: GtidSet) -> str:
     """What the warehouse has still to take over before the target can be compared with a source that has executed `wanted`; empty when
-    nothing."""
+    nothing. Raises Refused for a parked table: waiting brings it nothing."""
     loaded = warehouse.loaded(target)
+    if loaded.state == TableState.PARKED:
+        raise Refused(f"{target.name} is parked, so it can't be equal: {loaded.because}", table=target.name)
     if behind := wanted.minus(loaded.gtid_set):
         return f"the warehouse still lacks transactions {behind}; are streamer and loader running?"
     # What a barrier says of a table was true of it when all of its transactions were taken.

@@ -40,6 +40,10 @@ class Invalid(PipelineError):
     exit_code = 2
 
 
+class Unfit(Invalid):
+    """A table can't follow its source, and nothing is lost by leaving it: it can be read again. Park it, say so, go on with the others."""
+
+
 class Refused(PipelineError):
     """Doing this could lose data and safety cannot be proven. Nothing was touched; a person decides."""
 

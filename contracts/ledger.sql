@@ -9,7 +9,8 @@ CREATE TABLE IF NOT EXISTS {schema}.fence_{shard} (
 CREATE TABLE IF NOT EXISTS {schema}.offsets_{shard} (
   topic VARCHAR(256) NOT NULL, "partition" INTEGER NOT NULL, topic_id VARCHAR(64) NOT NULL, next_offset BIGINT NOT NULL,
   next_seq BIGINT NOT NULL, state VARCHAR(16) NOT NULL, state_since_us BIGINT NOT NULL,
-  source_table VARCHAR(600) NOT NULL, target_table VARCHAR(600) NOT NULL) DISTSTYLE ALL;
+  source_table VARCHAR(600) NOT NULL, target_table VARCHAR(600) NOT NULL, because VARCHAR(4096) NOT NULL,
+  emptied BOOLEAN NOT NULL) DISTSTYLE ALL;
 CREATE TABLE IF NOT EXISTS {schema}.ledger_{shard} (
   batch_id VARCHAR(8) NOT NULL, topic VARCHAR(256) NOT NULL, "partition" INTEGER NOT NULL, topic_id VARCHAR(64) NOT NULL,
   epoch BIGINT NOT NULL, start_offset BIGINT NOT NULL, end_offset BIGINT NOT NULL, records BIGINT NOT NULL, superseded BIGINT NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS {schema}.schema_version (
 -- watermarks
 CREATE OR REPLACE VIEW {schema}.watermarks AS
 SELECT o.source_table, o.target_table, o.state,
-       TIMESTAMP 'epoch' + (o.state_since_us / 1000000) * INTERVAL '1 second' AS since,
+       TIMESTAMP 'epoch' + (o.state_since_us / 1000000) * INTERVAL '1 second' AS since, o.because,
        f.gtid_set,
        TIMESTAMP 'epoch' + (f.commit_ts_us / 1000000) * INTERVAL '1 second' AS complete_up_to,
        f.partial, COALESCE(l.applied, 0) AS rows_applied, COALESCE(l.batches, 0) AS batches, l.last_batch,

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from contracts.errors import Invalid, PipelineError
+from contracts.errors import Invalid, PipelineError, Refused
+from contracts.progress import TableState
 from contracts.table import TableId
 from loader.committer import Committer
 from loader.core import readers
@@ -106,7 +107,10 @@ def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
             if clock.now() - looked_at >= SYNC_LOOK_EVERY:
                 fence, looked_at = warehouse.read_state(shard).fence, clock.now()
                 _progress(f"{fence.progress_offset - began_at} of {goal - began_at} barriers")
+        held = warehouse.read_state(shard).offsets.get(settings.topics.rows(arguments.table))
     _progress("")
+    if held is not None and held.state is TableState.PARKED:
+        raise Refused(f"{arguments.table} is parked, so its rows are not loaded: {held.because}", table=str(arguments.table))
     watermark = datetime.fromtimestamp(fence.commit_ts_us / 1_000_000, UTC)
     print(f"{arguments.table} is loaded up to {watermark.isoformat()}, GTID set {fence.gtid_set}")
     return ExitCode.DONE

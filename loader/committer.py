@@ -8,11 +8,24 @@ from typing import Protocol
 
 import structlog
 
-from contracts.batch import Manifest, ManifestEntry, sha256_hex
-from contracts.errors import Corrupt, Unavailable
+from contracts.batch import BatchKey, Manifest, ManifestEntry, sha256_hex
+from contracts.errors import Corrupt, Unavailable, Unfit
 from contracts.ledger import LedgerEntry
+from contracts.progress import TableState
+from contracts.sql import qualified
 from loader.core.cut import Cut, Part
-from loader.core.plan import PARTITION, CommitPlan, EncodedBatch, StagedLoad, TableBatch, TableLoad, TargetTable
+from loader.core.plan import (
+    PARTITION,
+    CommitPlan,
+    Destination,
+    EncodedBatch,
+    Nowhere,
+    Passed,
+    StagedLoad,
+    TableBatch,
+    TableLoad,
+    TargetTable,
+)
 from loader.core.quarantine import row_key
 from loader.core.shard import Tenure
 from loader.core.staging import staging_name
@@ -25,6 +38,9 @@ PAUSE_MAX = timedelta(seconds=20)
 OBJECTS_AT_A_TIME = 64
 OBJECT_BYTES_AT_A_TIME = 32 << 20
 """What is written to the bucket together: much enough to be worth it, little enough to hold in memory."""
+
+BECAUSE_CHARACTERS_MAX = 1_000
+"""Of why a table is parked; the column takes four bytes for each."""
 
 LOADS_AT_A_TIME = 100
 """What is staged in one transaction: few transactions, and a word from the loop between two."""
@@ -90,17 +106,21 @@ class Committer:
         """The shard after the commit, what was committed, and what took how long. Raises Fenced if a newer epoch owns the shard,
         Unavailable if nothing was committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
         loads: list[TableLoad] = []
+        passed: list[Passed] = []
         objects: dict[str, bytes] = {}
         self._spent = {}
         for part in cut.parts:
             with self._timed("form"):
-                load, written = self._form(tenure, part, topic_ids[part.topic])
-            loads.append(load)
+                formed, written = self._form(tenure, part, topic_ids[part.topic])
+            if isinstance(formed, Passed):
+                passed.append(formed)
+            else:
+                loads.append(formed)
             objects |= written
             if len(objects) >= OBJECTS_AT_A_TIME or sum(map(len, objects.values())) >= OBJECT_BYTES_AT_A_TIME:
                 self._store_all(objects, keep)
         self._store_all(objects, keep)
-        plan = tenure.plan(cut, loads, topic_ids, self._clock.now())
+        plan = tenure.plan(cut, loads, topic_ids, self._clock.now(), passed)
         self._apply(plan, keep)
         return tenure.after(plan), plan, self._spent
 
@@ -120,14 +140,33 @@ class Committer:
             objects.clear()
             keep()
 
-    def _form(self, tenure: Tenure, part: Part, topic_id: str) -> tuple[TableLoad, dict[str, bytes]]:
-        """The part's load, and its objects by key."""
-        schema, target = part.destination.schema, part.destination.target
-        batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
-        if not batch.truncate:
-            with self._timed("ensure"):
-                self._warehouse.ensure_target(target, tenure.fence, renewing=part.renewing)
+    def _form(self, tenure: Tenure, part: Part, topic_id: str) -> tuple[TableLoad | Passed, dict[str, bytes]]:
+        """What becomes of the part, and its objects by key. A parked table's parts are passed over until a TRUNCATE was read and rows fit:
+        what the target holds goes with that, and what MySQL holds has followed."""
         key = tenure.key(part.topic, part.offsets, self._nonce())
+        held, truncate = tenure.offsets.get(part.topic), part.changes.truncate
+        parked = held is not None and held.state is TableState.PARKED
+        passed = partial(self._passed, tenure, part, topic_id, key, emptied=truncate)
+        if isinstance(part.destination, Nowhere):
+            return passed(held.target_table if held else "", part.destination.because.message), {}
+        target = part.destination.target
+        named = qualified(target.schema, target.name)
+        if held is not None and parked and not (target.mode.keyed if truncate else held.emptied):
+            return passed(named, held.because), {}
+        if parked or not truncate:
+            try:
+                with self._timed("ensure"):
+                    self._warehouse.ensure_target(target, tenure.fence, renewing=part.renewing or parked, afresh=parked)
+            except Unfit as error:
+                return passed(named, error.message), {}
+        return self._load(tenure, part, part.destination, topic_id, key, emptied=parked and target.mode.keyed)
+
+    def _load(
+        self, tenure: Tenure, part: Part, destination: Destination, topic_id: str, key: BatchKey, *, emptied: bool
+    ) -> tuple[TableLoad, dict[str, bytes]]:
+        """The part's load, and its objects by key. `emptied`: what the target holds goes first."""
+        schema, target = destination.schema, destination.target
+        batch = TableBatch(part.topic, PARTITION, schema, part.offsets, part.next_seq, part.changes)
         encoded = self._encode(batch, target)
         if encoded.quarantine and self._halt_on_bad_row:
             first = encoded.quarantine[0]
@@ -179,8 +218,27 @@ class Committer:
             size_bytes=len(encoded.parquet or b""),
             manifest_key=manifest_key,
         )
-        load = TableLoad(target, key, staged, batch.truncate, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
+        load = TableLoad(target, key, staged, batch.truncate or emptied, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
         return load, objects
+
+    def _passed(self, tenure: Tenure, part: Part, topic_id: str, key: BatchKey, target: str, because: str, *, emptied: bool) -> Passed:
+        entry = LedgerEntry(
+            batch_id=key.nonce,
+            topic=part.topic,
+            partition=PARTITION,
+            topic_id=topic_id,
+            epoch=tenure.fence.epoch,
+            offsets=part.offsets,
+            records=len(part.changes),
+            superseded=len(part.changes),
+            applied=0,
+            quarantined=0,
+            values_nulled=0,
+            manifest_key="",
+            manifest_sha256="",
+            committed_at=self._clock.now(),
+        )
+        return Passed(part.topic, part.destination.schema.table, target, entry, because[:BECAUSE_CHARACTERS_MAX], emptied)
 
     def _apply(self, plan: CommitPlan, keep: Keep) -> None:
         """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the

@@ -136,10 +136,11 @@ class Warehouse(Protocol):
     def read_state(self, shard: int) -> ShardState:
         """Fence and offsets in one snapshot, begun after every earlier call of this session ended."""
 
-    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
         """Creates schema, table and grants if they are not there, and makes a table that is there follow its schema, in transactions of its
-        own; `renewing`: every row MySQL holds comes anew. Raises Invalid when the table there does not fit and is for a person to mend,
-        Fenced when a newer epoch than `fence` owns the shard, Unavailable, OutcomeUnknown."""
+        own; `renewing`: every row MySQL holds comes anew; `afresh`: look at the table, whatever was seen or done before. Raises Unfit when
+        the table there can't follow and can be read again once a person has mended it, Invalid when its rows would be lost, Fenced when a
+        newer epoch than `fence` owns the shard, Unavailable, OutcomeUnknown."""
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         """COPYs each load into the staging table it names, which then holds its rows and no others; row counts checked. All in one

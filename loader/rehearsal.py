@@ -41,7 +41,7 @@ class Readable(Protocol):
 
     def read_state(self, shard: int) -> ShardState: ...
 
-    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]: ...
+    def preparation(self, target: TargetTable, *, renewing: bool, afresh: bool) -> list[str]: ...
 
 
 class PaperStore:
@@ -73,10 +73,10 @@ class PaperWarehouse:
         state = self._warehouse.read_state(shard)
         return replace(state, fence=replace(state.fence, epoch=state.fence.epoch + 1))
 
-    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
         if target.topic not in self._created:
             self._created.add(target.topic)
-            statements = self._warehouse.preparation(target, renewing=renewing)
+            statements = self._warehouse.preparation(target, renewing=renewing, afresh=afresh)
             self._paper.statements += [Sent("table", statement) for statement in statements]
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
@@ -187,6 +187,18 @@ def plan_lines(shard: int, paper: Paper) -> Iterator[dict[str, object]]:
             "values_nulled": entry.values_nulled,
             "key": load.key.data if load.staged else None,
         }
+    for passed in plan.passed:
+        entry = passed.entry
+        yield {
+            "shard": shard,
+            "kind": "passed",
+            "topic": entry.topic,
+            "table": str(passed.source),
+            "offset_start": entry.offsets.start,
+            "offset_stop": entry.offsets.stop,
+            "records": entry.records,
+            "because": passed.because or None,
+        }
     for sent in paper.statements:
         values = [value.isoformat() if isinstance(value, datetime) else value for value in sent.values]
         yield {"shard": shard, "kind": "sql", "transaction": sent.transaction, "sql": sent.sql, "values": values}
@@ -216,6 +228,10 @@ def plan_text(shard: int, lines: Sequence[dict[str, Any]]) -> str:
             out.append(f"  {line['target']} ({line['mode']}): {what}{bad if line['quarantined'] or line['values_nulled'] else ''}")
             if line["key"]:
                 out.append(f"    {line['key']}")
+        elif line["kind"] == "passed":
+            out.append(
+                f"  {line['table']} is parked: {line['records']} records are passed over. {line['because'] or 'It is followed again'}"
+            )
     section = ""
     for line in rest:
         if line["kind"] == "sql":

@@ -8,7 +8,7 @@ shard is taken again: epoch first, then fence and offsets from one snapshot.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,6 +17,8 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.ledger import TopicOffset
+from contracts.progress import TableState
 from contracts.topics import Topics
 from loader.committer import Committer, Spent, backoff
 from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
@@ -48,6 +50,7 @@ LAG_SECONDS = Gauge(
     "tidemark_loader_lag_seconds", "Age of the watermark at its commit: how far the warehouse is behind.", ["shard"], registry=REGISTRY
 )
 EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it holds none.", ["shard"], registry=REGISTRY)
+PARKED = Gauge("tidemark_loader_parked", "1 while a table can't follow its source and is left as it is.", ["topic"], registry=REGISTRY)
 RESTARTS = Counter("tidemark_loader_restarts_total", "Times a shard went back to ASSIGN.", ["shard", "error"], registry=REGISTRY)
 
 
@@ -123,6 +126,7 @@ class ShardLoader:
         self.trouble: PipelineError | None = None
         """Why the shard was last taken again; None once something was committed since."""
         self._bumps: deque[datetime] = deque()
+        self._parked: set[str] = set()  # topics whose tables are said to be
 
     @property
     def tenure(self) -> Tenure | None:
@@ -194,6 +198,7 @@ class ShardLoader:
             gtid_set=str(state.fence.gtid_set),
             topics=len(state.offsets),
         )
+        self._tell_parked(state.offsets.values())
         return Tenure.begin(state.fence, state.offsets, state.open_keys, granted_at)
 
     def _seek(self, tenure: Tenure) -> _Reading:
@@ -316,6 +321,9 @@ class ShardLoader:
             )
             if load.quarantine:
                 self._log.warning("rows.quarantined", topic=entry.topic, batch_id=entry.batch_id, values=len(load.quarantine))
+        self._tell_parked(plan.offsets)
+        for passed in plan.passed:
+            self._log.warning("rows.passed", topic=passed.topic, records=passed.entry.records, because="the table is parked")
         lag = plan.at - watermark
         COMMITS.labels(self._shard, cut.reason.value).inc()
         COMMIT_SECONDS.labels(self._shard).observe(elapsed.total_seconds())
@@ -337,6 +345,18 @@ class ShardLoader:
             elapsed_ms=round(elapsed.total_seconds() * 1000),
             **{f"{what}_ms": round(took.total_seconds() * 1000) for what, took in spent.items()},
         )
+
+    def _tell_parked(self, offsets: Iterable[TopicOffset]) -> None:
+        """Aloud when it begins and when it ends, also when a predecessor did it."""
+        for offset in offsets:
+            parked = offset.state is TableState.PARKED
+            if parked and offset.topic not in self._parked:
+                self._parked.add(offset.topic)
+                self._log.error("table.parked", topic=offset.topic, table=offset.source_table, because=offset.because)
+            elif not parked and offset.topic in self._parked:
+                self._parked.remove(offset.topic)
+                self._log.info("table.followed_again", topic=offset.topic, table=offset.source_table)
+            PARKED.labels(offset.topic).set(parked)
 
     def _restart(self, error: PipelineError) -> None:
         """Back to ASSIGN, after a pause that grows while nothing succeeds."""

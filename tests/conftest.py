@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from devstack.redshift.grammar import problems
 from devstack.redshift.journal import read_journal
 from devstack.stack import Stack, running_stack
 from tests.stack.lake import BUCKET, Lake, lake_of
+
+settings.register_profile("tidemark", deadline=None)
+"""How long an example takes says more of the machine than of the code."""
+settings.load_profile("tidemark")
 
 
 @pytest.fixture(autouse=True)

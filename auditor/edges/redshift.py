@@ -28,7 +28,7 @@ class RedshiftWarehouse:
 
     def targets(self) -> Mapping[TableId, Target]:
         try:
-            rows = self._query(f"SELECT source_table, target_table, shard FROM {self._ledger}.offsets")
+            rows = self._query(f"SELECT source_table, target_table, shard FROM {self._ledger}.offsets WHERE target_table <> ''")
         except ProgrammingError as error:
             if error.args[0].get("C") == _NO_SUCH_TABLE:
                 return {}  # no loader of this pipeline has run yet
@@ -45,13 +45,13 @@ class RedshiftWarehouse:
     def loaded(self, target: Target) -> Loaded:
         name = target.name.replace("'", "''")
         rows = self._query(
-            f"SELECT f.gtid_set, f.partial, o.state FROM {self._ledger}.fence AS f JOIN {self._ledger}.offsets AS o ON o.shard = f.shard"
-            f" WHERE o.target_table = '{name}'"
+            f"SELECT f.gtid_set, f.partial, o.state, o.because FROM {self._ledger}.fence AS f"
+            f" JOIN {self._ledger}.offsets AS o ON o.shard = f.shard WHERE o.target_table = '{name}'"
         )
         if len(rows) != 1:
             raise Invalid(f"the warehouse has no fence row of shard {target.shard}: did a loader of this pipeline ever run?")
-        gtid_set, partial, state = rows[0]
-        return Loaded(GtidSet.parse(gtid_set), bool(partial), state)
+        gtid_set, partial, state, because = rows[0]
+        return Loaded(GtidSet.parse(gtid_set), bool(partial), state, because)
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)

@@ -44,7 +44,7 @@ class AcceptingWarehouse:
     def read_state(self, _: int) -> ShardState:
         return ShardState(self._fence, dict(self._offsets))
 
-    def ensure_target(self, _: TargetTable, fence: Fence, *, renewing: bool) -> None:
+    def ensure_target(self, _: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
         """It would fit."""
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:

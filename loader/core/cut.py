@@ -15,7 +15,7 @@ from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from loader.core.changes import OpenChanges, memory_of
-from loader.core.plan import Changes, Destination
+from loader.core.plan import Changes, Destination, Nowhere
 from loader.core.records import Change, Record, Records
 
 RENEWING = frozenset({TableState.SNAPSHOTTING, TableState.REREADING})
@@ -63,7 +63,7 @@ class Part:
     holds of the table comes anew, with the first of these changes or after it."""
 
     topic: str
-    destination: Destination
+    destination: Destination | Nowhere
     offsets: OffsetRange
     next_seq: int
     changes: Changes
@@ -86,7 +86,7 @@ class Cut:
         return sum(len(part.changes) for part in self.parts)
 
 
-OpenRun = Callable[[str, str, int], tuple[Destination, OpenChanges]]
+OpenRun = Callable[[str, str, int], tuple[Destination | Nowhere, OpenChanges]]
 """Given a topic, a schema's fingerprint (empty: a TRUNCATE) and the next seq: where such changes go, and what collects them. Raises
 Corrupt, Invalid, Unavailable."""
 
@@ -98,7 +98,7 @@ class _Run:
     first: int
     fingerprint: str
     truncate: bool
-    destination: Destination
+    destination: Destination | Nowhere
     changes: OpenChanges
 
     @property

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unfit
 from contracts.sql import held_name, qualified, quote
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
@@ -47,8 +47,9 @@ def evolution(target: TargetTable, standing: Sequence[StandingColumn], former: S
 
     Text grows whatever `renewing` says. Columns are added to an append table too, and none of it is dropped; nor is one of a table that
     keeps deleted rows, of which a column is replaced only if its values can be converted. A merge table whose key changed, or a column of
-    it, is made again. Raises Invalid, naming table, column and what to run, for everything else: a key that changed while nothing comes
-    anew or in another mode, a column of a mode, one of somebody else's making.
+    it, is made again. Raises Unfit, naming table, column and what to run, for everything else: a key that changed while nothing comes
+    anew or in another mode, a column of somebody else's making; Invalid instead where events would be lost that nobody can read again, and
+    for a column of a mode, which a setting gave or took.
     """
     change = _Change(target, former, renewing)
     wanted = {column.name: column for column in table_columns(target)}
@@ -82,14 +83,25 @@ def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -
 def refused(target: TargetTable, statement: str, said: str) -> Invalid:
     """What to tell a person when the warehouse does not do an alteration. `said`: its own words."""
     table = qualified(target.schema, target.name)
-    return Invalid(
+    then = f"read the table again: {reading(target)}" if target.mode.keyed else "start the loader again"
+    return _kind(target)(
         f"table {target.schema}.{target.name} can't follow {target.source.table}: {statement}: {said}. Take out of its way what stands"
-        f" there, and start the loader again: a view that uses the column (DROP VIEW, and make it again after), the table's distribution"
+        f" there, and {then}. It may be a view that uses the column (DROP VIEW, and make it again after), the table's distribution"
         f" or sort key (ALTER TABLE {table} ALTER DISTSTYLE EVEN; ALTER TABLE {table} ALTER SORTKEY NONE), a table that is not the"
         f" loader's (ALTER TABLE {table} OWNER TO its user)",
         table=f"{target.schema}.{target.name}",
         statement=statement,
     )
+
+
+def reading(target: TargetTable) -> str:
+    """The command that empties the target and has every row read again."""
+    return f"streamer snapshot -t {target.source.table} --resync"
+
+
+def _kind(target: TargetTable) -> type[Invalid]:
+    """Of an error about this table. What a table loaded by key misses is in MySQL; events that nobody took are nowhere."""
+    return Unfit if target.mode.keyed else Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +133,12 @@ class _Change:
         what = f"lacks column {column.name} of {self.target.source.table}"
         if column.name in self.target.key:
             raise self._misfit(what, self._anew(), column.name)
+        if not column.source:
+            raise self._other_mode(what, statement, column.name)
         # An event that was before the column has none.
-        if column.source and (self.renewing or self.target.mode is Mode.APPEND):
+        if self.renewing or self.target.mode is Mode.APPEND:
             return statement
-        raise self._misfit(what, statement + (self._then_read() if column.source else ""), column.name)
+        raise self._misfit(what, statement + self._then_read(), column.name)
 
     def grows(self, standing: StandingColumn, wanted: TargetColumn) -> bool:
         return _is_text(standing, wanted) and wanted.name not in self.target.key and bool(wanted.source)
@@ -133,7 +147,8 @@ class _Change:
         mode, name = self.target.mode, wanted.name
         what = f"has column {name} as {standing.sql_type}, and {self.target.source.table} needs {wanted.sql_type}"
         if name in self.target.key or not wanted.source:
-            raise self._misfit(what, self._lengthened(wanted) if _is_text(standing, wanted) else self._anew(), name)
+            fix = self._lengthened(wanted) + self._then_read() if _is_text(standing, wanted) else self._anew()
+            raise self._misfit(what, fix, name) if wanted.source else self._other_mode(what, fix, name)
         kept = _converts(standing, wanted)
         if self.renewing and self._is_the_sources(standing):
             if mode is Mode.MERGE:
@@ -143,18 +158,20 @@ class _Change:
         if mode is Mode.MERGE or not (kept or mode is Mode.SOFT_DELETE):
             raise self._misfit(what, self._anew(), name)
         if kept:
-            raise self._misfit(what, "; ".join(self._replaced(wanted, "")), name)
+            raise self._misfit(what, "; ".join(self._replaced(wanted, "")) + self._then_read(), name)
         drop = f"{_dropped(self.table, name)}{self._then_read()} (what deleted rows hold there is lost, so copy it before)"
         raise self._misfit(what, drop, name)
 
     def removal(self, standing: StandingColumn) -> list[str]:
         statement, what = _dropped(self.table, standing.name), f"has column {standing.name}, which {self.target.source.table} has not"
-        if standing.name in OWN_COLUMNS or not self._is_the_sources(standing):
-            raise self._misfit(what, statement, standing.name)
+        if standing.name in OWN_COLUMNS:
+            raise self._other_mode(what, statement, standing.name)
+        if not self._is_the_sources(standing):
+            raise self._misfit(what, statement + self._then_read(), standing.name)
         if self.target.mode is not Mode.MERGE:
             return []
         if not self.renewing:
-            raise self._misfit(what, statement, standing.name)
+            raise self._misfit(what, statement + self._then_read(), standing.name)
         return [statement]
 
     def _is_the_sources(self, standing: StandingColumn) -> bool:
@@ -183,11 +200,18 @@ class _Change:
         return anew(self.target)
 
     def _then_read(self) -> str:
-        return f", and read the table again: streamer snapshot -t {self.target.source.table}" if self.target.mode.keyed else ""
+        return f", and read the table again: {reading(self.target)}" if self.target.mode.keyed else ""
 
     def _misfit(self, what: str, fix: str, column: str) -> Invalid:
+        return self._error(_kind(self.target), what, fix, column)
+
+    def _other_mode(self, what: str, fix: str, column: str) -> Invalid:
+        """A setting did this, and may be taken back: nothing is passed over meanwhile."""
+        return self._error(Invalid, what, fix, column)
+
+    def _error(self, kind: type[Invalid], what: str, fix: str, column: str) -> Invalid:
         name = f"{self.target.schema}.{self.target.name}"
-        return Invalid(f"table {name} {what}. Run: {fix}", table=name, column=column)
+        return kind(f"table {name} {what}. Run: {fix}", table=name, column=column)
 
 
 def anew(target: TargetTable) -> str:
@@ -196,7 +220,7 @@ def anew(target: TargetTable) -> str:
     away = (
         f"DROP TABLE {table}" if target.mode is Mode.MERGE else f"ALTER TABLE {table} RENAME TO {quote(held_name(f'{target.name}_before'))}"
     )
-    return f"{away}, and read the table again: streamer snapshot -t {target.source.table}"
+    return f"{away}, and read the table again: {reading(target)}"
 
 
 def _key_differs(target: TargetTable, former: Sequence[TargetTable], there: Mapping[str, StandingColumn]) -> bool:
@@ -215,7 +239,8 @@ def _refuse_other_key(target: TargetTable, former: Sequence[TargetTable]) -> Non
     # Both are of the mode set now; one that nobody set follows from whether there is a key.
     if before.mode is target.mode and (not target.mode.keyed or set(before.key) == set(target.key)):
         return
-    raise Invalid(f"table {table} is keyed {was}, and {target.source.table} is keyed {now} now. Run: {anew(before)}", table=table)
+    kind = Unfit if target.mode.keyed or before.mode.keyed else Invalid
+    raise kind(f"table {table} is keyed {was}, and {target.source.table} is keyed {now} now. Run: {anew(before)}", table=table)
 
 
 def _added(column: TargetColumn) -> str:

@@ -10,9 +10,10 @@ from typing import Protocol
 import pyarrow as pa
 
 from contracts.batch import BatchKey
+from contracts.errors import Unfit
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.offsets import OffsetRange
-from contracts.table import TableSchema
+from contracts.table import TableId, TableSchema
 
 PARTITION = 0
 """Row topics have one partition: a table's order is its offset order."""
@@ -123,6 +124,14 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Nowhere:
+    """There is no target for a topic's changes of one schema, and `because` says why."""
+
+    schema: TableSchema
+    because: Unfit
+
+
+@dataclass(frozen=True, slots=True)
 class TableBatch:
     """One table's changes between two barriers, all of one schema, in offset order. `offsets` tiles on from the batch before.
     `truncate`: the only change is a TRUNCATE of the table."""
@@ -166,7 +175,8 @@ class StagedLoad:
 
 @dataclass(frozen=True, slots=True)
 class TableLoad:
-    """One table's part in a commit. `staged` is None when there is nothing to load (TRUNCATE, or every change quarantined).
+    """One table's part in a commit. `staged` is None when there is nothing to load (TRUNCATE, or every change quarantined). `truncate`:
+    what the target holds goes first.
     `closes`: row keys whose open quarantine entries this load supersedes; a TRUNCATE supersedes all of the table's."""
 
     target: TargetTable
@@ -176,6 +186,19 @@ class TableLoad:
     entry: LedgerEntry
     quarantine: tuple[QuarantinedValue, ...]
     closes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A table's part of a commit that leaves the target as it is: all of `entry`'s records are superseded, by the rows that will be read
+    anew. `target`: the target's name as SQL, empty when it has none. `because`, `emptied`: see TopicOffset."""
+
+    topic: str
+    source: TableId
+    target: str
+    entry: LedgerEntry
+    because: str
+    emptied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +213,9 @@ class CommitPlan:
     new_topics: frozenset[str]
     loads: tuple[TableLoad, ...]
     at: datetime
+    passed: tuple[Passed, ...] = ()
+
+    @property
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """What the ledger gets."""
+        return (*(load.entry for load in self.loads), *(passed.entry for passed in self.passed))

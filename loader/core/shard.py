@@ -12,7 +12,7 @@ from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from contracts.sql import qualified
 from loader.core.cut import Cut, Start
-from loader.core.plan import PARTITION, CommitPlan, TableLoad
+from loader.core.plan import PARTITION, CommitPlan, Passed, TableLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,11 @@ class Tenure:
         """The name of an attempt at the session's next batch."""
         return BatchKey(topic, PARTITION, self.session, self.number, offsets, self.fence.epoch, nonce)
 
-    def plan(self, cut: Cut, loads: Sequence[TableLoad], topic_ids: Mapping[str, str], at: datetime) -> CommitPlan:
-        """The one transaction that makes `cut` visible. `loads` holds a load for each part of the cut; `topic_ids` Kafka's id of each
-        topic in it."""
+    def plan(
+        self, cut: Cut, loads: Sequence[TableLoad], topic_ids: Mapping[str, str], at: datetime, passed: Sequence[Passed] = ()
+    ) -> CommitPlan:
+        """The one transaction that makes `cut` visible. For each part of the cut `loads` or `passed` holds what becomes of it;
+        `topic_ids` Kafka's id of each topic in it."""
         fence = replace(
             self.fence,
             commit_no=self.fence.commit_no + 1,
@@ -49,13 +51,18 @@ class Tenure:
         if cut.whole is not None:
             # A barrier inside a source transaction promises nothing new: the set and the time stay those of the last whole one.
             fence = replace(fence, gtid_set=cut.whole.gtid_set, commit_ts_us=max(self.fence.commit_ts_us, cut.whole.commit_ts_us))
-        by_topic = {load.target.topic: load for load in loads}
+        followed = {load.target.topic: load.target for load in loads}
+        parked = {part.topic: part for part in passed}
         moved: list[TopicOffset] = []
         for part in cut.parts:
-            load = by_topic[part.topic]
-            held = self.offsets.get(part.topic)
-            since_us = part.changes.commit_ts_us
-            state, state_since_us = _standing(part.topic, held, cut.barrier, since_us)
+            held, stays, since_us = self.offsets.get(part.topic), parked.get(part.topic), part.changes.commit_ts_us
+            if stays is None:
+                target = followed[part.topic]
+                source, named = target.source.table, qualified(target.schema, target.name)
+                state, state_since_us = _standing(part.topic, held, cut.barrier, since_us)
+            else:
+                source, named, state = stays.source, stays.target, TableState.PARKED
+                state_since_us = held.state_since_us if held is not None and held.state is state else since_us
             moved.append(
                 TopicOffset(
                     topic=part.topic,
@@ -65,13 +72,17 @@ class Tenure:
                     next_seq=part.next_seq,
                     state=state,
                     state_since_us=state_since_us,
-                    source_table=str(load.target.source.table),
-                    target_table=qualified(load.target.schema, load.target.name),
+                    source_table=str(source),
+                    target_table=named,
+                    because=stays.because if stays else "",
+                    emptied=stays is not None and stays.emptied,
                 )
             )
         for topic, held in self.offsets.items():
+            if topic in followed or topic in parked or held.state is TableState.PARKED:
+                continue
             state, state_since_us = _standing(topic, held, cut.barrier, held.state_since_us)
-            if topic not in by_topic and state != held.state:
+            if state != held.state:
                 moved.append(replace(held, state=state, state_since_us=state_since_us))
         return CommitPlan(
             expected=self.fence,
@@ -79,6 +90,7 @@ class Tenure:
             offsets=tuple(sorted(moved, key=lambda offset: offset.topic)),
             new_topics=frozenset(offset.topic for offset in moved if offset.topic not in self.offsets),
             loads=tuple(sorted(loads, key=lambda load: (load.target.schema, load.target.name))),
+            passed=tuple(passed),
             at=at,
         )
 

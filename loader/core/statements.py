@@ -97,6 +97,8 @@ def _offsets(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
             o.state_since_us,
             o.source_table,
             o.target_table,
+            o.because,
+            o.emptied,
         )
         for o in plan.offsets
     ]
@@ -110,6 +112,8 @@ def _offsets(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
         "state_since_us",
         "source_table",
         "target_table",
+        "because",
+        "emptied",
     )
     yield from _insert(tables.named("offsets"), columns, rows)
 
@@ -202,8 +206,7 @@ def _ledger(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
         "committed_at",
     )
     rows: list[tuple[Bound, ...]] = []
-    for load in plan.loads:
-        e = load.entry
+    for e in plan.entries:
         counts = (e.records, e.superseded, e.applied, e.quarantined, e.values_nulled)
         place = (e.batch_id, e.topic, e.partition, e.topic_id, e.epoch, e.offsets.start, e.offsets.stop)
         rows.append((*place, *counts, e.manifest_key, e.manifest_sha256, _utc(e.committed_at)))

@@ -16,6 +16,7 @@ class Watermark:
     target_table: str
     state: str
     since: datetime
+    because: str
     complete_up_to: datetime
     partial: bool
     rows_applied: int
@@ -57,7 +58,8 @@ def _shard(line: Mapping[str, Any]) -> str:
 def _table(line: Mapping[str, Any]) -> str:
     behind = f"{line['seconds_behind']} s behind"
     loaded = f"{line['rows_applied']} changes in {line['batches']} batches, {line['quarantined']} quarantined"
-    return f"  {line['source_table']} → {line['target_table']}: {line['state']} since {line['since']}, {loaded}, {behind}"
+    because = f"\n    {line['because']}" if line["because"] else ""
+    return f"  {line['source_table']} → {line['target_table']}: {line['state']} since {line['since']}, {loaded}, {behind}{because}"
 
 
 def _text(moment: datetime) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unfit
 from contracts.sql import held_column, held_name, qualified, quote
 from contracts.table import TableId, TableSchema
 from loader.core.column_type import ColumnType, Name
@@ -72,10 +72,11 @@ def _filled(template: str, table: TableId) -> str:
 
 def target_table(topic: str, schema: TableSchema, naming: TargetNaming, mode: Mode | None) -> TargetTable:
     """Where this table's rows go. `mode` None: merge when the table has a key, else append. Raises Invalid: another mode than
-    append without a key, columns whose names become one, a column type Redshift has no room for."""
+    append without a key, columns whose names become one, a column type Redshift has no room for; Unfit when such a table can be left
+    as it is, and read again later."""
     chosen = mode or (Mode.MERGE if schema.key else Mode.APPEND)
     if chosen.keyed and not schema.key:
-        raise Invalid(
+        raise Unfit(
             f"table {schema.table} has no key, so it can't be loaded in mode {chosen}: give it a primary key, set key columns in"
             f" tables.override, or choose mode: append"
         )
@@ -87,14 +88,14 @@ def target_table(topic: str, schema: TableSchema, naming: TargetNaming, mode: Mo
 
 
 def _target_columns(schema: TableSchema, keyed: frozenset[str], mode: Mode) -> Iterable[TargetColumn]:
-    added = _STAGINGS_OWN[mode]
+    added, error = _STAGINGS_OWN[mode], Unfit if mode.keyed else Invalid
     if len(schema.columns) + len(added) > COLUMNS_MAX:
-        raise Invalid(f"table {schema.table} has {len(schema.columns)} columns; Redshift takes {COLUMNS_MAX}, {len(added)} of them ours")
+        raise error(f"table {schema.table} has {len(schema.columns)} columns; Redshift takes {COLUMNS_MAX}, {len(added)} of them ours")
     owners = {column.name: "Tidemark's own column of that name" for column in added}
     for column in schema.columns:
         name = held_column(column.name)
         if name in owners:
-            raise Invalid(f"table {schema.table}: column {column.name!r} and {owners[name]} would both be {name!r} in Redshift; rename one")
+            raise error(f"table {schema.table}: column {column.name!r} and {owners[name]} would both be {name!r} in Redshift; rename one")
         owners[name] = f"column {column.name!r}"
         in_key = column.name in keyed
         yield TargetColumn(column.name, name, ColumnType.of(column, in_key=in_key).sql, nullable=not in_key)

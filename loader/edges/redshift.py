@@ -110,8 +110,8 @@ class RedshiftWarehouse:
                 (shard,),
             )
             offsets = transaction.run(
-                'SELECT topic, "partition", topic_id, next_offset, next_seq, state, state_since_us, source_table, target_table'
-                f" FROM {tables.named('offsets')}"
+                'SELECT topic, "partition", topic_id, next_offset, next_seq, state, state_since_us, source_table, target_table, because,'
+                f" emptied FROM {tables.named('offsets')}"
             )
             open_keys = transaction.run(
                 f"SELECT DISTINCT topic, row_key FROM {tables.named('quarantine')} WHERE closed_at IS NULL AND row_key IS NOT NULL"
@@ -127,11 +127,11 @@ class RedshiftWarehouse:
             open_keys={topic: frozenset(keys) for topic, keys in keys_by_topic.items()},
         )
 
-    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
-        self._targets.ensure(target, fence, renewing=renewing)
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
+        self._targets.ensure(target, fence, renewing=renewing, afresh=afresh)
 
-    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]:
-        return self._targets.preparation(target, renewing=renewing)
+    def preparation(self, target: TargetTable, *, renewing: bool, afresh: bool) -> list[str]:
+        return self._targets.preparation(target, renewing=renewing, afresh=afresh)
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         with self._session.transaction() as transaction:
@@ -298,5 +298,5 @@ def _fence(row: Sequence[Any]) -> Fence:
 
 
 def _topic_offset(row: Sequence[Any]) -> TopicOffset:
-    topic, partition, topic_id, next_offset, next_seq, state, since_us, source_table, target_table = row
-    return TopicOffset(topic, partition, topic_id, next_offset, next_seq, TableState(state), since_us, source_table, target_table)
+    topic, partition, topic_id, next_offset, next_seq, state, *rest = row
+    return TopicOffset(topic, partition, topic_id, next_offset, next_seq, TableState(state), *rest)

@@ -61,11 +61,11 @@ class TargetTables:
         self._ensured.clear()
         self._known = None
 
-    def ensure(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+    def ensure(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool) -> None:
         fingerprint = target.source.fingerprint
-        if self._ensured.get(target.topic) == fingerprint:
+        if self._ensured.get(target.topic) == fingerprint and not afresh:
             return
-        if due := self._due(target, renewing=renewing):
+        if due := self._due(target, renewing=renewing, afresh=afresh):
             for statement in (*due.creation, *due.evolution.widenings):
                 self._session.run(statement)
                 crash_point("loader.ensure_target.statement")
@@ -76,9 +76,9 @@ class TargetTables:
             versions.setdefault((target.topic, _named(target)), []).append((due.version, fingerprint))
         self._ensured[target.topic] = fingerprint
 
-    def preparation(self, target: TargetTable, *, renewing: bool) -> list[str]:
+    def preparation(self, target: TargetTable, *, renewing: bool, afresh: bool) -> list[str]:
         """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
-        due = self._due(target, renewing=renewing)
+        due = self._due(target, renewing=renewing, afresh=afresh)
         return [*due.creation, *due.evolution.widenings, *due.evolution.alterations] if due else []
 
     def _adopt(self, target: TargetTable, due: _Due, fence: Fence) -> None:
@@ -106,11 +106,11 @@ class TargetTables:
         for statement in statements:
             self._log.info(event, topic=target.topic, table=f"{target.schema}.{target.name}", statement=statement)
 
-    def _due(self, target: TargetTable, *, renewing: bool) -> _Due | None:
+    def _due(self, target: TargetTable, *, renewing: bool, afresh: bool) -> _Due | None:
         versions, own_columns = self._known_now()
         held = versions.get((target.topic, _named(target)), [])
         version, newest = held[-1] if held else (0, "")
-        if newest == target.source.fingerprint:
+        if newest == target.source.fingerprint and not afresh:
             # Where a mode's columns are missing, so may be the table.
             own = own_columns.get((target.schema, target.name), [])
             standing = own or (self._standing(target, ()) if TARGETS_OWN[target.mode] else [])

@@ -430,11 +430,9 @@ class Session:
         way = route(schema, self._choices, self._ports.server.unique_keys)
         if not way.schema.key:
             if self._choices.of(schema.table).needs_key:
-                raise Refused(
-                    f"table {schema.table} has no key, and a mode that loads its rows by key: ALTER TABLE … ADD PRIMARY KEY, or "
-                    "name its key columns in tables.override, or set mode: append"
-                )
-            log.warning("table.keyless", table=str(schema.table), advice="its changes are appended, not merged")
+                log.error("table.keyless", table=str(schema.table), advice="its mode loads rows by key, so the loader parks it")
+            else:
+                log.warning("table.keyless", table=str(schema.table), advice="its changes are appended, not merged")
         self._ways[schema.fingerprint] = way
         return way
 

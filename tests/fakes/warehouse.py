@@ -181,7 +181,7 @@ class FakeWarehouse:
 
             return self._execute("read_state", read)
 
-    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
         with self._transaction() as t:
 
             def create() -> None:

@@ -535,7 +535,7 @@ def test_events_that_the_protocol_splits_are_joined_alike(size: int) -> None:
         assert same_packets(data, places) == (110 + size, ANSWERS[1], False)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sampled_from(LARGE), st.lists(st.integers(0, 3 * PACKET_SIZE_MAX), max_size=6), st.integers(-6, 6))
 def test_events_that_the_protocol_splits_are_alike_however_cut(size: int, places: list[int], near: int) -> None:
     data = packet(raw_event(size)) + packet(raw_event(33))

@@ -129,8 +129,8 @@ class Shelf:
         self.journal.note("read")
         return self.state
 
-    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool) -> None:
-        self.journal.note("ensure" + " renewing" * renewing)
+    def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
+        self.journal.note("ensure" + " renewing" * renewing + " afresh" * afresh)
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         self.journal.note(f"stage {' '.join(load.target.name for load in loads)}")

@@ -5,15 +5,18 @@ import pytest
 
 from contracts.batch import Manifest, ManifestEntry, sha256_hex
 from contracts.envelope import Op
-from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Unavailable
+from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Unavailable, Unfit
 from contracts.ledger import Fence
 from contracts.position import GtidSet
+from contracts.progress import Standing, TableState
 from loader.committer import TRIES, Committer, Encode, backoff
-from loader.core.cut import Cut, CutReason
-from loader.core.plan import EncodedBatch, QuarantinedValue, TableBatch, TargetTable
+from loader.core.changes import OpenChanges, OpenDecodedChanges
+from loader.core.cut import Cut, CutReason, OpenBatch
+from loader.core.plan import EncodedBatch, Nowhere, QuarantinedValue, TableBatch, TargetTable
+from loader.core.records import Records
 from loader.core.shard import Tenure
 from tests.loader.actors import Journal, Shelf, Store, Time, encode_all
-from tests.loader.core.reading import ITEMS, NOW, ORDERS, barrier, open_batch, row, snapshotting
+from tests.loader.core.reading import ITEMS, NOW, ORDERS, PROGRESS, SCHEMA, barrier, open_batch, open_run, row, snapshotting, start
 
 IDS = {ORDERS: "id-1", ITEMS: "id-2"}
 BOTH = (row(0), row(0, topic=ITEMS), row(1), barrier(0, orders=2, items=1))
@@ -107,6 +110,107 @@ def test_any_other_answer_to_commit_is_never_sent_again(error: PipelineError) ->
     with pytest.raises(type(error)):
         bench.commit(cut_of(row(0), barrier(0, orders=1)))
     assert bench.journal.effects.count("commit") == 1
+
+
+def test_a_table_that_cannot_follow_is_parked_and_the_others_are_loaded() -> None:
+    bench = Bench()
+    bench.journal.fail("ensure", Unfit("has a column too many"))
+    bench.tenure = bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects == ["ensure", "ensure", "put parquet", "put manifest", "stage orders", "commit"]
+    (plan,) = bench.shelf.plans
+    (passed,) = plan.passed
+    assert (passed.topic, passed.because, passed.target) == (ITEMS, "has a column too many", '"shop"."items"')
+    assert (passed.entry.records, passed.entry.superseded, passed.entry.applied, passed.entry.manifest_key) == (1, 1, 0, "")
+    assert {offset.topic: (offset.state, offset.because, offset.next_offset) for offset in plan.offsets} == {
+        ITEMS: (TableState.PARKED, "has a column too many", 1),
+        ORDERS: (TableState.OK, "", 2),
+    }
+    assert sorted(entry.topic for entry in plan.entries) == [ITEMS, ORDERS]
+
+
+def parked(bench: Bench) -> int:
+    """Parks the table of ORDERS, and returns since when it is. Its first row is read."""
+    bench.journal.fail("ensure", Unfit("has a column too many"))
+    bench.tenure = bench.commit(cut_of(row(0), barrier(0, orders=1)))
+    bench.journal.effects.clear()
+    return bench.tenure.offsets[ORDERS].state_since_us
+
+
+def later_cut(*records: Records) -> Cut:
+    batch = OpenBatch(PROGRESS, 1, 1, {ORDERS: start(1, next_seq=1)}, open_run)
+    for record in records:
+        batch.add(record, NOW)
+    return batch.cut(CutReason.AGE, NOW)
+
+
+@pytest.mark.parametrize("standings", [{}, snapshotting(ORDERS, 7)])
+def test_rows_of_a_parked_table_are_passed_over_even_while_it_is_read_again(standings: dict[str, Standing]) -> None:
+    bench = Bench()
+    since = parked(bench)
+    bench.tenure = bench.commit(later_cut(row(1), barrier(1, standings=standings, orders=2)))
+    assert bench.journal.effects == ["commit"]
+    held = bench.tenure.offsets[ORDERS]
+    assert (held.state, held.state_since_us, held.because, held.next_seq) == (TableState.PARKED, since, "has a column too many", 2)
+
+
+def test_a_table_that_was_followed_before_moves_once_when_it_is_parked() -> None:
+    bench = Bench()
+    bench.tenure = bench.commit(cut_of(row(0), barrier(0, orders=1)))
+    bench.journal.fail("ensure", Unfit("has a column too many"))
+    bench.commit(later_cut(row(1), barrier(1, standings=snapshotting(ORDERS, 7), orders=2)))
+    (moved,) = bench.shelf.plans[-1].offsets
+    assert (moved.state, moved.state_since_us) == (TableState.PARKED, 1_000_001)
+
+
+def test_a_barrier_without_its_rows_leaves_a_table_parked() -> None:
+    bench = Bench()
+    parked(bench)
+    assert bench.commit(later_cut(barrier(1))).offsets[ORDERS].state is TableState.PARKED
+
+
+def test_a_truncate_ends_a_tables_being_parked_once_it_fits() -> None:
+    bench = Bench()
+    parked(bench)
+    emptied = (row(1, op=Op.TRUNCATE, schema=""), barrier(1, standings=snapshotting(ORDERS, 7), orders=2))
+    after = bench.commit(later_cut(*emptied))
+    assert bench.journal.effects == ["ensure renewing afresh", "commit"]
+    (load,) = bench.shelf.plans[-1].loads
+    assert load.truncate
+    assert (after.offsets[ORDERS].state, after.offsets[ORDERS].because) == (TableState.SNAPSHOTTING, "")
+
+
+def test_rows_that_fit_after_a_truncate_that_did_not_take_its_place() -> None:
+    # A TRUNCATE is judged by the newest schema announced, and the one that fits is announced with its first row.
+    bench = Bench()
+    parked(bench)
+    bench.journal.fail("ensure", Unfit("still one too many"))
+    bench.tenure = bench.commit(later_cut(row(1, op=Op.TRUNCATE, schema=""), barrier(1, standings=snapshotting(ORDERS, 7), orders=2)))
+    held = bench.tenure.offsets[ORDERS]
+    assert (held.state, held.because, held.emptied) == (TableState.PARKED, "still one too many", True)
+    bench.journal.effects.clear()
+    cut = later_cut(row(1), barrier(1, orders=2))
+    after = bench.commit(cut)
+    assert bench.journal.effects[0] == "ensure renewing afresh"
+    (load,) = bench.shelf.plans[-1].loads
+    assert (load.truncate, load.staged is not None) == (True, True)
+    assert (after.offsets[ORDERS].state, after.offsets[ORDERS].emptied) == (TableState.OK, False)
+    # Rows that don't fit would be missed by those that do.
+    bench.journal.fail("ensure", Unfit("one too many again"))
+    again = bench.commit(cut).offsets[ORDERS]
+    assert (again.because, again.emptied) == ("one too many again", False)
+
+
+def test_changes_without_a_target_are_passed_over_and_the_message_is_cut_to_its_column() -> None:
+    def nowhere(topic: str, fingerprint: str, next_seq: int) -> tuple[Nowhere, OpenChanges]:
+        return Nowhere(SCHEMA, Unfit("é" * 5000)), OpenDecodedChanges()
+
+    bench = Bench()
+    batch = OpenBatch(PROGRESS, 0, 0, {ORDERS: start()}, nowhere)
+    batch.add(row(0), NOW)
+    batch.add(barrier(0, orders=1), NOW)
+    held = bench.commit(batch.cut(CutReason.AGE, NOW)).offsets[ORDERS]
+    assert bench.journal.effects == ["commit"]
+    assert (held.source_table, held.target_table, held.because) == ("shop.orders", "", "é" * 1000)
 
 
 @pytest.mark.parametrize("calls", [1, 2])

@@ -15,7 +15,7 @@ PROMISES = [
     pytest.param(loader.test_rows_deletes_and_key_changes_arrive_once_with_the_watermark, id="rows"),
     pytest.param(loader.test_a_truncate_empties_the_table_and_rows_after_it_stay, id="truncate", marks=pytest.mark.long),
     pytest.param(loader.test_a_value_too_long_loads_as_null_and_is_kept_until_its_key_is_good_again, id="quarantine"),
-    pytest.param(loader.test_a_column_more_halts_and_names_the_alter_that_mends_it, id="alter", marks=pytest.mark.long),
+    pytest.param(loader.test_a_column_more_parks_the_table_and_names_the_alter_that_mends_it, id="alter", marks=pytest.mark.long),
 ]
 
 

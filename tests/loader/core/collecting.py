@@ -16,7 +16,7 @@ from contracts.table import TableSchema
 from loader.core.changes import DecodedChanges
 from loader.core.cut import Cut, OpenBatch, Part, Start
 from loader.core.encode import encode
-from loader.core.plan import EncodedBatch, Mode, TableBatch, TargetTable
+from loader.core.plan import Destination, EncodedBatch, Mode, TableBatch, TargetTable
 from loader.core.readers import choose
 from loader.core.records import Record, Records
 from loader.destinations import Destinations
@@ -119,6 +119,7 @@ def _loaded(cut: Cut) -> list[Loaded]:
 
 def _encoded(part: Part) -> Loaded:
     changes = part.changes
+    assert isinstance(part.destination, Destination)
     left: Iterable[int] = () if changes.truncate else [kept.offset for kept in getattr(changes, "decoded", {}).values()]
     if isinstance(changes, DecodedChanges) and not changes.truncate:
         left = [kept.offset for kept in changes.changes]

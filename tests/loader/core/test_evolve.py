@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unfit
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
 from loader.core.plan import Mode, TargetTable
@@ -86,6 +86,11 @@ def test_any_other_difference_names_table_column_and_the_statement_that_mends_it
         widenings(target(), standing)
     assert fix in refused.value.message
     assert refused.value.fields["table"] == "shop.orders"
+    assert type(refused.value) is Unfit
+    # Of a table of events, those that come meanwhile would be lost.
+    with pytest.raises(Invalid) as halts:
+        widenings(replace(target(Mode.APPEND), key=()), [*standing, StandingColumn("_tidemark_op", "BOOLEAN")])
+    assert type(halts.value) is Invalid
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,7 @@ def test_a_table_made_in_another_mode_is_refused_though_its_schema_is_the_same(m
         with pytest.raises(Invalid) as refused:
             look(target(mode), standing)
         assert fix in refused.value.message
+        assert type(refused.value) is Invalid
 
 
 @pytest.mark.parametrize("mode", Mode)

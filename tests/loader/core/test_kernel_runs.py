@@ -23,7 +23,7 @@ pytestmark = needs_kernel
 BYTES = st.sampled_from(list(b'"\\{}[]:,0159-.eEnx \n\0\x7f\x80\xff')) | st.integers(0, 255)
 DAMAGES = st.sampled_from(OTHER) | st.builds(BytesChanged, st.integers(0, 2000), st.sampled_from(HOWS), BYTES)
 SKIPPED = st.builds(skipped_changed, st.integers(0, 500), st.sampled_from(list(b"0159-.eEnx \n\0\x7f\x80\xff")))
-QUIET = settings(max_examples=200, deadline=None)
+QUIET = settings(max_examples=200)
 WIDE = replace(ORDERS, columns=(ORDERS.columns[0], replace(ORDERS.columns[1], length=4000), ORDERS.columns[2]))
 SEEDS = st.integers(0, 2**32)
 
@@ -52,7 +52,7 @@ def test_damage_in_what_is_not_loaded_changes_nothing_or_is_corrupt(seed: int, d
 
 
 @pytest.mark.long
-@settings(QUIET, max_examples=20_000)
+@settings(QUIET, max_examples=3_000)
 @given(SEEDS, st.none() | DAMAGES)
 def test_very_many_runs_come_to_the_same(seed: int, damage: Damage | None) -> None:
     Run(seed, damage).told()

@@ -127,9 +127,12 @@ def test_a_truncate_of_an_append_table_deletes_nothing() -> None:
 def test_offsets_of_any_number_of_topics_move_in_two_statements() -> None:
     held = TopicOffset("tm.shop.a", 0, "id-1", 10, 9, TableState.OK, 17, "shop.a", '"shop"."a"')
     new = replace(held, topic="tm.shop.b")
-    names = '"topic", "partition", "topic_id", "next_offset", "next_seq", "state", "state_since_us", "source_table", "target_table"'
-    row = ("tm.shop.a", 0, "id-1", 10, 9, "ok", 17, "shop.a", '"shop"."a"')
-    marks = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    names = (
+        '"topic", "partition", "topic_id", "next_offset", "next_seq", "state", "state_since_us", "source_table", "target_table", "because",'
+        ' "emptied"'
+    )
+    row = ("tm.shop.a", 0, "id-1", 10, 9, "ok", 17, "shop.a", '"shop"."a"', "", False)
+    marks = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
     assert statements(offsets=(held, new), new=frozenset({"tm.shop.b"})) == [
         Statement('DELETE FROM "tidemark"."offsets_2" WHERE topic IN (%s)', ("tm.shop.a",), rows=1),
         Statement(f'INSERT INTO "tidemark"."offsets_2" ({names}) VALUES {marks}, {marks}', (*row, "tm.shop.b", *row[1:]), rows=2),
