@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim fuzz-ddl conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
+.PHONY: help setup up down status check test test-long sim fuzz-ddl chaos drill-snapshot conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make test       the tests; make test-long runs kills, seeds and drills"
 	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
 	@echo "make fuzz-ddl   DDL and DML of SEEDS=200 seeds through the whole pipeline, MySQL and the warehouse compared after each"
+	@echo "make chaos      CYCLES=40 faults on the real servers under traffic, seeded by SEED=1; every row compared"
+	@echo "make drill-snapshot  a table of 2 million rows read while it changes and the streamer is killed 30 times"
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
 	@echo "make bench-snapshot  a table read while it changes: throughput, and how late the stream is meanwhile"
 	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
@@ -76,6 +78,14 @@ sim: setup
 fuzz-ddl: SEEDS := $(if $(filter file,$(origin SEEDS)),200,$(SEEDS))
 fuzz-ddl: setup
 	$(RUN) -m tests.fuzz --seeds $(SEEDS)
+
+CYCLES ?= 40
+SEED ?= 1
+chaos: setup
+	$(RUN) -m tests.chaos --cycles $(CYCLES) --seed $(SEED)
+
+drill-snapshot: setup
+	$(RUN) -m tests.drills.snapshot $(ARGS)
 
 conformance: setup
 	$(RUN) -m pytest tests/conformance
