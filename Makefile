@@ -70,7 +70,7 @@ test: setup
 	$(RUN) $(TEST) -m "not long"
 
 test-long: setup
-	$(RUN) $(TEST) -m long
+	$(RUN) $(TEST) -m long --timeout 1200
 
 sim: setup
 	$(RUN) -m tests.simulation --seeds $(SEEDS)

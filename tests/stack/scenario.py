@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -152,13 +151,3 @@ def wait_for_commits(warehouse: Connection, pipeline: Pipeline, count: int, time
         return bool(exists[0][0]) and query(warehouse, f"SELECT COUNT(*) FROM {schema}.ledger")[0][0] >= count
 
     wait_until(reached, timeout_s, f"{count} batches in the ledger\n{logs(pipeline)}")
-
-
-def killed_by_itself(pipeline: Pipeline, timeout_s: float = 60) -> None:
-    """Waits until the newest service has died at its crash point."""
-    service = pipeline.services[-1]
-    deadline = time.monotonic() + timeout_s
-    while service.running():
-        assert time.monotonic() < deadline, f"{service.name} never reached its crash point\n{service.tail()}"
-        time.sleep(0.05)
-    assert service.process.returncode == -9, f"{service.name} ended with {service.process.returncode}\n{service.tail()}"

@@ -11,7 +11,7 @@ from pymysql.cursors import DictCursor
 
 from contracts.envelope import Envelope, Op
 from devstack.stack import Stack, running_stack
-from tests.stack.test_streamer import World, query, run
+from tests.stack.test_streamer import World, patiently, query, run
 
 pytestmark = pytest.mark.stack
 
@@ -50,6 +50,7 @@ def begun(servers: Stack, directory: Path, name: str, database: str, since: str)
     try:
         made.start("--from-timestamp", since)
         made.wait_until_caught_up()
+        patiently(lambda: (position := made.position()) is not None and not position.rereads, "what was altered is not read anew")
         made.stop()
         return [Envelope.decode(value) for _, value in made.records(f"{name}.{database}.orders")]
     finally:

@@ -7,12 +7,10 @@ import pytest
 from redshift_connector.core import Connection
 
 from devstack.stack import Stack
-from tests.marks import long
 from tests.stack.scenario import (
     assert_equal,
     assert_ledger_tiles,
     bucket_stems,
-    killed_by_itself,
     ledger_stems,
     shop_pipeline,
     traffic,
@@ -39,32 +37,6 @@ def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, wareho
         assert_ledger_tiles(warehouse, pipeline)
         assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
         assert [service.stop() for service in pipeline.services] == [0, 0]
-
-
-# The services' own tests kill each of them at its most delicate effects in every run.
-@pytest.mark.parametrize(
-    "point",
-    [
-        *long("loader.stage.before:3", "streamer.commit.before:5"),
-        *long("loader.put.after:2", "loader.commit.before:3", "loader.commit.after:3", "loader.mirror.before:3"),
-        *long("streamer.send_rows.before:40", "streamer.commit.after:5"),
-    ],
-)
-def test_a_service_killed_at_any_effect_loses_and_doubles_nothing(stack: Stack, warehouse: Connection, tmp_path: Path, point: str) -> None:
-    name = "kill_" + point.partition(":")[0].replace(".", "_")
-    victim = point.partition(".")[0]
-    with shop_pipeline(stack, tmp_path, name) as (pipeline, shop):
-        pipeline.start("streamer" if victim == "loader" else "loader")
-        pipeline.start(victim, crash=point)
-        with traffic(shop):
-            killed_by_itself(pipeline)
-            pipeline.start(victim)
-            wait_for_commits(warehouse, pipeline, 12)
-        assert_equal(pipeline)
-        assert_ledger_tiles(warehouse, pipeline)
-        removed = pipeline.run("janitor", "orphans", "--all-tables", "--all")
-        assert removed.returncode == 0, removed.stderr
-        assert bucket_stems(stack, pipeline) == ledger_stems(warehouse, pipeline)
 
 
 @pytest.mark.long

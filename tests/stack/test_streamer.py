@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -363,38 +362,6 @@ def test_a_streamer_killed_at_any_effect_goes_on_without_loss_or_repeat(servers:
         run(connection, "DELETE FROM orders WHERE id % 3 = 0")
         made.wait_until_caught_up()
         assert len(assert_exactly_once(made)) > 3 * number
-
-
-@pytest.mark.long
-def test_kills_under_traffic_lose_and_repeat_nothing(servers: Stack, tmp_path: Path) -> None:
-    with world(servers, tmp_path, "kills") as made, servers.mysql.connect(database="kills") as connection:
-        stop = threading.Event()
-
-        def trade() -> None:
-            number = 0
-            while not stop.wait(0.005):
-                number += 1
-                run(
-                    connection,
-                    f"INSERT INTO orders VALUES ({number}, 0)",
-                    f"UPDATE orders SET v = {number} WHERE id = {max(1, number - 7)}",
-                )
-
-        thread = threading.Thread(target=trade)
-        thread.start()
-        try:
-            for number in range(5):
-                process = made.start()
-                made.waits_for("schema.announced", number)
-                stop.wait(0.3 * number)
-                process.kill()
-                process.wait()
-        finally:
-            stop.set()
-            thread.join()
-        made.start()
-        made.wait_until_caught_up()
-        assert len(assert_exactly_once(made)) > 100
 
 
 def test_a_standby_waits_and_takes_over_when_the_leader_is_killed(servers: Stack, tmp_path: Path) -> None:
