@@ -6,15 +6,15 @@ if that can be formed, is staged bare: the key's row goes, absent and named, nev
 is its before image, staged whole; one staged bare marks the row that the target has, and is named, for that may not be the last.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.envelope import Op, Row
-from contracts.table import TableSchema
+from contracts.table import Column, Kind, TableSchema
 from loader.core.column_type import ColumnType
-from loader.core.columns import read_column
+from loader.core.columns import Faults, read_column
 from loader.core.fit import fit
 from loader.core.plan import Mode, QuarantinedValue, TargetColumn, TargetTable
 from loader.core.quarantine import key_image, quarantined_change, quarantined_value
@@ -22,6 +22,12 @@ from loader.core.records import Change
 from loader.core.target import staging_columns
 
 _NO_VALUES: Row = {}
+_NO_TEXTS: Mapping[str, str] = {}
+_LOST_AS_NULL = {
+    **dict.fromkeys([Kind.CHAR, Kind.VARCHAR, Kind.TEXT], "holds bytes that stand for no character of {charset}"),
+    **dict.fromkeys([Kind.FLOAT, Kind.DOUBLE, Kind.VECTOR], "is no finite number"),
+}
+"""Why a value that JSON cannot carry is not loaded. A date that is none is not among them: it means NULL."""
 
 
 class RowForm:
@@ -37,6 +43,7 @@ class RowForm:
         self.absent: set[int] = set()
         self.nulled: list[tuple[int, TargetColumn, str]] = []
         self._names = frozenset(schema.by_name)
+        self._raw = {index: change.envelope.source.raw for index, change in enumerate(changes) if change.envelope.source.raw}
         form = self._form_keyed if target.mode.keyed else self._form_appended
         for index, change in enumerate(self.changes):
             form(index, change)
@@ -95,7 +102,7 @@ class RowForm:
             return pa.nulls(len(self.changes), kind.arrow)
         read, faults = read_column(source, [image.get(column.source) for image in self.images])
         array, misfits = fit(read, source, kind)
-        faults |= misfits
+        faults |= misfits | self._lost(column, source)
         in_key = column.name in self.target.key
         if array.null_count and not column.nullable:
             nulls = [i for i in pc.indices_nonzero(array.is_null()).to_pylist() if i not in self.absent]
@@ -109,8 +116,19 @@ class RowForm:
                 self.absent.add(index)
         return array
 
+    def _lost(self, column: TargetColumn, source: Column) -> Faults:
+        """Values in whose place the image has null because JSON cannot carry them."""
+        if not column.nullable or source.kind not in _LOST_AS_NULL:
+            return {}
+        reason = _LOST_AS_NULL[source.kind].format(charset=source.charset)
+        return {
+            index: reason
+            for index, raw in self._raw.items()
+            if source.name in raw and self.images[index].get(source.name) is None and index not in self.bare | self.absent
+        }
+
     def _null_reason(self, index: int, name: str) -> str:
-        raw = self.changes[index].envelope.source.raw.get(name)
+        raw = self._raw.get(index, _NO_TEXTS).get(name)
         return "NULL where the target takes none" + (f"; MySQL holds {raw!r}" if raw is not None else "")
 
     def _stripped(self, arrays: list[pa.Array], late: set[int]) -> list[pa.Array]:
@@ -147,4 +165,7 @@ class RowForm:
                 yield quarantined_change(self.target.topic, change, self.unformed[index])
                 continue
             for column, reason in by_index[index]:
-                yield quarantined_value(self.target.topic, change, column.source, self.images[index][column.source], reason)
+                value = self.images[index][column.source]
+                if value is None:
+                    value = self._raw[index][column.source]
+                yield quarantined_value(self.target.topic, change, column.source, value, reason)

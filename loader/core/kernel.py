@@ -1,8 +1,8 @@
 """Changes as the native kernel keeps them: columns, and decoded changes only where it leaves a row to the readable way.
 
 Both ways come to the same batch, or to the same error, but for what the kernel does not load and so does not read: the image before of
-a create or an update, and of a merged delete all but its key; `source.raw`; the strings of `source` but its GTID and schema. What is
-wrong in there, and leaves brackets and quotes where they are, may be noticed by the readable way alone.
+a create or an update, and of a merged delete all but its key; the strings of `source` but its GTID and schema. What is wrong in there,
+and leaves brackets and quotes where they are, may be noticed by the readable way alone.
 """
 
 from collections.abc import Iterator

@@ -61,6 +61,11 @@ const DECIMAL_BYTES: usize = 16;
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 impl Form {
+    /// Whether it may be of a column some of whose values are null in JSON, and yet do not mean NULL.
+    pub fn is_lost_as_null(&self) -> bool {
+        matches!(self, Form::Text { .. } | Form::Double | Form::Real | Form::Vector { .. })
+    }
+
     /// Bytes of one value; 0 for a bit, None where they vary.
     pub fn width(&self) -> Option<usize> {
         match self {

@@ -255,12 +255,29 @@ impl Rows {
         scan.literal(&self.spec.schema)?;
         scan.try_literal(b",\"key_change\":true");
         if scan.try_literal(b",\"raw\":") {
-            // What MySQL holds where the row has null. Where that matters, null is refused.
-            (scan.peek()? == b'{').then_some(())?;
-            scan.skip()?;
+            self.read_raw(scan)?;
         }
         scan.literal(b"}")?;
         Some(Header { gtid, seq, commit_us })
+    }
+
+    /// What MySQL holds where the row has null. A date that is none means NULL; of any other value the readable way says why it is not
+    /// loaded. Where NULL is refused, it is refused.
+    fn read_raw(&self, scan: &mut Scan<'_>) -> Option<()> {
+        scan.literal(b"{")?;
+        loop {
+            let name = scan.rest();
+            scan.quoted()?;
+            scan.literal(b":")?;
+            let name = &name[..name.len() - scan.rest().len()];
+            scan.quoted()?;
+            let lost = |column: &ColumnSpec| column.literal.get(1..) == Some(name) && column.form.is_lost_as_null();
+            (!self.spec.columns.iter().any(lost)).then_some(())?;
+            if scan.try_literal(b"}") {
+                return Some(());
+            }
+            scan.literal(b",")?;
+        }
     }
 
     /// Whether another block of records may push a column past Arrow's reach.

@@ -74,6 +74,22 @@ def test_a_value_that_does_not_fit_loads_as_null_and_is_kept() -> None:
     ]
 
 
+def test_what_json_cannot_carry_is_null_and_kept_but_a_date_that_is_none_is_only_null() -> None:
+    text = Column("t", Kind.VARCHAR, length=9, charset="cp1256")
+    schema = TableSchema(
+        ORDERS.table, (Column("id", Kind.INT, nullable=False), text, Column("v", Kind.VECTOR, length=1), Column("d", Kind.DATE)), ("id",)
+    )
+    raws = [{"t": "0x418A", "v": "0x0000C07F", "d": "0000-00-00"}, {"d": "2024-00-00"}, {}]
+    changes = [upsert(at, {"id": at, "t": None, "v": None, "d": None}, schema=schema, raw=raw) for at, raw in enumerate(raws)]
+    encoded = encode(batch_of(changes, schema), target_of(schema))
+    assert [(r["id"], r["t"], r["v"], r["d"]) for r in staged(encoded)] == [(at, None, None, None) for at in range(3)]
+    assert counts(encoded) == (3, 0, 3, 0, 2)
+    assert [(q.offset, q.column, q.reason, q.raw) for q in encoded.quarantine] == [
+        (0, "t", "holds bytes that stand for no character of cp1256", '"0x418A"'),
+        (0, "v", "is no finite number", '"0x0000C07F"'),
+    ]
+
+
 def test_a_superseded_value_is_not_looked_at() -> None:
     assert counts(merged(upsert(0, row(1, "much too long")), upsert(1, row(1)))) == (2, 1, 1, 0, 0)
 

@@ -133,6 +133,29 @@ def test_a_zero_date_in_the_key_of_an_event_is_null_like_any_other() -> None:
     assert (found.left, found.parts[0].encoded.rows) == ([], 3)
 
 
+NOTES = schema_of(ID, Column("day", Kind.DATE), Column("note", Kind.VARCHAR, length=9, charset="cp1256"), Column("real", Kind.FLOAT))
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_what_json_cannot_carry_and_is_no_date_is_left(mode: Mode) -> None:
+    raws = [
+        {"day": "0000-00-00"},
+        {"note": "0x8A"},
+        {"day": "0000-00-00", "real": "nan"},
+        {"day": "2024-00-00", "other": "x"},
+        {"note": "0x9A"},
+    ]
+    ops = [Op.CREATE, Op.READ, Op.UPDATE, Op.CREATE, Op.DELETE]
+    records = [
+        sent(at, op, {"id": at, "day": None, "note": None, "real": None}, schema=NOTES, raw=raw)
+        for at, (op, raw) in enumerate(zip(ops, raws, strict=True))
+    ]
+    found = loaded_alike(records, schemas=[NOTES], mode=mode)
+    assert found.left == [1, 2, 4]
+    kept = [(entry.offset, entry.column) for entry in found.parts[0].encoded.quarantine]
+    assert kept == [(1, "note"), (2, "real"), (4, "note")][: 2 if mode is Mode.MERGE else 3]
+
+
 # What is left to the readable way for its form, among good rows of the same keys.
 
 
