@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim fuzz-ddl chaos drill-snapshot conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
+.PHONY: help setup up down status check test test-long sim fuzz-ddl types chaos drill-snapshot conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz-ddl   DDL and DML of SEEDS=200 seeds through the whole pipeline, MySQL and the warehouse compared after each"
 	@echo "make chaos      CYCLES=40 faults on the real servers under traffic, seeded by SEED=1; every row compared"
 	@echo "make drill-snapshot  a table of 2 million rows read while it changes and the streamer is killed 30 times"
+	@echo "make types      every type of MySQL through the whole pipeline, VALUES=50 random ones a column, each compared with what SELECT gives"
 	@echo "make bench-streamer  throughput, latency and memory of the streamer; ARGS=\"--scale 0.1 --runs 1\" for a quick look"
 	@echo "make bench-snapshot  a table read while it changes: throughput, and how late the stream is meanwhile"
 	@echo "make bench-loader    throughput and memory of the loader, Kafka to Parquet on S3"
@@ -86,6 +87,10 @@ chaos: setup
 
 drill-snapshot: setup
 	$(RUN) -m tests.drills.snapshot $(ARGS)
+
+types: VALUES ?= 50
+types: setup
+	$(RUN) -m tests.types --values $(VALUES)
 
 conformance: setup
 	$(RUN) -m pytest tests/conformance

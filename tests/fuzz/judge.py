@@ -37,6 +37,10 @@ class Judge:
         self._source, self._warehouse = MysqlSource(source), RedshiftWarehouse(target, ledger)
         self._auditor = Auditor(self._source, self._warehouse, SystemClock(), patience)
 
+    def appear(self, tables: Sequence[TableId]) -> None:
+        """Waits until each of them that holds rows is in the warehouse."""
+        self._auditor.choose(tables, self._patience)
+
     def settle(self, tables: Sequence[TableId], alive: Callable[[], bool]) -> None:
         """Waits for the tables; no longer than the services are `alive`."""
         executed = self._source.executed()

@@ -1,0 +1,27 @@
+"""Every type of MySQL is in the warehouse what SELECT says it is, or NULL as docs/TYPES.md states: on real servers, by way of the snapshot,
+of INSERT and of UPDATE."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from devstack.stack import Stack
+from tests.marks import long
+from tests.types.suite import examine
+
+CHARSETS = 41  # of MySQL 9.7
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("values", [0, *long(120)])
+def test_every_value_is_equal_or_absent_as_stated(stack: Stack, tmp_path: Path, values: int) -> None:
+    report = examine(stack, tmp_path, values, seed=values, name=f"types_{values}", say=print)
+    print(orjson.dumps(report.line()).decode())
+    assert report.faults == []
+    assert len(report.charsets) == CHARSETS
+    assert len(report.types) > 250
+    assert report.counts["equal"] > 20_000
+    assert report.counts["no_date"] > 300
+    assert report.counts["quarantined"] > 1_000
+    assert report.values == report.counts["equal"] + report.counts["no_date"] + report.counts["quarantined"]
