@@ -68,9 +68,9 @@ def expression(definition: Definition, column: Column) -> str:
         number = f"CAST({name} AS UNSIGNED)"
         if not _is_ambiguous(column):
             return number
-        # What the catalogue shows as `?` may be another character; then the label is not known, and there is no number to say it by.
-        narrow = f"CONVERT(CONVERT({name} USING utf8mb3) USING utf8mb4)"
-        return f"IF({narrow} COLLATE utf8mb4_bin <=> CONVERT({name} USING utf8mb4), {number}, -1)"
+        # What the catalogue shows as `?` may be another character; then the label is not known by its number, and comes spelled out.
+        whole, narrow = f"CONVERT({name} USING utf8mb4)", f"CONVERT(CONVERT({name} USING utf8mb3) USING utf8mb4)"
+        return f"IF({narrow} COLLATE utf8mb4_bin <=> {whole}, {number}, CONCAT('-', {whole}))"
     return name
 
 

@@ -8,7 +8,7 @@ Source: MySQL 9.7, sql/protocol_classic.cc (Protocol_text) and mysys/my_time.cc 
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from contracts.envelope import Value
 from contracts.table import Column, Kind
@@ -21,6 +21,7 @@ Convert = Callable[[bytes], Value | Raw]
 _FLOAT32 = struct.Struct("<f")
 _BITS = {Kind.TINYINT: 8, Kind.SMALLINT: 16, Kind.MEDIUMINT: 24, Kind.INT: 32, Kind.BIGINT: 64}
 
+_WIDE = re.compile("[\U00010000-\U0010ffff]")
 _INTEGER = re.compile(rb"-?[0-9]{1,255}")
 _REAL = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]{1,3})?")
 _YEAR = re.compile(rb"[0-9]{4}")
@@ -187,20 +188,34 @@ def _fixed_bytes(column: Column) -> Convert:
 
 def _enum(column: Column) -> Convert:
     by_number = enum_labels(column.labels)
-    return lambda text: by_number[_member(text, len(by_number) - 1)]
+
+    def convert(text: bytes) -> Value:
+        if text[:1] == b"-":
+            spelled = text[1:].decode("utf-8")
+            return _spelled(spelled, [spelled], column.labels)
+        return by_number[_number(text, 0, len(by_number) - 1)]
+
+    return convert
 
 
 def _set(column: Column) -> Convert:
     high = (1 << len(column.labels)) - 1
-    return lambda text: set_value(_member(text, high), column.labels)
+
+    def convert(text: bytes) -> Value:
+        if text[:1] == b"-":
+            spelled = text[1:].decode("utf-8")
+            return _spelled(spelled, spelled.split(","), column.labels)
+        return set_value(_number(text, 0, high), column.labels)
+
+    return convert
 
 
-def _member(text: bytes, high: int) -> int:
-    if text == b"-1":
-        raise ValueError(
-            "a label with a character that MySQL's own catalogue cannot show (it has `?` for it); the table cannot be read by SELECT"
-        )
-    return _number(text, 0, high)
+def _spelled(value: str, members: Sequence[str], labels: Sequence[str]) -> str:
+    """What comes without its number because some of its characters are `?` in the column's labels (`select.expression`)."""
+    narrow = [_WIDE.sub("?", member) for member in members]
+    if narrow == members or not set(narrow) <= set(labels):
+        raise ValueError("not a label of the column's")
+    return value
 
 
 def _json(column: Column) -> Convert:

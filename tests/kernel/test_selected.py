@@ -119,6 +119,7 @@ MEMBERS = [
     column(kind, charset="utf8mb4", labels=(LABELS * 11)[:count]) for kind in (Kind.ENUM, Kind.SET) for count in (1, 3, 8, 20, 63, 64)
 ]
 MEMBERS.append(column(Kind.ENUM, charset="latin1", labels=tuple(f"l{number}" for number in range(300))))
+MEMBERS += [column(kind, charset="utf8mb4", labels=("?", 'x?"y', "a", "?,")[:count]) for kind, count in ((Kind.ENUM, 4), (Kind.SET, 3))]
 TEXTS = [column(Kind.TEXT, length=65535, charset=charset) for charset in sorted(CHARSETS - {BINARY})]
 TEXTS += [column(Kind.CHAR, length=30, charset="utf8mb4"), column(Kind.VARCHAR, length=300, charset="latin1")]
 BYTES = [column(Kind.BINARY, length=length) for length in (0, 1, 2, 3, 16, 255)]
@@ -137,6 +138,7 @@ NUMBERS = [
 ]
 EDGES = [
     *NUMBERS,
+    *("-😀", '-x😀"y', '-x😀"y,😀', "-😀,a", "-😀,b", "-a", "-?", "-x😀y", "-😀,", "-😀é"),
     *("", "-", "-0", "+1", "00", "007", "0" * 255, "0" * 256, "1" * 70, "-" + "9" * 65, "1 ", " 1", "1_0", "٣", "0x1"),
     *(
         "0.5",

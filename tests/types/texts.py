@@ -164,7 +164,7 @@ class Charset:
         return [f"_{self.name} X'{bytes(range(first, first + 8)).hex()}'" for first in range(128, 256, 8)]
 
     def _labels(self) -> list[str]:
-        last = [c for c in self.alphabet if c < "\U00010000"][-1]
+        last = self.alphabet[-1]
         texts = ("it's", "a b", self.alphabet[len(self.alphabet) // 2], f"{last}{last}")
         return ["'" + text.replace("\\", "\\\\").replace("'", "''") + "'" for text in texts]
 
@@ -188,11 +188,12 @@ def charsets(found: Mapping[str, Charset]) -> list[Bench]:
 
 def labels() -> Bench:
     """ENUM and SET. The number 0 of an ENUM is what became of a value that is none of its labels."""
-    odd = ("it''s", "co,mma", 'q"x', "名", "b\\\\s", "", "a b", "A")
+    odd = ("it''s", "co,mma", 'q"x', "名", "b\\\\s", "", "a b", "A", "😀", "x😀")
     enum = ", ".join(f"'{label}'" for label in odd)
     members = [label for label in odd if "," not in label and label]
     many = [f"m{number}" for number in range(64)]
-    set64, set9 = (", ".join(f"'{one}'" for one in some) for some in (many, members))
+    all_of_it = (1 << len(members)) - 1
+    set64, set_odd = (", ".join(f"'{one}'" for one in some) for some in (many, members))
     wide = ", ".join(f"'l{number}'" for number in range(300))
     longest = "x" * 255
     return bench(
@@ -201,7 +202,7 @@ def labels() -> Bench:
         Specimen(f"ENUM({wide})", Family.TEXT, "VARCHAR(256)", ("0", "1", "255", "256", "300"), _number(300)),
         Specimen(f"ENUM('{longest}','b')", Family.TEXT, "VARCHAR(1020)", ("1", "2")),
         Specimen("ENUM('é','ü') CHARACTER SET latin1", Family.TEXT, "VARCHAR(256)", ("0", "1", "2"), _number(2)),
-        Specimen(f"SET({set9})", Family.TEXT, "VARCHAR(256)", ("0", "1", "2", "3", "127"), _number(127)),
+        Specimen(f"SET({set_odd})", Family.TEXT, "VARCHAR(256)", ("0", "1", "2", "3", str(all_of_it)), _number(all_of_it)),
         Specimen(
             f"SET({set64})",
             Family.TEXT,

@@ -5,7 +5,7 @@
 use super::content::{write_quoted_base64, write_set};
 use super::decoder::Decoder;
 use super::digits::write_integer;
-use super::json_text::{write_utf8, ONCE};
+use super::json_text::{write_escaped, write_string, write_utf8, ONCE};
 use super::kind::Kind;
 use super::numbers::{write_double, write_float};
 use super::{timetexts, ColumnSpec};
@@ -77,12 +77,22 @@ impl TextDecoder {
             Kind::Timestamp(form) => timetexts::write_timestamp(text, form, out, raw)?,
             Kind::Time(form) => timetexts::write_time(text, form, out)?,
             Kind::Enum { labels, .. } => {
-                let place = member(text, labels.len().saturating_sub(1) as u64)?;
+                if let Some(spelled) = text.strip_prefix(b"-") {
+                    let named = |label: &[u8]| labels.iter().any(|quoted| quoted.get(1..quoted.len() - 1) == Some(label));
+                    return write_spelled(spelled, None, named, out);
+                }
+                let place = natural(text, labels.len().saturating_sub(1) as u64)?;
                 if let Some(label) = labels.get(place as usize) {
                     out.extend_from_slice(label);
                 }
             }
-            Kind::Set { labels, .. } => write_set(member(text, ones(labels.len()))?, labels, out)?,
+            Kind::Set { labels, .. } => {
+                if let Some(spelled) = text.strip_prefix(b"-") {
+                    let named = |label: &[u8]| labels.iter().any(|known| **known == *label);
+                    return write_spelled(spelled, Some(','), named, out);
+                }
+                write_set(natural(text, ones(labels.len()))?, labels, out)?;
+            }
             Kind::Json { .. } => {
                 if text.is_empty() {
                     return malformed("no JSON document");
@@ -134,14 +144,27 @@ fn natural(text: &[u8], highest: u64) -> Result<u64> {
     number(text, 0, highest).map(|(_, value)| value)
 }
 
-/// The number of a label, or the mask of several.
-fn member(text: &[u8], highest: u64) -> Result<u64> {
-    if text == b"-1" {
-        return malformed(
-            "a label with a character that MySQL's own catalogue cannot show (it has `?` for it); the table cannot be read by SELECT",
-        );
+/// What comes without its number because some of its characters are `?` in the column's labels. `between`: what parts its members.
+/// `named`: whether the inside of a JSON string is one of the labels.
+fn write_spelled(spelled: &[u8], between: Option<char>, named: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<()> {
+    let Ok(value) = simdutf8::basic::from_utf8(spelled) else {
+        return malformed("not UTF-8");
+    };
+    let narrow: String = value.chars().map(|one| if one > '\u{ffff}' { '?' } else { one }).collect();
+    let is_label = |member: &str| {
+        let mut inside = Vec::new();
+        write_escaped(member.as_bytes(), &ONCE, &mut inside);
+        named(&inside)
+    };
+    let known = match between {
+        Some(between) => narrow.split(between).all(is_label),
+        None => is_label(&narrow),
+    };
+    if narrow == value || !known {
+        return malformed("not a label of the column's");
     }
-    natural(text, highest)
+    write_string(value, out);
+    Ok(())
 }
 
 /// All digits of the scale, none too many before the point, and no minus before a zero: then it is the envelope's text, too.
