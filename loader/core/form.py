@@ -102,7 +102,7 @@ class RowForm:
             return pa.nulls(len(self.changes), kind.arrow)
         read, faults = read_column(source, [image.get(column.source) for image in self.images])
         array, misfits = fit(read, source, kind)
-        faults |= misfits | self._lost(column, source)
+        faults |= misfits | self._lost(source)
         in_key = column.name in self.target.key
         if array.null_count and not column.nullable:
             nulls = [i for i in pc.indices_nonzero(array.is_null()).to_pylist() if i not in self.absent]
@@ -116,9 +116,9 @@ class RowForm:
                 self.absent.add(index)
         return array
 
-    def _lost(self, column: TargetColumn, source: Column) -> Faults:
+    def _lost(self, source: Column) -> Faults:
         """Values in whose place the image has null because JSON cannot carry them."""
-        if not column.nullable or source.kind not in _LOST_AS_NULL:
+        if source.kind not in _LOST_AS_NULL:
             return {}
         reason = _LOST_AS_NULL[source.kind].format(charset=source.charset)
         return {

@@ -38,11 +38,13 @@ class Family(Enum):
 @dataclass(frozen=True, slots=True)
 class Due:
     """What the warehouse must hold: `text` in the canonical form, None for NULL. `reason`: a pattern of what quarantine must say of a value
-    that is NULL because the target can't hold it. `no_date`: NULL, and nothing in quarantine, because the value is no day of a calendar."""
+    that is NULL because the target can't hold it, and `kept` the JSON it must keep, where that has one spelling. `no_date`: MySQL's text of
+    a value that is no day of a calendar; then NULL is due, nothing in quarantine, and the text in the envelope."""
 
     text: str | None
     reason: str = ""
-    no_date: bool = False
+    kept: str = ""
+    no_date: str = ""
 
 
 NULL = Due(None)
@@ -77,12 +79,12 @@ def _bits64(value: Any) -> str:
 
 
 def _day(text: str, _: int) -> Due:
-    return Due(text) if _in_a_calendar(text) else Due(None, no_date=True)
+    return Due(text) if _in_a_calendar(text) else Due(None, no_date=text)
 
 
 def _moment(text: str, _: int) -> Due:
     day, clock = text.split(" ")
-    return Due(f"{day} {_six_digits(clock)}") if _in_a_calendar(day) else Due(None, no_date=True)
+    return Due(f"{day} {_six_digits(clock)}") if _in_a_calendar(day) else Due(None, no_date=text)
 
 
 def _in_a_calendar(day: str) -> bool:
@@ -115,15 +117,15 @@ _TEXT = f"IF({_LOST.replace('{u}', _UTF8)}, CONCAT('!', HEX({{c}})), CONCAT('=',
 def _text(marked: str, bytes_max: int) -> Due:
     mark, text = marked[0], marked[1:]
     if mark == "!":
-        return Due(None, r"holds bytes that stand for no character of \w+")
+        return Due(None, r"holds bytes that stand for no character of \w+", f'"0x{text}"')
     return _bounded(text, bytes_max)
 
 
 def _bounded(text: str, bytes_max: int) -> Due:
-    size_bytes = len(text.encode())
+    size_bytes, kept = len(text.encode()), json.dumps(text, ensure_ascii=False)
     if size_bytes > bytes_max:
-        return Due(None, rf"{size_bytes} bytes do not fit VARCHAR\({bytes_max}\)")
-    return Due(None, "holds the character U\\+0000") if "\0" in text else Due(text)
+        return Due(None, rf"{size_bytes} bytes do not fit VARCHAR\({bytes_max}\)", kept)
+    return Due(None, "holds the character U\\+0000", kept) if "\0" in text else Due(text)
 
 
 def _hex(text: str, bytes_max: int) -> Due:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from tests.types.canonical import Family
-from tests.types.specimen import Bench, Literals, Specimen
-from tests.types.texts import literal
+from tests.types.numbers import bits, decimals, wholes
+from tests.types.specimen import Bench, Literals, Specimen, bench, key_of
+from tests.types.texts import literal, words_in_a_key
+from tests.types.times import no_dates, times
 
 _BYTES = (b"", b"\0", b"\0\0\1\0", b"\xff", b"'\\", b"a  ", bytes(range(256)), bytes(255))
 
@@ -209,6 +211,16 @@ def without_a_key() -> Bench:
         },
         key="my_row_id",
     )
+
+
+def keys() -> Bench:
+    """Every type that may be part of a key, and values of which no key can be formed."""
+    numbers = [one for one in (*wholes(), *decimals(), *bits()) if one.sql in ("BIGINT UNSIGNED", "DECIMAL(65,30)", "BIT(9)")]
+    moments = [one for one in times() if one.sql in ("TIME(3)", "TIMESTAMP(6)")]
+    days = [one for one in no_dates().columns.values() if one.sql in ("DATE", "DATETIME(3)")]
+    blob = _bytes("VARBINARY(9)", 9, "VARBYTE(9)")
+    plain = Specimen("VARCHAR(9)", Family.TEXT, "VARCHAR(36)", (literal("a"), literal("a\0")), lambda _: literal("b"))
+    return bench("keys", *key_of(*numbers, *moments, *days, *words_in_a_key(), blob), plain, sql_mode="ALLOW_INVALID_DATES")
 
 
 MESSAGE_BYTES_MAX = 8 << 20

@@ -1,10 +1,10 @@
 """Columns under test: a type as MySQL spells it, values it takes, and what docs/TYPES.md says becomes of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
-from tests.types.canonical import FORMS, Family, Form, bytes_max
+from tests.types.canonical import FORMS, Due, Family, Form, bytes_max
 
 Literals = tuple[str, ...]
 """Values in SQL."""
@@ -13,7 +13,8 @@ Literals = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Specimen:
     """One column. `target`: its type in the warehouse. `edges`: where faults would be; `chance`: one value more. `generated`: what it is
-    made of, instead of values of its own. `attributes` stand behind the type. `charset`: the one it is there for."""
+    made of, instead of values of its own. `attributes` stand behind the type. `charset`: the one it is there for. `in_key`: it is part of
+    the key, so it is never NULL and never updated."""
 
     sql: str
     family: Family
@@ -23,6 +24,7 @@ class Specimen:
     generated: str = ""
     attributes: str = ""
     charset: str = ""
+    in_key: bool = False
 
     @property
     def form(self) -> Form:
@@ -39,7 +41,7 @@ class Specimen:
 
     def values(self, count: int, random: Random) -> list[str]:
         """NULL and the edges, then others."""
-        first = ["NULL", *self.edges][:count]
+        first = [*([] if self.in_key else ["NULL"]), *self.edges][:count]
         return [*first, *(self.chance(random) for _ in range(count - len(first)))]
 
 
@@ -66,17 +68,39 @@ class Bench:
         """As many as it takes to hold every edge."""
         return 1 + max(len(one.edges) for one in self.own.values())
 
+    def why_absent(self, beyond: bool, row: Mapping[str, Due]) -> str:
+        """A pattern of what quarantine must say of a row that can't be loaded at all; empty where it can."""
+        if beyond:
+            return self.beyond_reason
+        for name, due in row.items():
+            if self.columns[name].in_key and due.text is None:
+                no_date = f"NULL where the target takes none; MySQL holds '{due.no_date}'"
+                return f"column {name}: {no_date if due.no_date else due.reason}"
+        return ""
+
+    @property
+    def dated(self) -> bool:
+        """Whether some column may hold a date that is none."""
+        return any(one.family in (Family.DATE, Family.DATETIME, Family.TIMESTAMP) for one in self.columns.values())
+
     @property
     def create(self) -> str:
         """The table's definition, within its database."""
-        key = [f"`{self.key}` INT PRIMARY KEY"] if self.key == "id" else []
-        columns = [*key, *(f"`{name}` {one.definition}" for name, one in self.columns.items())]
+        columns = [f"`{name}` {one.definition}" for name, one in self.columns.items()]
+        if self.key == "id":
+            names = ["id", *(f"`{name}`" for name, one in self.columns.items() if one.in_key)]
+            columns = ["id INT", *columns, f"PRIMARY KEY ({', '.join(names)})"]
         return f"CREATE TABLE `{self.name}` ({', '.join(columns)}) CHARACTER SET utf8mb4"
 
 
 def bench(name: str, *specimens: Specimen, sql_mode: str = "STRICT_ALL_TABLES") -> Bench:
     """Columns are named by their family."""
     return Bench(name, {f"{one.family.name.lower()}{place}": one for place, one in enumerate(specimens)}, sql_mode=sql_mode)
+
+
+def key_of(*specimens: Specimen) -> list[Specimen]:
+    """They as parts of a key, where text is never widened later."""
+    return [replace(one, in_key=True, target="VARCHAR(1024)" if one.family is Family.TEXT else one.target) for one in specimens]
 
 
 def quoted(*texts: str) -> Literals:

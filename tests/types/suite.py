@@ -20,7 +20,7 @@ from devstack.stack import Stack
 from tests.fuzz.judge import Judge
 from tests.stack.scenario import logs
 from tests.types.comparison import Report, Sides
-from tests.types.contents import contents, documents, generated, oversize, shapes, vectors, without_a_key
+from tests.types.contents import contents, documents, generated, keys, oversize, shapes, vectors, without_a_key
 from tests.types.numbers import bits, decimals, reals, wholes
 from tests.types.specimen import Bench, bench
 from tests.types.texts import Charset, charsets, labels, long_texts, texts
@@ -64,7 +64,7 @@ def examine(stack: Stack, directory: Path, values: int, seed: int, name: str, sa
             third.update(source)
         _settle(judge, tables, pipeline)
         done("what was updated is loaded")
-        sides = Sides(source, target, name, f"tidemark_{name}")
+        sides = Sides(source, target, stack.kafka.bootstrap_servers, name, f"tidemark_{name}")
         for one in benches:
             sides.compare(one, report)
         done(f"{report.values} values are compared")
@@ -95,6 +95,7 @@ def _benches(source: "pymysql.Connection[Any]", name: str, random: Random) -> li
         bench("contents", *contents(), *documents(), *shapes(), *vectors()),
         generated(),
         without_a_key(),
+        keys(),
         oversize(),
     ]
 
@@ -141,7 +142,7 @@ class Third:
     def update(self, source: "pymysql.Connection[Any]") -> None:
         """The last third gets the values of the second."""
         name, key = self._bench.name, self._bench.key
-        changes = ", ".join(f"a.`{column}` = b.`{column}`" for column in self._bench.own)
+        changes = ", ".join(f"a.`{column}` = b.`{column}`" for column, one in self._bench.own.items() if not one.in_key)
         on = f"b.`{key}` = a.`{key}` - {self.count}"
         self._write(source, f"UPDATE `{name}` AS a JOIN `{name}` AS b ON {on} SET {changes} WHERE a.`{key}` > {2 * self.count}")
 
@@ -149,7 +150,10 @@ class Third:
         """Rows with keys from `after` + 1 on."""
         rows = []
         for place in range(self.count):
-            literals = [column[(place + shift) % self.count] for column in self._literals]
+            literals = [
+                column[(place if one.in_key else place + shift) % self.count]
+                for column, one in zip(self._literals, self._bench.own.values(), strict=True)
+            ]
             rows.append(f"({', '.join([str(after + place + 1), *literals])})")
         names = ", ".join(f"`{name}`" for name in (self._bench.key, *self._bench.own))
         return f"INSERT INTO `{self._bench.name}` ({names}) VALUES {', '.join(rows)}"

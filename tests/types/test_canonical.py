@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.types.canonical import FORMS, NULL, Due, Family, bytes_max
-from tests.types.comparison import verdict
+from tests.types.comparison import Entry, verdict
 
 LONDON = datetime(2024, 6, 30, 12, 0, 0, 5, tzinfo=UTC)
 POINT = "0101000000000000000000f03f0000000000000040"
@@ -37,7 +37,7 @@ ALIKE = [
 def test_both_sides_of_a_value_have_one_form(family: Family, mysql: Any, held: Any) -> None:
     due = FORMS[family].due(mysql, 65_535)
     assert due.text is not None
-    assert verdict(due, FORMS[family].found(held), "") == "equal"
+    assert verdict(due, FORMS[family].found(held)) == "equal"
 
 
 UNLIKE = [
@@ -56,36 +56,48 @@ UNLIKE = [
 
 @pytest.mark.parametrize(("family", "mysql", "held"), UNLIKE)
 def test_another_value_is_a_fault(family: Family, mysql: Any, held: Any) -> None:
-    assert verdict(FORMS[family].due(mysql, 65_535), FORMS[family].found(held), "") == ""
+    assert verdict(FORMS[family].due(mysql, 65_535), FORMS[family].found(held)) == ""
 
 
 BEYOND = [
-    (Family.TEXT, "=" + "é" * 11, "22 bytes do not fit VARCHAR(20)"),
-    (Family.TEXT, "=a\0", "holds the character U+0000"),
-    (Family.TEXT, "!418A", "holds bytes that stand for no character of cp1256"),
-    (Family.JSON, "[" + "1" * 30 + "]", "32 bytes do not fit VARCHAR(20)"),
-    (Family.BYTES, "00" * 21, "21 bytes do not fit VARBYTE(20)"),
-    (Family.VECTOR, struct.pack("<9f", *[0.1] * 9).hex(), "37 bytes do not fit VARCHAR(20)"),
+    (Family.TEXT, "=" + "é" * 11, "22 bytes do not fit VARCHAR(20)", f'"{"é" * 11}"'),
+    (Family.TEXT, "=a\0", "holds the character U+0000", '"a\\u0000"'),
+    (Family.TEXT, "!418A", "holds bytes that stand for no character of cp1256", '"0x418A"'),
+    (Family.JSON, "[" + "1" * 30 + "]", "32 bytes do not fit VARCHAR(20)", f'"[{"1" * 30}]"'),
+    (Family.BYTES, "00" * 21, "21 bytes do not fit VARBYTE(20)", "anything"),
+    (Family.VECTOR, struct.pack("<9f", *[0.1] * 9).hex(), "37 bytes do not fit VARCHAR(20)", "anything"),
 ]
 
 
-@pytest.mark.parametrize(("family", "mysql", "reason"), BEYOND)
-def test_what_the_target_cannot_hold_is_null_and_named(family: Family, mysql: str, reason: str) -> None:
-    due = FORMS[family].due(mysql, 20)
-    assert verdict(due, None, reason) == "quarantined"
-    assert verdict(due, None, "") == verdict(due, None, "another reason") == verdict(due, "a", reason) == ""
+@pytest.mark.parametrize(("family", "mysql", "reason", "kept"), BEYOND)
+def test_what_the_target_cannot_hold_is_null_and_named(family: Family, mysql: str, reason: str, kept: str) -> None:
+    due, entry = FORMS[family].due(mysql, 20), Entry(reason, kept, len(kept.encode()))
+    assert verdict(due, None, entry) == "quarantined"
+    assert verdict(due, None) == verdict(due, None, entry._replace(reason="another")) == verdict(due, "a", entry) == ""
+    for other in (entry._replace(raw="x"), entry._replace(size_bytes=0)):
+        assert verdict(due, None, other) == ("" if due.kept else "quarantined")
+
+
+def test_quarantine_keeps_what_a_varchar_holds_of_a_value_and_its_size() -> None:
+    kept = f'"{"é" * 40_000}"'
+    due = FORMS[Family.TEXT].due("=" + "é" * 40_000, 65_535)
+    entry = Entry("80000 bytes do not fit VARCHAR(65535)", kept[:32_768], 80_002)
+    assert verdict(due, None, entry) == "quarantined"
+    assert verdict(due, None, entry._replace(raw=kept[:32_767])) == ""
 
 
 @pytest.mark.parametrize("text", ["0000-00-00", "2024-00-00", "0000-01-01", "2023-02-29"])
 def test_a_date_that_is_none_is_null_and_not_named(text: str) -> None:
+    named = Entry("outside the years 1 to 9999", "", 0)
     for due in (FORMS[Family.DATE].due(text, 0), FORMS[Family.DATETIME].due(f"{text} 00:00:00", 0)):
-        assert verdict(due, None, "") == "no_date"
-        assert verdict(due, "1970-01-01", "") == verdict(due, None, "outside the years 1 to 9999") == ""
+        assert verdict(due, None, raw=due.no_date) == "no_date"
+        assert verdict(due, "1970-01-01", raw=due.no_date) == verdict(due, None, named, due.no_date) == ""
+        assert verdict(due, None, raw="1970-01-01") == verdict(due, None) == ""
 
 
 def test_null_is_null_and_nothing_else() -> None:
-    assert verdict(NULL, None, "") == "equal"
-    assert verdict(NULL, "", "") == verdict(Due(""), None, "") == verdict(NULL, None, "a reason") == ""
+    assert verdict(NULL, None) == "equal"
+    assert verdict(NULL, "") == verdict(Due(""), None) == verdict(NULL, None, Entry("a reason", "", 0)) == ""
 
 
 def test_a_type_counts_bytes_or_does_not() -> None:

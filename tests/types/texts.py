@@ -188,7 +188,7 @@ def charsets(found: Mapping[str, Charset]) -> list[Bench]:
 
 def labels() -> Bench:
     """ENUM and SET. The number 0 of an ENUM is what became of a value that is none of its labels."""
-    odd = ("it''s", "co,mma", 'q"x', "名", "b\\\\s", "", "a b", "A", "😀", "x😀")
+    odd = ("it''s", "co,mma", 'q"x', "名", "b\\\\s", "", "a b", "A", "😀", "x😀", "n\\0l")
     enum = ", ".join(f"'{label}'" for label in odd)
     members = [label for label in odd if "," not in label and label]
     many = [f"m{number}" for number in range(64)]
@@ -213,6 +213,15 @@ def labels() -> Bench:
         Specimen("SET('é','ü') CHARACTER SET latin1", Family.TEXT, "VARCHAR(256)", ("0", "1", "2", "3"), _number(3)),
         sql_mode="",
     )
+
+
+def words_in_a_key() -> list[Specimen]:
+    words = ("", "a", "a ", "é😀", "a\0", "0")
+    return [
+        Specimen("VARCHAR(9)", Family.TEXT, "VARCHAR(36)", tuple(map(literal, words)), any_text(_character, 9)),
+        Specimen("CHAR(9) CHARACTER SET cp1256", Family.TEXT, "VARCHAR(36)", ("'a'", "_cp1256 X'418A'", "_cp1256 X'81'"), lambda _: "'b'"),
+        Specimen("ENUM('a','b')", Family.TEXT, "VARCHAR(256)", ("1", "2"), _number(2)),
+    ]
 
 
 def _number(most: int) -> Callable[[Random], str]:
