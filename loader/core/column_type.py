@@ -19,7 +19,7 @@ PRECISION_MAX = 38
 KEY_BYTES_MIN = 1_024  # a column of a primary key can't be widened later
 _LABEL_BYTES_MIN = 256  # labels come and go by ALTER
 _DIGITS_TEXT_BYTES = 67  # 65 digits, sign and point
-_VECTOR_NUMBER_BYTES = 16  # the longest float32 in JSON, and its comma
+_VECTOR_NUMBER_BYTES = 20  # the longest float32 in JSON (-1056666040000000.0), and a comma or the last bracket
 
 _SQL = re.compile(r"(?P<name>[A-Z]+(?: PRECISION)?)(?:\((?P<first>\d+)(?:,(?P<second>\d+))?\))?")
 _UTF8 = frozenset(["utf8mb4", "utf8mb3", "utf8", "ascii"])
@@ -169,6 +169,6 @@ def _text_bytes(column: Column) -> int:
         case Kind.SET:
             return max(sum(4 * len(label) + 1 for label in column.labels), _LABEL_BYTES_MIN)
         case Kind.VECTOR:
-            return column.length * _VECTOR_NUMBER_BYTES + 2
+            return column.length * _VECTOR_NUMBER_BYTES + 1
         case _:
             return VARCHAR_BYTES_MAX

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
 VARCHAR_BYTES_MAX = 65_535
@@ -139,11 +140,18 @@ def _place(stored: str) -> str:
 
 
 def _vector(text: str, bytes_max: int) -> Due:
+    numbers = [number for (number,) in struct.iter_unpack("<f", bytes.fromhex(text))]
+    if len(numbers) * _NUMBER_BYTES_MAX + 2 <= bytes_max:
+        return Due(text.lower())
     # How many bytes its text has is the product's choice of digits; here the shortest that say the number.
-    size_bytes = len(json.dumps([_shortest(number) for (number,) in struct.iter_unpack("<f", bytes.fromhex(text))], separators=(",", ":")))
+    size_bytes = len(json.dumps([*map(_shortest, numbers)], separators=(",", ":")))
     return Due(None, rf"\d+ bytes do not fit VARCHAR\({bytes_max}\)") if size_bytes > bytes_max else Due(text.lower())
 
 
+_NUMBER_BYTES_MAX = 20  # of a single and the comma behind it
+
+
+@cache
 def _shortest(number: float) -> float:
     texts = (f"{number:.{digits}g}" for digits in range(1, 10))
     return next(value for value in map(float, texts) if abs(value) <= _LARGEST and _bits32(value) == _bits32(number))

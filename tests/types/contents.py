@@ -130,12 +130,25 @@ def _point(random: Random) -> str:
 
 
 def vectors() -> list[Specimen]:
-    numbers = ((1.1, -0.0, 3.4028234e38), (0, 0, 0), (1.4e-45, -1.17549435e-38, 16777217), (1e-7, 1e7, 0.1), (1,))
+    numbers = (
+        (1.1, -0.0, 3.4028234e38),
+        (0, 0, 0),
+        (1.4e-45, -1.17549435e-38, 16777217),
+        (1e-7, 1e7, 0.1),
+        (-1056666040000000.0,) * 3,
+        (1,),
+    )
     halves, dense = [0.5] * 16383, [-1.17549435e-38] * 16383
     return [
-        Specimen("VECTOR(1)", Family.VECTOR, "VARCHAR(18)", tuple(_vector([one]) for one in (0, -0.0, -1.17549435e-38)), _numbers(1)),
-        Specimen("VECTOR(3)", Family.VECTOR, "VARCHAR(50)", (*map(_vector, numbers), "STRING_TO_VECTOR('[0.1,1e3]')"), _numbers(3)),
-        Specimen("VECTOR(2048)", Family.VECTOR, "VARCHAR(32770)", (_vector([0.1] * 2048),), _numbers(2048)),
+        Specimen(
+            "VECTOR(1)",
+            Family.VECTOR,
+            "VARCHAR(21)",
+            tuple(_vector([one]) for one in (0, -0.0, -1.17549435e-38, -1056666040000000.0)),
+            _numbers(1),
+        ),
+        Specimen("VECTOR(3)", Family.VECTOR, "VARCHAR(61)", (*map(_vector, numbers), "STRING_TO_VECTOR('[0.1,1e3]')"), _numbers(3)),
+        Specimen("VECTOR(2048)", Family.VECTOR, "VARCHAR(40961)", (_vector([0.1] * 2048),), _numbers(2048)),
         # Halves take 65,533 bytes of text, the other numbers more than a VARCHAR has.
         Specimen("VECTOR(16383)", Family.VECTOR, "VARCHAR(65535)", (_vector(halves), _vector(dense))),
     ]

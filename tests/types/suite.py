@@ -31,8 +31,11 @@ POINTS = 4000
 """Characters of which a character set's alphabet is chosen."""
 
 
-def examine(stack: Stack, directory: Path, values: int, seed: int, name: str, say: Callable[[str], object]) -> Report:
-    """`values`: random ones a column, beside its edges; `name`: of the database, the pipeline, and what else must be its own."""
+def examine(
+    stack: Stack, directory: Path, values: int, seed: int, name: str, say: Callable[[str], object], *, large: bool = True
+) -> Report:
+    """`values`: random ones a column, beside its edges; `name`: of the database, the pipeline, and what else must be its own. `large`:
+    with rows of many kilobytes and some of megabytes."""
     settings = {"redshift": {"schema": f"tidemark_{name}"}, "s3": {"prefix": f"lake-{name}"}, "batch": {"seconds": 0.3}}
     report, began = Report(), time.monotonic()
 
@@ -45,7 +48,7 @@ def examine(stack: Stack, directory: Path, values: int, seed: int, name: str, sa
         running_pipeline(stack, directory, name=name, tables=[f"{name}.*"], settings=settings) as pipeline,
     ):
         target.autocommit = True
-        benches = _benches(source, name, Random(seed))
+        benches = _benches(source, name, Random(seed), large)
         thirds = [Third(one, values, Random(f"{seed} {one.name}")) for one in benches]
         for third in thirds:
             third.create(source)
@@ -80,7 +83,7 @@ def _settle(judge: Judge, tables: Sequence[TableId], pipeline: Pipeline) -> None
         raise
 
 
-def _benches(source: "pymysql.Connection[Any]", name: str, random: Random) -> list[Bench]:
+def _benches(source: "pymysql.Connection[Any]", name: str, random: Random, large: bool) -> list[Bench]:
     with source.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
         cursor.execute(f"CREATE DATABASE `{name}`")
@@ -89,14 +92,13 @@ def _benches(source: "pymysql.Connection[Any]", name: str, random: Random) -> li
         bench("scalars", *wholes(), *decimals(), *reals(), *bits(), *times()),
         no_dates(),
         bench("texts", *texts()),
-        bench("long_texts", *long_texts()),
         *charsets(_charsets(source, random)),
         labels(),
         bench("contents", *contents(), *documents(), *shapes(), *vectors()),
         generated(),
         without_a_key(),
         keys(),
-        oversize(),
+        *([bench("long_texts", *long_texts()), oversize()] if large else []),
     ]
 
 

@@ -109,7 +109,15 @@ CASES = [
     case(Kind.ENUM, "VARCHAR(400)", same("e" * 100), charset="utf8mb4", labels=("e" * 100,)),
     case(Kind.SET, "VARCHAR(810)", same("s" * 101 + "," + "t" * 101), charset="utf8mb4", labels=("s" * 101, "t" * 101)),
     case(Kind.JSON, "VARCHAR(65535)", same('{"a": [1, 1.10, null]}', "null")),
-    case(Kind.VECTOR, "VARCHAR(50)", [([1.5, -0.25, 3.4028235e38], "[1.5,-0.25,3.4028235e+38]")], length=3),
+    case(
+        Kind.VECTOR,
+        "VARCHAR(61)",
+        [
+            ([1.5, -0.25, 3.4028235e38], "[1.5,-0.25,3.4028235e+38]"),
+            ([-1056666040000000.0] * 3, f"[{','.join(['-1056666040000000.0'] * 3)}]"),
+        ],
+        length=3,
+    ),
     case(Kind.BINARY, "VARBYTE(4)", {b64(b"\x00\xff\x00\x00"): b"\x00\xff\x00\x00"}, length=4),
     case(Kind.VARBINARY, "VARBYTE(100)", {"": b"", b64(b"'\\\x00"): b"'\\\x00"}, length=100),
     case(Kind.BLOB, "VARBYTE(65535)", {b64(bytes(range(256))): bytes(range(256))}, length=65535),
