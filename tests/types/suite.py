@@ -7,6 +7,7 @@ with other values, and gets its own by UPDATE.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -31,12 +32,26 @@ POINTS = 4000
 """Characters of which a character set's alphabet is chosen."""
 
 
-def examine(
-    stack: Stack, directory: Path, values: int, seed: int, name: str, say: Callable[[str], object], *, large: bool = True
-) -> Report:
-    """`values`: random ones a column, beside its edges; `name`: of the database, the pipeline, and what else must be its own. `large`:
-    with rows of many kilobytes and some of megabytes."""
-    settings = {"redshift": {"schema": f"tidemark_{name}"}, "s3": {"prefix": f"lake-{name}"}, "batch": {"seconds": 0.3}}
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is written. `values`: random ones a column, beside its edges, of `seed`. `large`: with rows of many kilobytes and some of
+    megabytes. `decoder`: of both services."""
+
+    values: int
+    seed: int = 0
+    large: bool = True
+    decoder: str = "auto"
+
+
+def examine(stack: Stack, directory: Path, draw: Draw, name: str, say: Callable[[str], object]) -> Report:
+    """`name`: of the database, the pipeline, and what else must be its own."""
+    settings = {
+        "redshift": {"schema": f"tidemark_{name}"},
+        "s3": {"prefix": f"lake-{name}"},
+        "batch": {"seconds": 0.3},
+        "streamer": {"decoder": draw.decoder},
+        "loader": {"decoder": draw.decoder},
+    }
     report, began = Report(), time.monotonic()
 
     def done(what: str) -> None:
@@ -48,8 +63,8 @@ def examine(
         running_pipeline(stack, directory, name=name, tables=[f"{name}.*"], settings=settings) as pipeline,
     ):
         target.autocommit = True
-        benches = _benches(source, name, Random(seed), large)
-        thirds = [Third(one, values, Random(f"{seed} {one.name}")) for one in benches]
+        benches = _benches(source, name, Random(draw.seed), draw.large)
+        thirds = [Third(one, draw.values, Random(f"{draw.seed} {one.name}")) for one in benches]
         for third in thirds:
             third.create(source)
         done(f"{len(benches)} tables hold {sum(one.count for one in thirds)} rows")

@@ -8,15 +8,15 @@ import pytest
 
 from devstack.stack import Stack
 from tests.marks import long
-from tests.types.suite import examine
+from tests.types.suite import Draw, examine
 
 CHARSETS = 41  # of MySQL 9.7
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("values", [0, *long(120)])
-def test_every_value_is_equal_or_absent_as_stated(stack: Stack, tmp_path: Path, values: int) -> None:
-    report = examine(stack, tmp_path, values, seed=values, name=f"types_{values}", say=print, large=values > 0)
+@pytest.mark.parametrize("draw", [Draw(0, large=False), *long(Draw(60, seed=1), Draw(10, seed=2, decoder="python"))], ids=str)
+def test_every_value_is_equal_or_absent_as_stated(stack: Stack, tmp_path: Path, draw: Draw) -> None:
+    report = examine(stack, tmp_path, draw, f"types_{draw.seed}", print)
     print(orjson.dumps(report.line()).decode())
     assert report.faults == []
     assert len(report.charsets) == CHARSETS
