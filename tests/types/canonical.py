@@ -108,9 +108,9 @@ def _clock(value: int) -> str:
     return f"{'-' if value < 0 else ''}{hours:02}:{minute:02}:{second:02}.{fraction:06}"
 
 
-# A byte that stands for no character becomes `?` on its way to another character set, so there are more of them then; of tis620, U+FFFD.
+# A byte that stands for no character becomes `?` on its way to another character set, so there are more of them then; of two sets, U+FFFD.
 _MARKS = "CHAR_LENGTH({c}) - CHAR_LENGTH(REPLACE({c}, '?', '')) <> CHAR_LENGTH({u}) - CHAR_LENGTH(REPLACE({u}, '?', ''))"
-_LOST = f"{_MARKS} OR (CHARSET({{c}}) = 'tis620' AND LOCATE(_utf8mb4 X'EFBFBD', {{u}}))"
+_LOST = f"{_MARKS} OR (CHARSET({{c}}) IN ('big5', 'tis620') AND LOCATE(_utf8mb4 X'EFBFBD', {{u}}))"
 _UTF8 = "CONVERT({c} USING utf8mb4)"
 _TEXT = f"IF({_LOST.replace('{u}', _UTF8)}, CONCAT('!', HEX({{c}})), CONCAT('=', {_UTF8}))"
 
