@@ -58,6 +58,8 @@ def conditions(column: Column, name: str, value: Value) -> list[str]:
         return _nothing(column, name)
     kind = column.kind
     try:
+        if kind in (Kind.ENUM, Kind.SET) and any(character > "\uffff" for character in _str(value)):
+            return [_reads(name, _str(value))]  # the catalogue, which the labels are from, shows `?` for it
         if kind in _FORMS:
             return [f"{name} = {literal}" for literal in _FORMS[kind](column, value)]
         if kind in _TEXTS:
@@ -181,9 +183,13 @@ def _text(column: Column, name: str, text: str) -> list[str]:
     charset = column.charset or ""
     codes = _codes(charset, text)
     if codes is None:
-        # By what the bytes stand for, which no index helps with: some characters have two codes.
-        return [f"CONVERT({name} USING utf8mb4) = _utf8mb4 X'{text.encode().hex()}' COLLATE utf8mb4_bin"]
+        return [_reads(name, text)]  # some characters have two codes
     return [f"{name} = _{charset} X'{code.hex()}'" for code in codes]
+
+
+def _reads(name: str, text: str) -> str:
+    """By what the bytes stand for, which no index helps with."""
+    return f"CONVERT({name} USING utf8mb4) = _utf8mb4 X'{text.encode().hex()}' COLLATE utf8mb4_bin"
 
 
 def _codes(charset: str, text: str) -> list[bytes] | None:

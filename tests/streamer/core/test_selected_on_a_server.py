@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import orjson
 import pytest
 
 from contracts.table import TableId
@@ -12,7 +13,7 @@ from tests.decoders import DECODERS
 from tests.kernel import corpus
 from tests.kernel.driving import IGNORED
 from tests.streamer.core.recording import run
-from tests.streamer.core.selecting import Reading, delete_all, read_all, reading, tables_of
+from tests.streamer.core.selecting import Reading, delete_all, read_all, read_keys, reading, tables_of
 
 pytestmark = pytest.mark.stack
 
@@ -85,6 +86,23 @@ def compare(server: MysqlServer, read: Reading, tables: Sequence[TableId], decod
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_rows_are_those_of_the_binlog(server: MysqlServer, read: Reading, decoder: str) -> None:
     assert compare(server, read, wrote(server, KINDS), decoder) == 14
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_labels_that_the_catalogue_cannot_show_are_read_and_found_by_key(server: MysqlServer, read: Reading, decoder: str) -> None:
+    statements = [
+        *corpus.database("labels"),
+        "CREATE TABLE labels.t (e ENUM('a', '?', '😀', 'x😀'), s SET('b', '😀', '?'), n INT, PRIMARY KEY (e, s))",
+        "INSERT INTO labels.t VALUES ('😀', '', 1), ('?', 'b,😀', 2), ('x😀', '😀,?', 3), ('a', 'b,?', 4)",
+    ]
+    (table,) = wrote(server, corpus.Chapter("labels", statements))
+    decoders = choose(decoder)
+    rows = [orjson.loads(image) for _, image, _ in read_all(read, decoders, table).told]
+    assert [(row["e"], row["s"]) for row in rows] == [("a", "b,?"), ("?", "b,😀"), ("😀", ""), ("x😀", "😀,?")]
+    for row in rows:
+        found = read_keys(read, decoders, read.definition(table), [{"e": row["e"], "s": row["s"]}])
+        assert [orjson.loads(image) for _, image, _ in found.told] == [row]
+    assert compare(server, read, [table], decoder, "t") == 4
 
 
 @pytest.mark.long
