@@ -23,7 +23,8 @@ from runtime.lifecycle import Stop, crash_points, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
 from streamer.core import decoders
-from streamer.core.preflight import Fault, check_continuity
+from streamer.core.continuity import check_continuity
+from streamer.core.preflight import Fault
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.edges import metrics, signals
@@ -40,6 +41,7 @@ EXAMPLES = """
 streamer                         run: from the stored position; a first run reads all rows while it streams
 streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
 streamer snapshot -t shop.orders   ask the running streamer to read a table again
+streamer adopt-server            go on from a server that has lost transactions or binlogs: every table is read again
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
 streamer status --json           how far the stream is
 """
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {
         None: _run,
+        "adopt-server": _adopt_server,
         "check": _check,
         "snapshot": _ask_for_snapshot,
         "status": _status,
@@ -75,8 +78,15 @@ def _parser() -> argparse.ArgumentParser:
         help="begin a new pipeline with what was committed at T or later: 2026-11-20, '2026-11-20 14:30:00' (UTC), RFC 3339, or 2h for two "
         "hours ago",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="snapshot | check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="snapshot | adopt-server | check | status")
     _snapshot_verb(verbs)
+    adopt = command.verb(
+        verbs,
+        "adopt-server",
+        "begin anew on the server as it is, when transactions or binlogs are lost: every table is emptied and read again",
+        "streamer adopt-server\nstreamer adopt-server --yes",
+    )
+    adopt.add_argument("--yes", action="store_true", help="also when the stream could go on by itself")
     command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
     status = command.verb(
         verbs, "status", "show the position and how far it is behind the server", "streamer status\nstreamer status --json"
@@ -180,6 +190,23 @@ def _ask_for_snapshot(arguments: argparse.Namespace, _stop: Stop) -> int:
     for signal in asked:
         signals.send(settings.kafka, settings.topics, signal)
         print(f"asked for: {signal.ask.value} of {signal.table} ({signal.id}); `streamer status` shows how far it is")
+    return ExitCode.DONE
+
+
+def _adopt_server(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
+    require_brokers(settings.kafka)
+    streamer = build(settings, stop, metrics.observe)
+    try:
+        adopted = streamer.adopt(anyway=arguments.yes)
+    finally:
+        streamer.close()
+    print(f"the pipeline goes on from server {adopted.server_uuid} at GTID set {adopted.gtid_set}")
+    if adopted.given_up:
+        print(f"given up, for the server does not have it: {adopted.given_up}")
+    if adopted.unstreamed:
+        print(f"not streamed, but read with the tables: {adopted.unstreamed}")
+    print(f"{len(adopted.tables)} tables are emptied and read again once the streamer runs: {', '.join(map(str, adopted.tables))}")
     return ExitCode.DONE
 
 

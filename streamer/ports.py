@@ -67,6 +67,10 @@ class SourceServer(Protocol):
     def previous_gtids(self, file: str) -> GtidSet:
         """What the server had executed when this file began. Raises Unavailable, also when the file is gone by now."""
 
+    def event_at(self, place: BinlogPosition) -> str | None:
+        """What the event that begins at this place says of itself, empty at the end of its file; None when none begins there. Raises
+        Unavailable."""
+
     def cascading(self) -> Sequence[TableId]:
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 
