@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from runtime.lifecycle import Stop, crash_points, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
 from streamer.core import decoders
-from streamer.core.continuity import check_continuity
+from streamer.core.continuity import check_continuity, purged_at_us
 from streamer.core.preflight import Fault
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
@@ -34,7 +35,7 @@ from streamer.edges.mysql import MysqlServer
 from streamer.edges.signals import KafkaSignals
 from streamer.edges.tables import MysqlTableReader
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import Ports, Tally
+from streamer.ports import Ports, ServerStatus, Tally
 from streamer.service import Snapshot, Streamer, Tuning, source_faults
 
 EXAMPLES = """
@@ -162,7 +163,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     require_brokers(settings.kafka)
     health = Health()
     streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
-    with serve(settings.metrics.listen, health):
+    with serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)):
         try:
             while not stop.requested() and not streamer.finished:
                 streamer.step()
@@ -291,6 +292,7 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
             "binlog": str(position.binlog),
             "kafka_transactions": position.n,
             "complete_up_to": datetime.fromtimestamp(position.commit_ts_us / 1e6, UTC).isoformat(),
+            "binlog_headroom_hours": _headroom_hours(source, position.newest_commit_us),
             "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
             "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
             "rows": dict(sorted(position.next_seqs.items())),
@@ -306,6 +308,13 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
         else:
             print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
     return ExitCode.DONE
+
+
+def _headroom_hours(source: ServerStatus, newest_commit_us: int) -> float | None:
+    """Until the server may purge what was not streamed yet; None when it purges nothing by itself."""
+    kept = source.variables.get("binlog_expire_logs_seconds"), source.variables.get("binlog_expire_logs_auto_purge")
+    until_us = purged_at_us(*kept, newest_commit_us or source.now_us)
+    return None if until_us is None else round(max(0, until_us - source.now_us) / 3.6e9, 2)
 
 
 def _told(reread: Reread) -> dict[str, Any]:

@@ -197,7 +197,8 @@ class TopicAdmin(Protocol):
 @dataclass(slots=True)
 class Tally:
     """What was committed since it was last told. `newest_commit_us`: the newest commit time on Kafka, the server's clock while it is idle.
-    `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again."""
+    `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again. `purged_at_us`:
+    when the server may purge what must be read next; None when it does not by itself."""
 
     rows: int = 0
     size_bytes: int = 0
@@ -206,6 +207,7 @@ class Tally:
     newest_commit_us: int = 0
     behind: int = 0
     rereads: int = 0
+    purged_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,15 @@ def _names_one_of(ours: GtidSet, follows: str) -> bool:
     return found is not None and Gtid.parse(found[1]) in ours
 
 
+def purged_at_us(expire_seconds: str | None, auto_purge: str | None, newest_commit_us: int) -> int | None:
+    """When the server may purge what the stream must read next, which was committed at `newest_commit_us` or later; None when it purges
+    nothing by itself. Binlogs go by the age of their last event, so this is the earliest. The first two as SHOW VARIABLES has them."""
+    seconds = int(expire_seconds or 0)
+    if not seconds or (auto_purge or "ON").upper() == "OFF":
+        return None
+    return newest_commit_us + seconds * 1_000_000
+
+
 class Watch:
     """Looks at the server beside the stream. A dump survives a RESET, and a control connection made anew may lead elsewhere: neither says
     so."""

@@ -77,8 +77,10 @@ class EventJudge:
             if under_way is not None and under_way.rows and not event.one_phase:
                 raise Refused(
                     f"XA transaction {event.xid} ({under_way.gtid}, at {at.start}) changed captured tables, and whether it will be "
-                    "committed is not known when its rows are read; XA is not supported on captured tables: exclude them, or stop "
-                    "using XA there",
+                    "committed is not known when its rows are read; XA is not supported on captured tables. Stop using it there "
+                    "and end what is prepared, then: streamer adopt-server --yes, which empties every table and reads it again; or "
+                    "exclude those tables",
+                    fault="xa",
                     xid=event.xid,
                 )
             yield _committed(at, under_way)

@@ -25,6 +25,8 @@ VARIABLES = (
     "gtid_mode",
     "version",
     "innodb_native_foreign_keys",
+    "binlog_expire_logs_seconds",
+    "binlog_expire_logs_auto_purge",
 )
 
 

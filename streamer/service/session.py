@@ -11,7 +11,7 @@ from contracts.position import GtidSet
 from contracts.progress import InProgress, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
-from streamer.core.continuity import Watch
+from streamer.core.continuity import Watch, purged_at_us
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
 from streamer.core.heartbeats import Heartbeats
@@ -94,6 +94,7 @@ class Session:
         self._beats = Heartbeats(choices.shards, tuning.heartbeat)
         self._watch = Watch(position.server_uuid, tuning.stall_patience)
         self._looked: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look
+        self._kept: tuple[str | None, str | None] = (None, None)  # how long the server keeps its binlogs
         self._looked_at = self._summarised_at = self._opened_at
         self._tally = Tally()
         self._summary = Tally()
@@ -513,6 +514,7 @@ class Session:
         self._looked_at = now
         self._watch.look(status.uuid, status.executed, self._streamed(), ours, now, under_way=self._under_way or self._open.rows > 0)
         self._tally.behind = status.executed.minus(ours).count()
+        self._kept = (status.variables.get("binlog_expire_logs_seconds"), status.variables.get("binlog_expire_logs_auto_purge"))
         return status.now_us, status.executed
 
     def _commit(self, due: frozenset[int], now: datetime, meanwhile: Callable[[], bool] | None = None) -> Position:
@@ -534,6 +536,7 @@ class Session:
         self._tally.kafka_transactions += 1
         self._tally.newest_commit_us = ending.position.newest_commit_us
         self._tally.rereads = len(ending.position.rereads)
+        self._tally.purged_at_us = purged_at_us(*self._kept, ending.position.newest_commit_us or int(now.timestamp() * 1_000_000))
         if self._ports.sink.unsettled():
             log.info("producer.recycled", n=ending.position.n)
             self._ports.sink.recycle()
