@@ -259,7 +259,8 @@ class Streamer:
         begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
         # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to.
         deadline = self._ports.clock.now() + self._tuning.commit_patience
-        while not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
+        # That holds for the server that has sent it; of another one nothing is to be expected.
+        while position.server_uuid == status.uuid and not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
             self._ports.clock.sleep(timedelta(milliseconds=500))
             status = self._ports.server.status()
         check_continuity(begun, status.executed, GtidSet())
