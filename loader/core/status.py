@@ -30,8 +30,8 @@ def headroom(fence: Fence, behind: int, retention: timedelta | None, now: dateti
     """At least as long until Kafka's retention takes what the shard has not loaded yet; None when it keeps all."""
     if retention is None or not fence.commit_ts_us:
         return None
-    # What is unread was written after the watermark; when nothing is, what comes next is as young as can be.
-    age = now - datetime.fromtimestamp(fence.commit_ts_us / 1_000_000, UTC) if behind else timedelta()
+    # What is unread was written after the watermark; when nothing is but the mark that ends a Kafka transaction, what comes is young.
+    age = now - datetime.fromtimestamp(fence.commit_ts_us / 1_000_000, UTC) if behind > 1 else timedelta()
     return max(timedelta(), retention - age)
 
 

@@ -36,6 +36,7 @@ def read_again(*tables: str) -> Callable[[Scene], None]:
         scene.run("loader", "adopt-topic", *(["--all-tables"] if every else named), code=3)
         scene.run("loader", "adopt-topic", *(["--all-tables"] if every else named), "--yes")
         scene.start_loader()
+        scene.wait_until_followed()
 
     return repair
 

@@ -152,6 +152,15 @@ class Scene:
     def executed_count(self, server: MysqlServer) -> int:
         return GtidSet.parse(str(self.sql(server, "SELECT @@GLOBAL.gtid_executed")[0][0])).count()
 
+    def wait_until_followed(self) -> None:
+        """No table is parked any more."""
+
+        def followed() -> bool:
+            lines = map(orjson.loads, self.run("loader", "status", "--json").splitlines())
+            return all(line.get("state") != "parked" for line in lines)
+
+        wait_until(followed, 60, "a table stays parked")
+
     def wait_until_streamed(self) -> None:
         def streamed() -> bool:
             return bool(orjson.loads(self.run("streamer", "status", "--json"))["behind_transactions"] == 0)

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import Gone, Unavailable
 from contracts.position import BinlogPosition, GtidSet
-from streamer.core.continuity import Watch, check_continuity, check_place
+from streamer.core.continuity import Watch, check_continuity, check_place, purged_at_us
 
 UUID = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
@@ -109,3 +109,12 @@ def test_a_dump_that_takes_its_time_is_left_alone(why: str) -> None:
     for number in range(1, 5):
         ours = f"1-{9 + number}" if why == "going on" else "1-9"
         look(made, number * 20, "1-30", ours, under_way=why == "a transaction under way")
+
+
+@pytest.mark.parametrize(
+    ("expire", "auto", "expected"), [("3600", "ON", 3_600_000_005), ("3600", None, 3_600_000_005), ("0", "ON", None), ("3600", "OFF", None)]
+)
+def test_what_is_next_is_kept_for_as_long_as_the_server_keeps_the_newest_we_have(
+    expire: str, auto: str | None, expected: int | None
+) -> None:
+    assert purged_at_us(expire, auto, 5) == expected
