@@ -129,6 +129,7 @@ class ShardLoader:
         self._log = structlog.get_logger().bind(shard=shard)
         self._lease = _Lease(shard)
         self._assigning: Job[Tenure] | None = None
+        self._acknowledged: Mirror | None = None  # the last commit Kafka knew of when the shard was begun to be taken
         self._reading: _Reading | None = None
         self._not_before: datetime | None = None
         self._failures = 0
@@ -163,12 +164,14 @@ class ShardLoader:
                 return self._read(self._reading, timeout)
             if self._assigning is None:
                 self._lease = _Lease(self._shard)
+                # Before the fence is read: what was acknowledged by then is in it, and what a successor commits later proves nothing.
+                self._acknowledged = Mirror.parse(self._membership.mirrored(self._shard))
                 self._assigning = self._worker.start(partial(self._assign, self._lease))
             if not self._assigning.wait(timeout):
                 return False
             assigned, self._assigning = self._assigning, None
             tenure = assigned.result()
-            refuse_restored(tenure.fence, Mirror.parse(self._membership.mirrored(self._shard)))
+            refuse_restored(tenure.fence, self._acknowledged)
             self._reading = self._seek(tenure)
         except (Fenced, OutcomeUnknown, Unavailable) as error:
             self._restart(error)

@@ -380,7 +380,7 @@ def test_kafka_shows_lag_from_a_mirror_of_the_committed_offsets(scene: Scene) ->
         watcher.close()
     next_offsets = dict(scene.query(f"SELECT topic, next_offset FROM {scene.schema}.offsets"))
     assert (progress.offset, orders.offset) == (scene.fence()[5], next_offsets[orders.topic])
-    assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00"
+    assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00 commit 1 epoch 1"
 
 
 @pytest.mark.long
