@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 SEEDS ?= 2000
 
-.PHONY: help setup up down status check test test-long sim fuzz-ddl types chaos drill-snapshot conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
+.PHONY: help setup up down status check test test-long faults sim fuzz-ddl types chaos drill-snapshot conformance demo bench-streamer bench-snapshot bench-loader bench-pipeline bench-janitor lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make check      ruff, mypy, import rules"
 	@echo "make test       the tests; make test-long runs kills, seeds and drills"
 	@echo "make sim        the commit protocol under SEEDS=2000 seeded schedules of faults"
+	@echo "make faults     every fault of a failover or a gap on real servers, how it was detected and mended, as a table"
 	@echo "make fuzz-ddl   DDL and DML of SEEDS=200 seeds through the whole pipeline, MySQL and the warehouse compared after each"
 	@echo "make chaos      CYCLES=40 faults on the real servers under traffic, seeded by SEED=1; every row compared"
 	@echo "make drill-snapshot  a table of 2 million rows read while it changes and the streamer is killed 30 times"
@@ -72,6 +73,9 @@ test: setup
 
 test-long: setup
 	$(RUN) $(TEST) -m long --timeout 1200
+
+faults: setup
+	$(RUN) -m tests.faults
 
 sim: setup
 	$(RUN) -m tests.simulation --seeds $(SEEDS)

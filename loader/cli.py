@@ -8,19 +8,28 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import orjson
+from confluent_kafka import Consumer
 
 from contracts.errors import Invalid, PipelineError, Refused
+from contracts.ledger import TopicOffset
 from contracts.progress import TableState
+from contracts.sql import qualified
 from contracts.table import TableId
+from loader.adoption import Adoption, adopt, proposed, told
 from loader.committer import Committer
 from loader.core import readers
 from loader.core.encode import encode
-from loader.core.status import status_lines, status_text
+from loader.core.mirror import Mirror, regranted
+from loader.core.plan import PARTITION
+from loader.core.status import headroom, status_lines, status_text
 from loader.destinations import Destinations
+from loader.edges.kafka import PartitionReader, SchemaReader, notes
 from loader.edges.redshift import RedshiftWarehouse
-from loader.edges.s3 import S3BatchStore
+from loader.edges.s3 import S3BatchStore, highest_epoch
+from loader.ports import ShardState
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
 from loader.wiring import build, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
@@ -36,6 +45,8 @@ EXAMPLES = """
 loader                          load until told to stop
 loader sync -t shop.orders      load until the table holds what MySQL's barriers hold now, then exit
 loader plan                     what the next commit would send: objects and SQL; sends nothing
+loader adopt-topic -t shop.orders   go on with a topic that lost records, or was made again
+loader adopt-warehouse          go on with a warehouse that was restored from a backup
 loader check                    every setting, grant and endpoint; each fault with its fix
 loader status                   how far each shard and table is
 """
@@ -47,7 +58,15 @@ SYNC_LOOK_EVERY = timedelta(seconds=1)
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    verbs = {None: _run, "sync": _sync, "plan": _plan, "check": _check, "status": _status}
+    verbs = {
+        None: _run,
+        "sync": _sync,
+        "plan": _plan,
+        "adopt-topic": _adopt_topic,
+        "adopt-warehouse": _adopt_warehouse,
+        "check": _check,
+        "status": _status,
+    }
     return run(lambda stop: verbs[arguments.verb](arguments, stop))
 
 
@@ -59,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         default=socket.gethostname(),
         help="this loader's lasting name in its group (default: the host's name)",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="sync | plan | check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="sync | plan | adopt-topic | adopt-warehouse | check | status")
     sync = command.verb(verbs, "sync", "load until a table has reached what Kafka holds now, then exit", "loader sync -t shop.orders")
     sync.add_argument("-t", "--table", type=command.table, required=True, metavar="DB.TABLE")
     plan = command.verb(
@@ -69,6 +88,22 @@ def _parser() -> argparse.ArgumentParser:
         "loader plan\nloader plan -t shop.orders\nloader plan --json",
     )
     plan.add_argument("-t", "--table", type=command.table, metavar="DB.TABLE", help="only the shard of this table (default: every shard)")
+    adopt = command.verb(
+        verbs,
+        "adopt-topic",
+        "go on with what Kafka holds of a table now, after records were lost or a topic was made again",
+        "loader adopt-topic -t shop.orders\nloader adopt-topic -t shop.orders --yes\nloader adopt-topic --all-tables --yes",
+    )
+    which = adopt.add_mutually_exclusive_group(required=True)
+    which.add_argument("-t", "--table", type=command.table, action="append", metavar="DB.TABLE", help="may be repeated")
+    which.add_argument("--all-tables", action="store_true", help="every table that was loaded, and the barriers")
+    adopt.add_argument("--yes", action="store_true", help="also when rows are lost: the table is parked until it was read again")
+    command.verb(
+        verbs,
+        "adopt-warehouse",
+        "go on with a warehouse that was restored from a backup: what it lacks is read from Kafka again",
+        "loader adopt-warehouse",
+    )
     check = command.verb(verbs, "check", "try every setting, grant and endpoint; exit 2 when one has a fault", "loader check")
     status = command.verb(verbs, "status", "how far each shard and table is", "loader status\nloader status --json")
     for shows in (plan, check, status):
@@ -80,7 +115,8 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES)
     # One effect of a commit, a COPY at most, lies between two beats.
     health = Health(patience_seconds=settings.redshift.statement_timeout_seconds + 120)
-    with serve(settings.metrics.listen, health), build(settings, stop, instance=arguments.instance) as loader:
+    linger = partial(stop.wait, settings.metrics.halt_linger_seconds)
+    with serve(settings.metrics.listen, health, linger), build(settings, stop, instance=arguments.instance) as loader:
         while not stop.requested():
             loader.step(POLL)
             health.beat()
@@ -132,6 +168,84 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
             lines = list(plan_lines(shard, paper))
             print(_json(lines) if arguments.json else plan_text(shard, lines))
     return ExitCode.FOUND if found else ExitCode.DONE
+
+
+def _adopt_topic(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    kafka.require_brokers(settings.kafka)
+    wanted: dict[int, list[TableId]] = {shard: [] for shard in range(settings.state_shards)} if arguments.all_tables else {}
+    for table in arguments.table or ():
+        wanted.setdefault(_shard(settings, table), []).append(table)
+    with closing(open_schemas(settings)) as schemas, closing(open_warehouse(settings)) as warehouse:
+        _require_ledger(settings, warehouse)
+        warehouse.prepare(ledger_guard(settings))
+        for shard, tables in sorted(wanted.items()):
+            with closing(open_reader(settings, shard)) as log:
+                _adopt_shard(settings, shard, tables, log, schemas, warehouse, SystemClock(stop), agreed=arguments.yes)
+    return ExitCode.DONE
+
+
+def _adopt_shard(
+    settings: Settings,
+    shard: int,
+    tables: Sequence[TableId],
+    log: PartitionReader,
+    schemas: SchemaReader,
+    warehouse: RedshiftWarehouse,
+    clock: SystemClock,
+    *,
+    agreed: bool,
+) -> None:
+    """`tables`: none for all of the shard's. Raises Refused when rows are lost and nobody has agreed to that."""
+    resolve = targets(settings)
+
+    def keyed(offset: TopicOffset) -> bool:
+        return resolve(offset.topic, schemas.newest(offset.topic)).mode.keyed
+
+    def unloaded(table: TableId) -> TopicOffset:
+        topic = settings.topics.rows(table)
+        target = resolve(topic, schemas.newest(topic))
+        named = qualified(target.schema, target.name)
+        return TopicOffset(topic, PARTITION, "", 0, 0, TableState.OK, 0, str(table), named)
+
+    def propose(state: ShardState) -> Adoption:
+        names = {settings.topics.rows(table): table for table in tables}
+        topics = {topic: state.offsets.get(topic) or unloaded(table) for topic, table in names.items()} if tables else state.offsets
+        adoption = proposed(state, topics, settings.topics.progress, log, clock, keyed)
+        if adoption.barriers_lost and tables:
+            raise Refused(f"barriers of shard {shard} are lost, so any of its tables may lack rows: loader adopt-topic --all-tables --yes")
+        if adoption.skipped and not agreed:
+            said = "; ".join(told(shard, adoption))
+            raise Refused(f"rows are lost, and were not loaded: {said}. With --yes the loader goes on like that; nothing was changed")
+        return adoption
+
+    before = propose(warehouse.read_state(shard))
+    if not before.moves and not before.barriers_lost:
+        print(f"shard {shard}: nothing is lost, nothing was changed")
+        return
+    for line in told(shard, adopt(warehouse, shard, "adopt-topic", propose, clock)):
+        print(line)
+
+
+def _adopt_warehouse(arguments: argparse.Namespace, _: Stop) -> int:
+    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
+    kafka.require_brokers(settings.kafka)
+    consumer = Consumer({**kafka.client_config(settings.kafka), "group.id": settings.group_id})
+    with closing(open_warehouse(settings)) as warehouse, closing(consumer):
+        warehouse.move_guard(ledger_guard(settings))
+        seen = highest_epoch(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
+        for shard, note in notes(consumer, settings.topics.progress, range(settings.state_shards)).items():
+            fence, mirror = warehouse.read_state(shard).fence, Mirror.parse(note)
+            epoch, commit_no = regranted(fence, mirror, seen)
+            if epoch == fence.epoch + 1 and commit_no == fence.commit_no + 1:
+                print(f"shard {shard}: the warehouse lacks nothing, nothing was changed")
+                continue
+            warehouse.regrant(fence, epoch, commit_no, "adopt-warehouse")
+            print(
+                f"shard {shard}: epoch {fence.epoch} became {epoch}, commit {fence.commit_no} became {commit_no}; the loader goes on at "
+                f"barrier offset {fence.progress_offset}, GTID set {fence.gtid_set}, and says so when Kafka has not kept what follows"
+            )
+    return ExitCode.DONE
 
 
 def _shard(settings: Settings, table: TableId) -> int:
@@ -222,11 +336,13 @@ def _status(arguments: argparse.Namespace, _: Stop) -> int:
         _require_ledger(settings, warehouse)
         fences = [warehouse.read_state(shard).fence for shard in range(settings.state_shards)]
         behind: dict[int, int] = {}
+        left: dict[int, timedelta | None] = {}
         for fence in fences:
-            reader = open_reader(settings, fence.shard)
-            behind[fence.shard] = max(0, reader.bounds(settings.topics.progress).stable_end - fence.progress_offset)
-            reader.close()
-        lines = list(status_lines(fences, behind, warehouse.watermarks()))
+            with closing(open_reader(settings, fence.shard)) as reader:
+                behind[fence.shard] = max(0, reader.bounds(settings.topics.progress).stable_end - fence.progress_offset)
+                kept = reader.retention([settings.topics.progress, *warehouse.read_state(fence.shard).offsets])
+                left[fence.shard] = headroom(fence, behind[fence.shard], kept, datetime.now(UTC))
+        lines = list(status_lines(fences, behind, left, warehouse.watermarks()))
     print(_json(lines) if arguments.json else status_text(lines))
     return ExitCode.DONE
 

@@ -3,7 +3,7 @@
 Real clients (`edges`) and the simulator's fakes fit these; every effect crosses one of them, and the method's name is the name of its
 crash point (`loader.<method>`)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -50,9 +50,12 @@ class Membership(Protocol):
     def poll(self, timeout: timedelta) -> frozenset[int]:
         """The shards assigned to this process now. Must be called at least every few seconds, or the group gives them away."""
 
-    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
-        """Commits next offsets by topic to Kafka, with the watermark as metadata, for lag tools: partition `shard` of `progress`,
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], note: str) -> None:
+        """Commits next offsets by topic to Kafka, with the note as metadata, for lag tools and `mirrored`: partition `shard` of `progress`,
         partition 0 of row topics. Best effort, never raises for refusal."""
+
+    def mirrored(self, shard: int) -> str:
+        """The note of the shard's last mirror that reached Kafka; empty when there is none. Raises Unavailable."""
 
     def close(self) -> None: ...
 
@@ -88,6 +91,10 @@ class ShardLog(Protocol):
         """The next offset this reader will deliver of a topic; past control records and aborted transactions it has skipped."""
 
     def bounds(self, topic: str) -> LogBounds: ...
+
+    def retention(self, topics: Collection[str]) -> timedelta | None:
+        """The shortest time for which Kafka keeps a record of any of these; None when it keeps them for ever, or this user may not know.
+        Raises Unavailable."""
 
     def topic_id(self, topic: str) -> str:
         """Kafka's own id: a topic that was deleted and made again has another. Raises Gone when there is no such topic."""

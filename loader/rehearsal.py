@@ -103,7 +103,10 @@ class PaperMembership:
     def poll(self, timeout: timedelta) -> frozenset[int]:
         return frozenset({self._shard})
 
-    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None: ...
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], note: str) -> None: ...
+
+    def mirrored(self, shard: int) -> str:
+        return ""
 
     def close(self) -> None: ...
 

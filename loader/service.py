@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import inf
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
 from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from contracts.topics import Topics
 from loader.committer import Committer, Spent, backoff
 from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
+from loader.core.gap import rows_missing
+from loader.core.mirror import Mirror, refuse_restored
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.ports import Clock, Job, Membership, ShardLog, Warehouse, Worker
@@ -48,6 +51,12 @@ COMMIT_SECONDS = Histogram(
 )
 LAG_SECONDS = Gauge(
     "tidemark_loader_lag_seconds", "Age of the watermark at its commit: how far the warehouse is behind.", ["shard"], registry=REGISTRY
+)
+HEADROOM_SECONDS = Gauge(
+    "tidemark_loader_kafka_headroom_seconds",
+    "At least as long until Kafka's retention takes what was not loaded yet; infinite when it keeps all.",
+    ["shard"],
+    registry=REGISTRY,
 )
 EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it holds none.", ["shard"], registry=REGISTRY)
 PARKED = Gauge("tidemark_loader_parked", "1 while a table can't follow its source and is left as it is.", ["topic"], registry=REGISTRY)
@@ -120,12 +129,14 @@ class ShardLoader:
         self._log = structlog.get_logger().bind(shard=shard)
         self._lease = _Lease(shard)
         self._assigning: Job[Tenure] | None = None
+        self._acknowledged: Mirror | None = None  # the last commit Kafka knew of when the shard was begun to be taken
         self._reading: _Reading | None = None
         self._not_before: datetime | None = None
         self._failures = 0
         self.trouble: PipelineError | None = None
         """Why the shard was last taken again; None once something was committed since."""
         self._bumps: deque[datetime] = deque()
+        self._retention: timedelta | None = None  # Kafka's, of the shard's topics
         self._parked: set[str] = set()  # topics whose tables are said to be
 
     @property
@@ -153,11 +164,15 @@ class ShardLoader:
                 return self._read(self._reading, timeout)
             if self._assigning is None:
                 self._lease = _Lease(self._shard)
+                # Before the fence is read: what was acknowledged by then is in it, and what a successor commits later proves nothing.
+                self._acknowledged = Mirror.parse(self._membership.mirrored(self._shard))
                 self._assigning = self._worker.start(partial(self._assign, self._lease))
             if not self._assigning.wait(timeout):
                 return False
             assigned, self._assigning = self._assigning, None
-            self._reading = self._seek(assigned.result())
+            tenure = assigned.result()
+            refuse_restored(tenure.fence, self._acknowledged)
+            self._reading = self._seek(tenure)
         except (Fenced, OutcomeUnknown, Unavailable) as error:
             self._restart(error)
         except PipelineError as error:
@@ -213,6 +228,7 @@ class ShardLoader:
             reading.batch.open(topic, start)
             offsets[topic] = start.offset
         self._source.seek(offsets)
+        self._tell_headroom(tenure.fence.commit_ts_us, self._source.retention(offsets))
         return reading
 
     def _start(self, tenure: Tenure, topic: str) -> Start:
@@ -264,7 +280,7 @@ class ShardLoader:
             self._source.add(topic, start.offset)
         if not found and now - reading.loss_checked_at >= LOSS_CHECK_EVERY:
             reading.loss_checked_at = now
-            self._refuse_loss(reading.batch)
+            self._refuse_loss(reading)
         return bool(found)
 
     def _settle(self, reading: _Reading) -> bool:
@@ -278,21 +294,17 @@ class ShardLoader:
         next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
         watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
         self._tell(cut, plan, watermark, self._clock.now() - began, spent)
-        self._membership.mirror(self._shard, next_offsets, watermark.isoformat())
+        self._membership.mirror(self._shard, next_offsets, str(Mirror(watermark, plan.fence.commit_no, plan.fence.epoch)))
         return True
 
-    def _refuse_loss(self, batch: OpenBatch) -> None:
+    def _refuse_loss(self, reading: _Reading) -> None:
         """A barrier is visible only once its rows are in their partitions. Read to the end, marker or not, without them: they are gone."""
-        for topic, seq in batch.awaited.items():
+        for topic, seq in reading.batch.awaited.items():
             bounds = self._source.bounds(topic)
             if self._source.position(topic) >= bounds.end:
-                raise Gone(
-                    f"a barrier names rows of {topic} up to seq {seq - 1}, but the topic ends at offset {bounds.end} without them. Read its"
-                    " table again: streamer snapshot -t TABLE --resync",
-                    topic=topic,
-                    seq=seq,
-                    end=bounds.end,
-                )
+                held = reading.tenure.offsets.get(topic)
+                table = held.source_table if held else topic.removeprefix(f"{self._topics.prefix}.")
+                raise rows_missing(topic, table, seq, bounds.end)
 
     def _commit(self, reading: _Reading, cut: Cut) -> None:
         """Has it done: WRITE, STAGE, COMMIT."""
@@ -325,6 +337,7 @@ class ShardLoader:
         for passed in plan.passed:
             self._log.warning("rows.passed", topic=passed.topic, records=passed.entry.records, because="the table is parked")
         lag = plan.at - watermark
+        self._tell_headroom(plan.fence.commit_ts_us, self._retention)
         COMMITS.labels(self._shard, cut.reason.value).inc()
         COMMIT_SECONDS.labels(self._shard).observe(elapsed.total_seconds())
         LAG_SECONDS.labels(self._shard).set(lag.total_seconds())
@@ -358,6 +371,13 @@ class ShardLoader:
                 self._log.info("table.followed_again", topic=offset.topic, table=offset.source_table)
             PARKED.labels(offset.topic).set(parked)
 
+    def _tell_headroom(self, complete_us: int, retention: timedelta | None) -> None:
+        """Nothing that Kafka has and the warehouse hasn't was written before the watermark."""
+        self._retention = retention
+        kept_until = inf if retention is None or not complete_us else complete_us / 1_000_000 + retention.total_seconds()
+        # By the clock at the time it is asked: it falls while nothing is committed.
+        HEADROOM_SECONDS.labels(self._shard).set_function(lambda: max(0.0, kept_until - self._clock.now().timestamp()))
+
     def _restart(self, error: PipelineError) -> None:
         """Back to ASSIGN, after a pause that grows while nothing succeeds."""
         self._failures += 1
@@ -379,15 +399,24 @@ class ShardLoader:
         """Only the owner may halt: a zombie sees an old position, and rows gone that its successor has loaded."""
         held = self.tenure
         try:
-            if held is not None and self._epoch() != held.fence.epoch:
+            if held is None:
+                raise error
+            if self._epoch() != held.fence.epoch:
                 self._restart(
                     Fenced(f"shard {self._shard}: epoch {held.fence.epoch} is over, so this is not ours to judge: {error.message}")
                 )
                 return
+            self._refuse_other_topic(held, error)
         except (Unavailable, OutcomeUnknown) as unread:
             self._restart(unread)
             return
         raise error
+
+    def _refuse_other_topic(self, held: Tenure, error: PipelineError) -> None:
+        """Kafka goes on answering under the name of a topic that was made again, with other records at the same offsets."""
+        topic = str(error.fields.get("topic", ""))
+        if isinstance(error, Gone | Corrupt) and topic in held.offsets:
+            self._start(held, topic)
 
     def _epoch(self) -> int:
         """The epoch the warehouse says the shard is at."""

@@ -11,9 +11,10 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
 
-from contracts.errors import Invalid
+from contracts.errors import Corrupt, Gone, Invalid, Refused
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -22,6 +23,8 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
+
+HALTED = Gauge("tidemark_halted", "1 once the process has halted for a person to see to it, and why.", ["fault"], registry=REGISTRY)
 
 
 class Health:
@@ -42,9 +45,10 @@ class Health:
 
 
 @contextmanager
-def serve(listen: str | None, health: Health) -> Iterator[int]:
+def serve(listen: str | None, health: Health, linger: Callable[[], object] = lambda: None) -> Iterator[int]:
     """Serves on `host:port` in a thread while the block runs, and yields the port (for port 0, the one taken); does nothing and yields 0
-    when `listen` is None. Raises Invalid when the address cannot be had."""
+    when `listen` is None. When the block halts for a person to see to it, the fault is told as a metric, and `linger` waits until that may
+    have been seen. Raises Invalid when the address cannot be had."""
     if listen is None:
         yield 0
         return
@@ -57,6 +61,13 @@ def serve(listen: str | None, health: Health) -> Iterator[int]:
     thread.start()
     try:
         yield server.server_port
+    except (Gone, Corrupt, Refused) as error:
+        health.ready = False
+        fault = str(error.fields.get("fault", type(error).__name__.lower()))
+        HALTED.labels(fault).set(1)
+        structlog.get_logger().error("process.halted", fault=fault, message=error.message)
+        linger()
+        raise
     finally:
         server.shutdown()
         server.server_close()

@@ -213,6 +213,8 @@ class Logs(Section):
 
 
 class Metrics(Section):
-    """`listen`: host:port of /metrics, /healthz and /readyz; off when absent."""
+    """`listen`: host:port of /metrics, /healthz and /readyz; off when absent. `halt_linger_seconds`: how long a process that has
+    halted goes on answering there before it exits, so that somebody sees why."""
 
     listen: str | None = Field(None, pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")
+    halt_linger_seconds: Seconds = Field(30, ge=0, le=600)

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ from runtime.lifecycle import Stop, crash_points, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
 from streamer.core import decoders
-from streamer.core.preflight import Fault, check_continuity
+from streamer.core.continuity import check_continuity, purged_at_us
+from streamer.core.preflight import Fault
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.edges import metrics, signals
@@ -33,13 +35,14 @@ from streamer.edges.mysql import MysqlServer
 from streamer.edges.signals import KafkaSignals
 from streamer.edges.tables import MysqlTableReader
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import Ports, Tally
+from streamer.ports import Ports, ServerStatus, Tally
 from streamer.service import Snapshot, Streamer, Tuning, source_faults
 
 EXAMPLES = """
 streamer                         run: from the stored position; a first run reads all rows while it streams
 streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
 streamer snapshot -t shop.orders   ask the running streamer to read a table again
+streamer adopt-server            go on from a server that has lost transactions or binlogs: every table is read again
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
 streamer status --json           how far the stream is
 """
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {
         None: _run,
+        "adopt-server": _adopt_server,
         "check": _check,
         "snapshot": _ask_for_snapshot,
         "status": _status,
@@ -75,8 +79,15 @@ def _parser() -> argparse.ArgumentParser:
         help="begin a new pipeline with what was committed at T or later: 2026-11-20, '2026-11-20 14:30:00' (UTC), RFC 3339, or 2h for two "
         "hours ago",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="snapshot | check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="snapshot | adopt-server | check | status")
     _snapshot_verb(verbs)
+    adopt = command.verb(
+        verbs,
+        "adopt-server",
+        "begin anew on the server as it is, when transactions or binlogs are lost: every table is emptied and read again",
+        "streamer adopt-server\nstreamer adopt-server --yes",
+    )
+    adopt.add_argument("--yes", action="store_true", help="also when the stream could go on by itself")
     command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
     status = command.verb(
         verbs, "status", "show the position and how far it is behind the server", "streamer status\nstreamer status --json"
@@ -152,7 +163,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     require_brokers(settings.kafka)
     health = Health()
     streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
-    with serve(settings.metrics.listen, health):
+    with serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)):
         try:
             while not stop.requested() and not streamer.finished:
                 streamer.step()
@@ -180,6 +191,23 @@ def _ask_for_snapshot(arguments: argparse.Namespace, _stop: Stop) -> int:
     for signal in asked:
         signals.send(settings.kafka, settings.topics, signal)
         print(f"asked for: {signal.ask.value} of {signal.table} ({signal.id}); `streamer status` shows how far it is")
+    return ExitCode.DONE
+
+
+def _adopt_server(arguments: argparse.Namespace, stop: Stop) -> int:
+    settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
+    require_brokers(settings.kafka)
+    streamer = build(settings, stop, metrics.observe)
+    try:
+        adopted = streamer.adopt(anyway=arguments.yes)
+    finally:
+        streamer.close()
+    print(f"the pipeline goes on from server {adopted.server_uuid} at GTID set {adopted.gtid_set}")
+    if adopted.given_up:
+        print(f"given up, for the server does not have it: {adopted.given_up}")
+    if adopted.unstreamed:
+        print(f"not streamed, but read with the tables: {adopted.unstreamed}")
+    print(f"{len(adopted.tables)} tables are emptied and read again once the streamer runs: {', '.join(map(str, adopted.tables))}")
     return ExitCode.DONE
 
 
@@ -264,6 +292,7 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
             "binlog": str(position.binlog),
             "kafka_transactions": position.n,
             "complete_up_to": datetime.fromtimestamp(position.commit_ts_us / 1e6, UTC).isoformat(),
+            "binlog_headroom_hours": _headroom_hours(source, position.newest_commit_us),
             "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
             "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
             "rows": dict(sorted(position.next_seqs.items())),
@@ -279,6 +308,13 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
         else:
             print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
     return ExitCode.DONE
+
+
+def _headroom_hours(source: ServerStatus, newest_commit_us: int) -> float | None:
+    """Until the server may purge what was not streamed yet; None when it purges nothing by itself."""
+    kept = source.variables.get("binlog_expire_logs_seconds"), source.variables.get("binlog_expire_logs_auto_purge")
+    until_us = purged_at_us(*kept, newest_commit_us or source.now_us)
+    return None if until_us is None else round(max(0, until_us - source.now_us) / 3.6e9, 2)
 
 
 def _told(reread: Reread) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class SourceServer(Protocol):
     def previous_gtids(self, file: str) -> GtidSet:
         """What the server had executed when this file began. Raises Unavailable, also when the file is gone by now."""
 
+    def event_at(self, place: BinlogPosition) -> str | None:
+        """What the event that begins at this place says of itself, empty at the end of its file; None when none begins there. Raises
+        Unavailable."""
+
     def cascading(self) -> Sequence[TableId]:
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 
@@ -193,7 +197,8 @@ class TopicAdmin(Protocol):
 @dataclass(slots=True)
 class Tally:
     """What was committed since it was last told. `newest_commit_us`: the newest commit time on Kafka, the server's clock while it is idle.
-    `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again."""
+    `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again. `purged_at_us`:
+    when the server may purge what must be read next; None when it does not by itself."""
 
     rows: int = 0
     size_bytes: int = 0
@@ -202,6 +207,7 @@ class Tally:
     newest_commit_us: int = 0
     behind: int = 0
     rereads: int = 0
+    purged_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

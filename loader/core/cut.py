@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NoReturn
 
 from contracts.envelope import Envelope, Op
-from contracts.errors import Corrupt, Gone
+from contracts.errors import Corrupt
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from loader.core.changes import OpenChanges, memory_of
+from loader.core.gap import rows_expired
 from loader.core.plan import Changes, Destination, Nowhere
 from loader.core.records import Change, Record, Records
 
@@ -161,7 +163,7 @@ class _Lane:
         except ValueError as error:
             raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
         if envelope.source.seq != self.next_seq:
-            self._refuse(self.topic, record.offset, envelope.source.seq)
+            self._refuse(envelope, record.offset)
         return Change(record.offset, record.key, envelope, record.size_bytes)
 
     def _begin(self, change: Change) -> None:
@@ -187,16 +189,11 @@ class _Lane:
             self.runs.popleft()
         return Part(self.topic, run.destination, offsets, stop_seq, changes, renewing)
 
-    def _refuse(self, topic: str, offset: int, seq: int) -> None:
-        if not any(run.changes for run in self.runs) and self.start.offset > self.start.next_offset and seq > self.next_seq:
-            raise Gone(
-                f"rows of {topic} with seq {self.next_seq} to {seq - 1} expired before they were loaded. Read its table again:"
-                " streamer snapshot -t TABLE --resync; and raise kafka.retention_hours",
-                topic=topic,
-                offset=offset,
-                expected_seq=self.next_seq,
-                seq=seq,
-            )
+    def _refuse(self, change: Envelope, offset: int) -> NoReturn:
+        topic, seq = self.topic, change.source.seq
+        if self.next_seq == self.start.next_seq and seq > self.next_seq:
+            # The first record there is: those before it are not there any more.
+            raise rows_expired(topic, str(change.source.table), self.next_seq, seq, offset)
         raise Corrupt(
             f"topic {topic} at offset {offset}: seq {seq} where {self.next_seq} must follow",
             topic=topic,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from contracts.batch import BatchKey
-from contracts.errors import Gone
 from contracts.ledger import Fence, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from contracts.sql import qualified
 from loader.core.cut import Cut, Start
+from loader.core.gap import barriers_expired, topic_recreated, topic_shorter
 from loader.core.plan import PARTITION, CommitPlan, Passed, TableLoad
 
 
@@ -128,36 +128,16 @@ def start_of_rows(topic: str, topic_id: str, held: TopicOffset | None, low: int,
     if held is None:
         return Start(topic_id, offset=low, next_offset=0, next_seq=0)
     if held.topic_id != topic_id:
-        raise Gone(
-            f"topic {topic} was deleted and made again: its offsets name other records now. Read table {held.source_table} again",
-            topic=topic,
-            loaded_topic_id=held.topic_id,
-            topic_id=topic_id,
-        )
-    _refuse_shorter(topic, held.next_offset, stable_end)
+        raise topic_recreated(topic, held.source_table, held.next_seq, held.topic_id, topic_id)
+    if held.next_offset > stable_end:
+        raise topic_shorter(topic, held.source_table, held.next_offset, stable_end)
     return Start(topic_id, max(held.next_offset, low), held.next_offset, held.next_seq, held.state)
 
 
 def start_of_progress(topic: str, next_offset: int, low: int, stable_end: int) -> int:
     """Where reading the shard's barriers goes on. Raises Gone when barriers not yet read have expired: rows may have with them."""
-    _refuse_shorter(topic, next_offset, stable_end)
-    if low > next_offset:
-        raise Gone(
-            f"barriers {next_offset} to {low - 1} of {topic} expired before they were read, so nothing proves which rows expired with"
-            " them. Read the shard's tables again: streamer snapshot -t TABLE --resync; and raise kafka.retention_hours",
-            topic=topic,
-            next_offset=next_offset,
-            low=low,
-        )
-    return next_offset
-
-
-def _refuse_shorter(topic: str, next_offset: int, stable_end: int) -> None:
     if next_offset > stable_end:
-        raise Gone(
-            f"topic {topic} ends at offset {stable_end}, but was loaded up to {next_offset}: Kafka lost records it had committed"
-            " (unclean leader election, or a topic that was made again). Read its tables again",
-            topic=topic,
-            next_offset=next_offset,
-            stable_end=stable_end,
-        )
+        raise topic_shorter(topic, "", next_offset, stable_end)
+    if low > next_offset:
+        raise barriers_expired(topic, next_offset, low)
+    return next_offset

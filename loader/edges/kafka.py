@@ -6,7 +6,7 @@ Source: librdkafka, CONFIGURATION.md and INTRODUCTION.md ("Static consumer group
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 from typing import Any, TypeVar, cast
@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Unavailable
@@ -82,14 +83,15 @@ class GroupMembership:
             self._judge(error)
         return self._assigned
 
-    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
-        places = [
-            TopicPartition(topic, shard if topic == self._progress else 0, offset, watermark) for topic, offset in next_offsets.items()
-        ]
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], note: str) -> None:
+        places = [TopicPartition(topic, shard if topic == self._progress else 0, offset, note) for topic, offset in next_offsets.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
             self._log.debug("mirror.refused", shard=shard, message=str(error))
+
+    def mirrored(self, shard: int) -> str:
+        return notes(self._consumer, self._progress, [shard])[shard]
 
     def close(self) -> None:
         self._consumer.close()
@@ -119,6 +121,15 @@ class GroupMembership:
             raise _translated(error, f"consumer group on {self._progress}")
         # Brokers away or not ready, or `progress` not made yet: librdkafka goes on trying.
         self._log.warning("group.waiting", message=error.str())
+
+
+def notes(consumer: Consumer, progress: str, shards: Iterable[int]) -> dict[int, str]:
+    """As Membership.mirrored, by shard. The consumer needs to be in no group but by name."""
+    try:
+        found = consumer.committed([TopicPartition(progress, shard) for shard in shards], timeout=REQUEST_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise _translated(error.args[0], f"offsets committed for {progress}") from error
+    return {place.partition: place.metadata or "" for place in found}
 
 
 class PartitionReader:
@@ -180,6 +191,23 @@ class PartitionReader:
 
     def bounds(self, topic: str) -> LogBounds:
         return self._patiently(f"offsets of {topic}", lambda: self._bounds(self._place(topic)))
+
+    def retention(self, topics: Collection[str]) -> timedelta | None:
+        asked = self._admin.describe_configs(
+            [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        kept: list[int] = []
+        for resource, future in asked.items():
+            try:
+                found = future.result()
+            except KafkaException as error:
+                failure = _translated(error.args[0], f"settings of {resource.name}")
+                if isinstance(failure, Unavailable):
+                    raise failure from error
+                self._log.debug("retention.unknown", topic=resource.name, message=failure.message)
+            else:
+                kept.append(int(found["retention.ms"].value))
+        return timedelta(milliseconds=min(ms for ms in kept if ms >= 0)) if any(ms >= 0 for ms in kept) else None
 
     def topic_id(self, topic: str) -> str:
         return self._patiently(f"topic {topic}", lambda: self._topic_id(topic))
@@ -321,7 +349,11 @@ class SchemaReader:
 def _translated(error: KafkaError, what: str) -> PipelineError:
     text = f"Kafka, {what}: {error.str()}"
     if error.code() in _GONE:
-        return Gone(f"{text}. The topic is not there", code=error.name())
+        return Gone(
+            f"{text}. The topic is not there: streamer snapshot -t TABLE --resync makes it again, then loader adopt-topic -t TABLE --yes",
+            fault="topic_missing",
+            code=error.name(),
+        )
     if error.code() in _OUT_OF_RANGE:
         return Gone(text, code=error.name())
     if error.code() in _NOT_ALLOWED:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from contracts.progress import TableState
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
 from loader.core.staging import COPIED_ROWS, StagingTables
-from loader.core.statements import CommitTables, after_the_fence, compare_and_set
+from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set
 from loader.core.status import Watermark
 from loader.edges.session import Session
 from loader.edges.targets import Former, TargetTables, nothing_known
@@ -88,6 +88,31 @@ class RedshiftWarehouse:
         if len(rows) > 1:
             raise Corrupt(f"{table} has {len(rows)} rows; it must have one")
         return Guard(*rows[0]) if rows else None
+
+    def regrant(self, held: Fence, epoch: int, commit_no: int, owner: str) -> None:
+        """The shard of a restored warehouse goes on from there. Raises Fenced when the fence is not as it was."""
+        table = CommitTables(self._options.schema, held.shard).named("fence")
+        with self._session.transaction() as transaction:
+            moved = Statement(
+                f"UPDATE {table} SET epoch = %s, commit_no = %s, owner = %s WHERE shard = %s AND epoch = %s AND commit_no = %s",
+                (epoch, commit_no, owner, held.shard, held.epoch, held.commit_no),
+            )
+            if transaction.touch(moved) != 1:
+                raise Fenced(
+                    f"shard {held.shard} is no longer at epoch {held.epoch}, commit {held.commit_no}: stop its loaders, and try again"
+                )
+            transaction.commit(f"epoch {epoch} of shard {held.shard}")
+
+    def move_guard(self, guard: Guard) -> None:
+        """The ledger is of this warehouse from now on: a backup of another was restored into it. Raises as `prepare` for anything else
+        that differs."""
+        held = self.guard()
+        if held is None:
+            raise Invalid(f"schema {self._options.schema} holds no ledger yet: start the loader first")
+        _refuse_other(replace(held, cluster=guard.cluster), guard, self._options.schema)
+        with self._session.transaction() as transaction:
+            transaction.run(f"UPDATE {qualified(self._options.schema, 'pipeline')} SET cluster_id = %s", (guard.cluster,))
+            transaction.commit("the warehouse's own name")
 
     def bump_epoch(self, shard: int, owner: str) -> int:
         # Whoever held the shard meanwhile may have changed its tables.
@@ -272,9 +297,10 @@ def _refuse_other(held: Guard, ours: Guard, schema: str) -> None:
     """The ledger there must be of this pipeline, bucket and warehouse; with another's nothing can be proven."""
     for name in ("pipeline", "bucket", "prefix", "cluster"):
         if getattr(held, name) != getattr(ours, name):
+            restored = " When it was restored from a backup of that one: loader adopt-warehouse." if name == "cluster" else ""
             raise Refused(
                 f"schema {schema} holds the ledger of {name} {getattr(held, name)!r}, the settings say {getattr(ours, name)!r}."
-                " Set redshift.schema to a schema of this pipeline's own, or mend the setting",
+                f" Set redshift.schema to a schema of this pipeline's own, or mend the setting.{restored}",
                 schema=schema,
                 setting=name,
             )

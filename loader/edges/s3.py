@@ -18,6 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from contracts.batch import BatchKey
 from contracts.errors import Corrupt, Invalid, PipelineError, Unavailable
 
 if TYPE_CHECKING:
@@ -117,3 +118,18 @@ def _code(error: ClientError) -> str:
     code = str(answer.get("Error", {}).get("Code", ""))
     # HEAD has no body, so its code is the bare status.
     return {"412": "PreconditionFailed", "403": "AccessDenied", "301": "PermanentRedirect"}.get(code, code)
+
+
+def highest_epoch(client: "S3Client", bucket: str, prefix: str) -> int:
+    """Of the epochs that the keys below the prefix name; 0 when there is none. Raises Invalid, Unavailable."""
+    highest = 0
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+            for item in page.get("Contents", []):
+                key = BatchKey.parse(item["Key"].removeprefix(f"{prefix}/"))
+                highest = max(highest, key.epoch if key else 0)
+    except ClientError as error:
+        raise Invalid(f"bucket {bucket} can't be listed: {error}; allow s3:ListBucket, which the janitor's role has") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"bucket {bucket} can't be listed: {error}") from error
+    return highest

@@ -119,6 +119,8 @@ class TargetTables:
             return None
         former = self._formers(target, [fingerprint for _, fingerprint in held])
         standing = self._standing(target, former)
+        if standing and not held:
+            self._refuse_others(target)
         creation = create_statements(target, self._grant_select_to)
         if not standing:
             return _Due(version + 1, creation, Evolution())
@@ -126,6 +128,25 @@ class TargetTables:
         if change.made_again:
             change = replace(change, alterations=(*change.alterations, *creation))
         return _Due(version + 1, creation, change)
+
+    def _refuse_others(self, target: TargetTable) -> None:
+        """Raises Invalid when another pipeline of this warehouse loads the table: each would take the other's rows for its own."""
+        ledgers = self._session.run(
+            "SELECT table_schema FROM svv_tables WHERE table_name = 'schema_version' AND table_schema <> %s ORDER BY 1", (self._schema,)
+        )
+        for (schema,) in ledgers:
+            versions = qualified(schema, "schema_version")
+            try:
+                found = self._session.run(f"SELECT 1 FROM {versions} WHERE target_table = %s LIMIT 1", (_named(target),))
+            except Invalid:
+                continue  # something else of that name, or none of our business
+            if found:
+                raise Invalid(
+                    f"table {_named(target)} is loaded by another pipeline, whose ledger is in schema {schema}; give one of them another"
+                    ' target.schema, as "eu_{db}"',
+                    table=_named(target),
+                    schema=schema,
+                )
 
     def _holds_nothing(self, target: TargetTable, standing: Sequence[StandingColumn]) -> bool:
         """Whether the table holds no row that MySQL has: then it lacks nothing that could come again."""

@@ -4,8 +4,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.errors import Gone
-from contracts.position import GtidSet
 from contracts.table import TableId
 
 _GRANT = re.compile(
@@ -142,23 +140,6 @@ def cascade_faults(tables: Collection[TableId]) -> Iterator[Fault]:
 def literal_databases(patterns: Collection[str]) -> frozenset[str]:
     """The databases that `db.table` patterns name without a wildcard."""
     return frozenset(database for database, _, _ in (pattern.partition(".") for pattern in patterns) if "*" not in database)
-
-
-def check_continuity(ours: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
-    """Raises Gone unless the server holds everything that is on Kafka and still has everything that isn't, whoever it is: after a failover
-    to a server that lags it would stream on without a word."""
-    if phantom := ours.minus(executed):
-        raise Gone(
-            f"the server never executed transactions that are on Kafka already: {phantom}. It is behind or has lost them (a failover?); "
-            "point the streamer at a server that has them, or, if they are lost for good, read the tables anew under a new pipeline name",
-            missing=str(phantom),
-        )
-    if lost := purged.minus(ours):
-        raise Gone(
-            f"the server has purged binlogs that are not on Kafka yet: {lost}. Point the streamer at a server that still has them, or "
-            "read the tables anew under a new pipeline name; then raise binlog_expire_logs_seconds",
-            missing=str(lost),
-        )
 
 
 def _privileges(text: str) -> frozenset[str]:

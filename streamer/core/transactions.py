@@ -77,8 +77,10 @@ class EventJudge:
             if under_way is not None and under_way.rows and not event.one_phase:
                 raise Refused(
                     f"XA transaction {event.xid} ({under_way.gtid}, at {at.start}) changed captured tables, and whether it will be "
-                    "committed is not known when its rows are read; XA is not supported on captured tables: exclude them, or stop "
-                    "using XA there",
+                    "committed is not known when its rows are read; XA is not supported on captured tables. Stop using it there "
+                    "and end what is prepared, then: streamer adopt-server --yes, which empties every table and reads it again; or "
+                    "exclude those tables",
+                    fault="xa",
                     xid=event.xid,
                 )
             yield _committed(at, under_way)
@@ -89,8 +91,9 @@ class EventJudge:
             )
         elif isinstance(event, Incident):
             raise Gone(
-                f"the server says it lost events at {at.start}: {event.message}. Changes may be missing from its binlog for ever; the "
-                "tables must be read anew under a new pipeline name"
+                f"the server says it lost events at {at.start}: {event.message}. Changes may be missing from its binlog for ever: streamer "
+                "adopt-server --yes, which empties every table and reads it again",
+                fault="incident",
             )
         else:
             raise ValueError(f"nobody has to judge a {type(event).__name__}")
@@ -133,7 +136,8 @@ class EventJudge:
             raise Refused(
                 f"transaction {under_way.gtid} at {at.start}: a change of rows is logged as a statement ({found.verb} …), so its rows "
                 "cannot be known. Some session sets binlog_format = STATEMENT; take that right from it (SYSTEM_VARIABLES_ADMIN, "
-                "SESSION_VARIABLES_ADMIN), and read the tables anew under a new pipeline name"
+                "SESSION_VARIABLES_ADMIN), then: streamer adopt-server --yes, which empties every table and reads it again",
+                fault="statement",
             )
         elif isinstance(found, Unreadable) and self._may_touch_captured(query):
             raise Refused(f"transaction {under_way.gtid} at {at.start}: a {found.verb.value} of tables whose names could not be made out")

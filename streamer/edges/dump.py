@@ -214,8 +214,9 @@ def _dump_error(packet: bytes) -> PipelineError:
         message = message[6:]
     if code == _ER_FATAL_READING_BINLOG:
         return Gone(
-            f"the server cannot send the binlog we need: {message} (error {code}). A replica that still has it can be streamed instead; "
-            "otherwise the tables must be read anew under a new pipeline name",
+            f"the server cannot send the binlog we need: {message} (error {code}). Point the streamer at a server that still has it; if "
+            "there is none: streamer adopt-server, which empties every table and reads it again from the server as it is",
+            fault="binlog_refused",
             code=code,
         )
     if code in _ER_NO_BINLOG_GRANT:

@@ -18,6 +18,11 @@ _BEHIND = Gauge(
     "tidemark_streamer_behind_transactions", "Transactions executed at the source and not on Kafka, when last asked", registry=REGISTRY
 )
 _REREADS = Gauge("tidemark_streamer_tables_reading", "Tables whose rows are being read by SELECT", registry=REGISTRY)
+_HEADROOM = Gauge(
+    "tidemark_streamer_binlog_headroom_seconds",
+    "Until the server may purge binlogs that were not streamed yet; infinite when it purges none by itself",
+    registry=REGISTRY,
+)
 
 
 def observe(tally: Tally) -> None:
@@ -28,5 +33,7 @@ def observe(tally: Tally) -> None:
     _KAFKA.inc(tally.kafka_transactions)
     _BEHIND.set(tally.behind)
     _REREADS.set(tally.rereads)
+    kept_until = float("inf") if tally.purged_at_us is None else tally.purged_at_us / 1e6
+    _HEADROOM.set_function(lambda: max(0.0, kept_until - time.time()))  # it falls while the stream stands still
     if tally.newest_commit_us:
         _LAG.set(max(0.0, time.time() - tally.newest_commit_us / 1e6))

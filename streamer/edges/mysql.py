@@ -25,6 +25,8 @@ VARIABLES = (
     "gtid_mode",
     "version",
     "innodb_native_foreign_keys",
+    "binlog_expire_logs_seconds",
+    "binlog_expire_logs_auto_purge",
 )
 
 
@@ -97,6 +99,18 @@ class MysqlServer:
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return unique_keys(self._rows, table)
 
+    def event_at(self, place: BinlogPosition) -> str | None:
+        try:
+            found = self._rows("SHOW BINLOG EVENTS IN %s FROM %s LIMIT 1", place.file, place.offset)
+        except Unavailable as error:
+            if error.fields.get("code") != ER.ERROR_WHEN_EXECUTING_COMMAND:
+                raise
+            return None
+        if not found:
+            return ""
+        _, at, _, _, _, text = found[0]
+        return str(text) if int(at) == place.offset else None
+
     def cascading(self) -> Sequence[TableId]:
         found = self._rows(
             "SELECT DISTINCT constraint_schema, table_name FROM information_schema.referential_constraints "
@@ -138,7 +152,8 @@ class MysqlServer:
             self.close()
             if error.args and error.args[0] in (ER.SPECIFIC_ACCESS_DENIED_ERROR, *mysql.ACCESS_DENIED):
                 raise Invalid(f"MySQL refuses a question of the streamer: {error.args[-1]} (error {error.args[0]})") from error
-            raise Unavailable(f"the control connection to MySQL was lost: {error.args[-1] if error.args else error}") from error
+            code = error.args[0] if len(error.args) > 1 else None
+            raise Unavailable(f"the control connection to MySQL was lost: {error.args[-1] if error.args else error}", code=code) from error
 
 
 def _quote(name: str) -> str:

@@ -7,8 +7,8 @@ Plain synchronous code over ports; `step` does one piece of it, so a simulator c
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -17,12 +17,13 @@ import structlog
 from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
+from contracts.table import TableId
+from streamer.core.continuity import check_continuity, check_place
 from streamer.core.decoder import DecoderFactory
 from streamer.core.preflight import (
     Fault,
     Grants,
     cascade_faults,
-    check_continuity,
     grant_faults,
     hides_cascades,
     keyless_faults,
@@ -36,7 +37,7 @@ from streamer.ports import Ports, ServerStatus, SourceServer, Tally
 from streamer.service.backfill import set_before
 from streamer.service.session import Session, Tuning
 
-__all__ = ["Ports", "Snapshot", "Streamer", "Tuning", "lock_name", "source_faults"]
+__all__ = ["Adopted", "Ports", "Snapshot", "Streamer", "Tuning", "lock_name", "source_faults"]
 
 LOCK_NAME_MAX = 64  # characters; MySQL manual, "Locking Functions"
 
@@ -49,6 +50,18 @@ class Snapshot(StrEnum):
     INITIAL = "initial"  # they are read, while its changes are streamed
     NEVER = "never"  # a new pipeline begins with the oldest binlog, and nothing is read but that
     ONLY = "only"  # as initial, and the streamer is done when they are read
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A server that a pipeline begins anew on, from `gtid_set`. `given_up`: on Kafka, and not on the server. `unstreamed`: on the server,
+    and never streamed. `tables`: those that are read again."""
+
+    server_uuid: str
+    gtid_set: GtidSet
+    given_up: GtidSet
+    unstreamed: GtidSet
+    tables: Sequence[TableId]
 
 
 class Streamer:
@@ -111,6 +124,39 @@ class Streamer:
                 self._ports.sink.abort()
             raise
 
+    def adopt(self, *, anyway: bool = False) -> Adopted:
+        """Makes the server as it is the pipeline's new beginning, when the stream can't go on from the position: every table is emptied and
+        read again by the streamer that is started next. Raises Refused when a streamer is at work here, when there is no pipeline yet, or
+        when nothing keeps the stream from going on and it isn't asked for `anyway`."""
+        ports = self._ports
+        if not ports.server.take_turn(self._lock):
+            raise Refused("a streamer of this pipeline is at work on this server: stop it first, if it is really to start over")
+        ports.sink.init()
+        position, status = ports.positions.read(), self._ready()
+        if position is None:
+            raise Refused(
+                f"topic {self._choices.topics.position} holds no position of this pipeline: start the streamer, there is nothing to adopt"
+            )
+        because = ""
+        try:
+            self._same_history(position, status)
+        except Gone as error:
+            because = error.message
+        if not because and not anyway:
+            raise Refused(
+                "the server has all that follows the pipeline's position, so the streamer can go on by itself; with --yes the tables are "
+                "read anew all the same"
+            )
+        status = ports.server.status()
+        begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition("", 4), in_progress=None)
+        tables = self._captured()
+        self._topics()
+        self._session_at(begun).adopt(tables)
+        log.warning("server.adopted", before=position.server_uuid, now=status.uuid, gtid_set=str(status.executed), because=because)
+        return Adopted(
+            status.uuid, status.executed, position.gtid_set.minus(status.executed), status.executed.minus(position.gtid_set), tables
+        )
+
     def close(self) -> None:
         """Leaves nothing open: what is not committed is aborted."""
         if self._session is not None:
@@ -140,9 +186,7 @@ class Streamer:
         ports, topics = self._ports, self._choices.topics
         ports.sink.init()
         position = ports.positions.read()  # after init: what the predecessor had open is decided now
-        status = ports.server.status()
-        if faults := list(source_faults(self._choices, self._server_id, status, ports.server)):
-            raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
+        status = self._ready()
         if position is None:
             position = self._first_position(status)
         elif self._since_us is not None and not self._begun:
@@ -152,14 +196,11 @@ class Streamer:
             )
         else:
             position, status = self._same_history(position, status)
-        ports.topics.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
-        ports.topics.ensure(topics.position, partitions=1, compacted=True)
-        ports.topics.ensure(topics.schemas, partitions=1, compacted=True)
-        ports.topics.ensure(topics.signals, partitions=1, compacted=False)
+        self._topics()
         ports.binlog.start(position.gtid_set)
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        session = Session(ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected)
-        captured = [table for table in ports.server.tables() if self._choices.captures(table)]
+        session = self._session_at(position)
+        captured = self._captured()
         reads = self._snapshot is not Snapshot.NEVER and self._since_us is None
         if position.n == 0:
             self._begun = True
@@ -167,6 +208,26 @@ class Streamer:
         elif reads:
             session.snapshot(captured)
         return session
+
+    def _ready(self) -> ServerStatus:
+        """The server's state. Raises Invalid when it can't be captured."""
+        status = self._ports.server.status()
+        if faults := list(source_faults(self._choices, self._server_id, status, self._ports.server)):
+            raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
+        return status
+
+    def _topics(self) -> None:
+        topics, admin = self._choices.topics, self._ports.topics
+        admin.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
+        admin.ensure(topics.position, partitions=1, compacted=True)
+        admin.ensure(topics.schemas, partitions=1, compacted=True)
+        admin.ensure(topics.signals, partitions=1, compacted=False)
+
+    def _captured(self) -> list[TableId]:
+        return [table for table in self._ports.server.tables() if self._choices.captures(table)]
+
+    def _session_at(self, position: Position) -> Session:
+        return Session(self._ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected)
 
     def _first_position(self, status: ServerStatus) -> Position:
         held = self._ports.topics.row_topics()
@@ -198,14 +259,31 @@ class Streamer:
         begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
         # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to.
         deadline = self._ports.clock.now() + self._tuning.commit_patience
-        while not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
+        # That holds for the server that has sent it; of another one nothing is to be expected.
+        while position.server_uuid == status.uuid and not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
             self._ports.clock.sleep(timedelta(milliseconds=500))
             status = self._ports.server.status()
         check_continuity(begun, status.executed, GtidSet())
         check_continuity(ours, status.executed, status.purged)
-        if position.server_uuid != status.uuid:
+        if position.server_uuid == status.uuid:
+            self._check_place(position)
+        else:
             log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
         return replace(position, server_uuid=status.uuid), status
+
+    def _check_place(self, position: Position) -> None:
+        place, server = position.binlog, self._ports.server
+        if not place.file:
+            return  # nothing was streamed yet
+        files = server.binlogs()
+        held = place.file in files
+        check_place(
+            place,
+            position.gtid_set,
+            files,
+            server.previous_gtids(place.file) if held else None,
+            server.event_at(place) if held else None,
+        )
 
     def _fall_back(self, error: PipelineError) -> None:
         if self._session is not None:

@@ -11,6 +11,7 @@ from contracts.position import GtidSet
 from contracts.progress import InProgress, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
+from streamer.core.continuity import Watch, purged_at_us
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
 from streamer.core.heartbeats import Heartbeats
@@ -34,7 +35,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """`heartbeat`: the longest a shard goes without a barrier. `standby_pause`: between two tries for the turn. `hear_every`: between two
-    looks for signals. `commit_patience`: for a server to commit what it has sent us before we began anew."""
+    looks for signals. `commit_patience`: for a server to commit what it has sent us before we began anew. `look_every`: between two looks
+    at the server. `stall_patience`: for its dump to send what it has executed."""
 
     close: ClosePolicy = field(default_factory=ClosePolicy)
     message_bytes_max: int = 8 << 20
@@ -45,6 +47,8 @@ class Tuning:
     summary_every: timedelta = timedelta(seconds=10)
     hear_every: timedelta = timedelta(milliseconds=500)
     commit_patience: timedelta = timedelta(seconds=5)
+    look_every: timedelta = timedelta(seconds=2)
+    stall_patience: timedelta = timedelta(seconds=30)
 
 
 class Session:
@@ -88,7 +92,9 @@ class Session:
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
         self._beats = Heartbeats(choices.shards, tuning.heartbeat)
+        self._watch = Watch(position.server_uuid, tuning.stall_patience)
         self._looked: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look
+        self._kept: tuple[str | None, str | None] = (None, None)  # how long the server keeps its binlogs
         self._looked_at = self._summarised_at = self._opened_at
         self._tally = Tally()
         self._summary = Tally()
@@ -110,6 +116,21 @@ class Session:
             if not self._open.known(topic):
                 self._open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
                 log.info("reread.begun", topic=topic, table=str(table), state=TableState.SNAPSHOTTING.value)
+
+    def adopt(self, tables: Collection[TableId]) -> None:
+        """Commits, all at once, that these tables, all there are, are read anew, and that what was loaded of them goes first."""
+        now = self._ports.clock.now()
+        since_us = int(now.timestamp() * 1_000_000)
+        here = {self._choices.topic(table): table for table in tables}
+        for topic, table in here.items():
+            state = TableState.REREADING if self._open.begun(topic) else TableState.SNAPSHOTTING
+            if self._open.begun(topic):
+                self._send_emptying(table, topic, now, since_us)
+            self._open.reread(topic, Reread(table, Standing(state, since_us)))
+        for topic in sorted(self._committed.next_seqs.keys() - here.keys()):
+            self._open.reread(topic, None)
+            self._open.drop(topic, gone=True)
+        self._commit(self._beats.due(now), now)
 
     def end(self) -> None:
         """Whatever was begun is left; what is on Kafka tells where to go on."""
@@ -153,6 +174,8 @@ class Session:
                 self._split(CloseReason.SPLIT, now)
         elif now >= self._beats.next(now) or (self._beats.partial and not self._under_way and self._open.in_progress is None):
             self._heartbeat(now, idle=idle)
+        if now - self._looked_at >= self._tuning.look_every:
+            self._look(now)
         self._summarise(now)
 
     def _between_transactions(self, now: datetime) -> None:
@@ -251,10 +274,13 @@ class Session:
         """The target loses all its rows; those the table has follow. As with a TRUNCATE, barriers stand before and behind it."""
         if self._open.rows:
             self._close(CloseReason.TRUNCATE, now)
+        self._send_emptying(table, topic, now, now_us)
+        self._alone = True
+
+    def _send_emptying(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
         binlog = self._reading.decoder.position
         origin = Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us)
         self._send_truncate(table, topic, self._choices.shard(table), origin, now)
-        self._alone = True
 
     def _take(self, step: Step) -> None:
         if isinstance(step, Chunk):
@@ -477,13 +503,18 @@ class Session:
             if before is not None and (until := idle_time(*before, executed, self._open.gtid_set)) is not None:
                 self._open.idle_until(until)
             self._looked = (clock_us, executed)
+            if self._reading.decoder.position.file:
+                self._open.stands_at(self._reading.decoder.position)
         self._commit(self._beats.due(now), now)
 
     def _look(self, now: datetime) -> tuple[int, GtidSet]:
-        """The server's clock and what it has executed; notes how far behind we are."""
-        status = self._ports.server.status()
-        self._tally.behind = status.executed.minus(self._open.gtid_set).count()
+        """The server's clock and what it has executed; notes how far behind we are. Raises Gone, Unavailable when it is not the server any
+        more that the stream came from."""
+        status, ours = self._ports.server.status(), self._open.gtid_set
         self._looked_at = now
+        self._watch.look(status.uuid, status.executed, self._streamed(), ours, now, under_way=self._under_way or self._open.rows > 0)
+        self._tally.behind = status.executed.minus(ours).count()
+        self._kept = (status.variables.get("binlog_expire_logs_seconds"), status.variables.get("binlog_expire_logs_auto_purge"))
         return status.now_us, status.executed
 
     def _commit(self, due: frozenset[int], now: datetime, meanwhile: Callable[[], bool] | None = None) -> Position:
@@ -505,6 +536,7 @@ class Session:
         self._tally.kafka_transactions += 1
         self._tally.newest_commit_us = ending.position.newest_commit_us
         self._tally.rereads = len(ending.position.rereads)
+        self._tally.purged_at_us = purged_at_us(*self._kept, ending.position.newest_commit_us or int(now.timestamp() * 1_000_000))
         if self._ports.sink.unsettled():
             log.info("producer.recycled", n=ending.position.n)
             self._ports.sink.recycle()
@@ -531,7 +563,6 @@ class Session:
         if now - self._summarised_at < self._tuning.summary_every:
             return
         self._summarised_at = now
-        self._look(now)
         seen = self._summary
         log.info(
             "stream.advanced",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from contracts.position import Gtid, GtidSet
+from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.events import ARTIFICIAL, Type
 from streamer.ports import ServerStatus
@@ -65,6 +65,9 @@ class FakeSourceServer:
 
     def previous_gtids(self, file: str) -> GtidSet:
         return GtidSet()
+
+    def event_at(self, place: BinlogPosition) -> str | None:
+        return ""
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return ()

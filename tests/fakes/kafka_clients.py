@@ -1,6 +1,6 @@
 """The services' Kafka ports over the fake broker."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,14 +32,19 @@ class FakeMembership:
             self.gate.wait("loader.poll_group", lambda: bool(self.group.assignment(self.member)), timeout)
         return self.gate.cross("loader.poll_group", lambda: self.group.poll(self.member, self.incarnation, self.gate.time.now()), None)
 
-    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], note: str) -> None:
         def commit() -> None:
             for topic, offset in next_offsets.items():
                 partition = shard if topic.endswith(".progress") else 0
-                self.group.offsets[topic, partition] = (offset, watermark)
+                self.group.offsets[topic, partition] = (offset, note)
 
         with suppress(PipelineError):  # best effort
             self.gate.cross("loader.mirror", commit)
+
+    def mirrored(self, shard: int) -> str:
+        return next(
+            (note for (topic, number), (_, note) in self.group.offsets.items() if topic.endswith(".progress") and number == shard), ""
+        )
 
     def close(self) -> None:
         """Static members do not leave: their partitions stay theirs for the session timeout."""
@@ -112,6 +117,9 @@ class FakeShardLog:
 
     def position(self, topic: str) -> int:
         return self.reading[topic].offset
+
+    def retention(self, topics: Collection[str]) -> timedelta | None:
+        return None
 
     def bounds(self, topic: str) -> LogBounds:
         def ask() -> LogBounds:

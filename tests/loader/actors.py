@@ -1,7 +1,7 @@
 """The loader's ports as scripted actors: each notes what is asked of it in one journal, and fails when told to."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
@@ -149,14 +149,17 @@ class Group:
     def __init__(self, journal: Journal, *shards: int) -> None:
         self.journal = journal
         self.shards = frozenset(shards)
-        self.mirrored: list[tuple[int, dict[str, int], str]] = []
+        self.mirrored_notes: list[tuple[int, dict[str, int], str]] = []
 
     def poll(self, timeout: timedelta) -> frozenset[int]:
         return self.shards
 
-    def mirror(self, shard: int, next_offsets: Mapping[str, int], watermark: str) -> None:
+    def mirror(self, shard: int, next_offsets: Mapping[str, int], note: str) -> None:
         self.journal.note("mirror")
-        self.mirrored.append((shard, dict(next_offsets), watermark))
+        self.mirrored_notes.append((shard, dict(next_offsets), note))
+
+    def mirrored(self, shard: int) -> str:
+        return next((note for number, _, note in reversed(self.mirrored_notes) if number == shard), "")
 
     def close(self) -> None:
         self.journal.note("leave")
@@ -202,6 +205,9 @@ class Log:
     def bounds(self, topic: str) -> LogBounds:
         end = max(self.low.get(topic, 0), *(record.offset + 1 for record in self.records[topic]), 0)
         return LogBounds(self.low.get(topic, 0), end, end)
+
+    def retention(self, topics: Collection[str]) -> timedelta | None:
+        return timedelta(hours=168)
 
     def topic_id(self, topic: str) -> str:
         return self.ids.get(topic, "id-1")

@@ -78,7 +78,7 @@ def test_a_shard_is_assigned_sought_read_committed_and_mirrored() -> None:
     write = ["ensure", "put parquet", "put manifest", "stage orders", "commit"]
     # The first poll reads the barrier and so learns of the topic, the second reads its rows.
     assert bench.turns(4) == [*ASSIGN, "poll", f"add {ORDERS}", "poll", *write, "mirror", "poll"]
-    assert bench.group.mirrored == [(0, {PROGRESS: 1, ORDERS: 1}, "1970-01-01T00:00:00.001000+00:00")]
+    assert bench.group.mirrored_notes == [(0, {PROGRESS: 1, ORDERS: 1}, "1970-01-01T00:00:00.001000+00:00 commit 1 epoch 1")]
     assert (bench.shelf.state.fence.commit_no, bench.shelf.state.offsets[ORDERS].next_seq) == (1, 1)
 
 
@@ -282,3 +282,21 @@ def test_the_end_of_progress_is_behind_the_last_barrier_there_is() -> None:
     bench = Bench([barrier(0), barrier(4)])
     assert end_of_progress(bench.log, PROGRESS, 0) == 5
     assert end_of_progress(bench.log, PROGRESS, 5) == 5
+
+
+def test_a_warehouse_that_lacks_commits_it_had_is_not_loaded_into() -> None:
+    bench = Bench([row(0), barrier(0, orders=1)])
+    bench.group.mirror(0, {PROGRESS: 9}, "2026-11-20T14:00:00+00:00 commit 7 epoch 3")
+    with pytest.raises(Gone, match="lacks commits 1 to 7 of shard 0"):
+        bench.turns(3)
+    assert bench.shelf.plans == []
+
+
+def test_records_of_a_topic_made_again_are_told_from_a_broken_promise() -> None:
+    bench = Bench([row(2, 7), barrier(0, orders=8)])
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    bench.log.ids[ORDERS] = "id-1"
+    bench.turns(1)
+    bench.log.ids[ORDERS] = "id-2"
+    with pytest.raises(Gone, match=r"was deleted and made again \(id id-2.*loader adopt-topic -t shop.orders"):
+        bench.turns(2)

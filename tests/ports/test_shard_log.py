@@ -155,8 +155,10 @@ def test_offsets_are_mirrored_with_the_watermark(kafka: KafkaScene, rows: str) -
     kafka.create(kafka.topics.progress)
     member = kafka.member("a")
     owned(member, count=1)
+    assert member.mirrored(0) == ""
     member.mirror(0, {kafka.topics.progress: 3, rows: 7}, "2025-08-14T15:00:00+00:00")
     for _ in range(3):
         member.poll(POLL)
     assert kafka.mirrored(rows) == (7, "2025-08-14T15:00:00+00:00")
     assert kafka.mirrored(kafka.topics.progress) == (3, "2025-08-14T15:00:00+00:00")
+    assert member.mirrored(0) == "2025-08-14T15:00:00+00:00"

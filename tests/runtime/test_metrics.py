@@ -4,7 +4,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import Counter
 
-from contracts.errors import Invalid
+from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
 from runtime.metrics import REGISTRY, Health, serve
 
 ROWS = Counter("tidemark_test_rows", "Rows of this test.", ["topic"], registry=REGISTRY)
@@ -61,3 +61,35 @@ def test_a_taken_address_is_refused_by_name() -> None:
 def test_nothing_is_served_without_an_address() -> None:
     with serve(None, Health()) as port:
         assert port == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [(Gone("purged", fault="binlog_purged"), "binlog_purged"), (Refused("no"), "refused"), (Corrupt("bytes"), "corrupt")],
+)
+def test_a_halt_is_a_metric_for_as_long_as_the_process_lingers(error: PipelineError, fault: str) -> None:
+    seen: list[str] = []
+    health = Health()
+    health.ready = True
+    ports: list[int] = []
+
+    def linger() -> None:
+        seen.append(get(ports[0], "/metrics")[1])
+        assert get(ports[0], "/readyz")[0] == 503
+
+    def halt() -> None:
+        with serve("127.0.0.1:0", health, linger) as port:
+            ports.append(port)
+            raise error
+
+    with pytest.raises(type(error)):
+        halt()
+    assert f'tidemark_halted{{fault="{fault}"}} 1.0' in seen[0]
+
+
+@pytest.mark.parametrize("error", [Fenced("another leads"), Invalid("a setting"), Unavailable("away")])
+def test_what_no_person_has_to_see_to_does_not_linger(error: PipelineError) -> None:
+    lingered: list[str] = []
+    with pytest.raises(type(error)), serve("127.0.0.1:0", Health(), lambda: lingered.append("yes")):
+        raise error
+    assert lingered == []

@@ -380,7 +380,7 @@ def test_kafka_shows_lag_from_a_mirror_of_the_committed_offsets(scene: Scene) ->
         watcher.close()
     next_offsets = dict(scene.query(f"SELECT topic, next_offset FROM {scene.schema}.offsets"))
     assert (progress.offset, orders.offset) == (scene.fence()[5], next_offsets[orders.topic])
-    assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00"
+    assert progress.metadata == orders.metadata == "2025-10-09T08:53:21+00:00 commit 1 epoch 1"
 
 
 @pytest.mark.long
@@ -492,6 +492,26 @@ def test_a_ledger_of_another_prefix_or_shard_count_is_refused(scene: Scene) -> N
         assert (done.returncode, says in done.stderr) == (code, True), done.stderr
 
 
+@pytest.mark.long
+def test_a_ledger_restored_into_another_warehouse_is_refused_until_it_is_adopted(scene: Scene) -> None:
+    scene.feed.transaction(put(ORDERS, id=1, note="a"))
+    scene.loader()
+    scene.reaches(1)
+    scene.pipeline.stop()
+    scene.feed.transaction(put(ORDERS, id=2, note="b"))
+    elsewhere = {"TIDEMARK__REDSHIFT__HOST": "localhost"}  # the same one under another name
+    refused = scene.command("sync", "-t", "shop.orders", variables=elsewhere)
+    assert refused.returncode == 3
+    assert "holds the ledger of cluster" in refused.stderr
+    assert "loader adopt-warehouse" in refused.stderr
+    adopted = scene.command("adopt-warehouse", variables=elsewhere)
+    assert adopted.returncode == 0, adopted.stderr
+    assert "lacks nothing" in adopted.stdout
+    done = scene.command("sync", "-t", "shop.orders", variables=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert scene.orders() == {1: "a", 2: "b"}
+
+
 def test_sync_returns_when_the_table_holds_what_kafka_holds(scene: Scene) -> None:
     for i in range(20):
         scene.feed.transaction(put(ORDERS, id=i, note="n"))
@@ -508,6 +528,7 @@ def test_status_and_check_show_a_pipeline_at_work(scene: Scene) -> None:
     status = scene.command("status", "--json")
     shard, orders = map(orjson.loads, status.stdout.splitlines())
     assert (shard["shard"], shard["epoch"], shard["gtid_set"]) == (0, 1, str(scene.feed.gtids))
+    assert shard["kafka_headroom_hours"] == 168  # Kafka's own default, which the feed's topics have
     assert (orders["source_table"], orders["state"], orders["rows_applied"], orders["quarantined"]) == ("shop.orders", "ok", 1, 0)
     check = scene.command("check")
     assert check.returncode == 0, check.stdout

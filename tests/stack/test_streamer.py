@@ -512,6 +512,7 @@ def test_status_shows_the_position_and_how_far_it_is_behind(servers: Stack, tmp_
         assert shown["behind_transactions"] == 2
         assert shown["lag_seconds"] >= 0
         assert shown["missing_at_source"] == ""
+        assert 719 < shown["binlog_headroom_hours"] <= 720  # MySQL keeps its binlogs for 30 days unless told otherwise
 
 
 @pytest.fixture(scope="module")

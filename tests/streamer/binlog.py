@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.errors import PipelineError
-from contracts.position import Gtid, GtidSet
+from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.events import ARTIFICIAL, Type
 from streamer.ports import ServerStatus
@@ -119,6 +119,7 @@ class Source:
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
     owner: str | None = None
     uuid: str = SERVER
+    began_anew: bool = False
     commit_us: Callable[[int], int] = lambda number: COMMIT_US + number * 1_000
     files: list[tuple[str, GtidSet]] = field(default_factory=lambda: [(FILE, GtidSet())])
 
@@ -233,6 +234,9 @@ class FakeServer:
 
     def previous_gtids(self, file: str) -> GtidSet:
         return dict(self._source.files)[file]
+
+    def event_at(self, place: BinlogPosition) -> str | None:
+        return None if self._source.began_anew else ""
 
     def cascading(self) -> Sequence[TableId]:
         return self._source.cascading

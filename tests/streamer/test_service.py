@@ -9,7 +9,7 @@ import pytest
 from contracts.envelope import Envelope, Op, decode_key
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
 from contracts.position import Gtid, GtidSet
-from contracts.progress import Barrier, Position
+from contracts.progress import Barrier, Position, TableState
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
 from streamer.core.decoder import DecoderFactory
@@ -550,6 +550,76 @@ def test_another_server_with_the_same_history_is_gone_on_with(world: World) -> N
     assert position is not None
     assert position.server_uuid == world.source.uuid
     assert Gtid(SERVER, 2) in position.gtid_set
+
+
+def test_a_server_whose_binlog_begins_anew_is_refused_though_it_has_all_our_gtids(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    world.source.owner, world.source.began_anew = None, True
+    with pytest.raises(Gone, match=f"not the one that was streamed up to binlog.000001.*{SERVER}:1"):
+        world.run()
+
+
+def test_a_server_that_loses_its_history_under_the_stream_halts_it(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    streamer = world.run()
+    for _ in range(20):
+        streamer.step()
+    world.source.transactions.clear()
+    with pytest.raises(Gone, match=f"on Kafka already: {SERVER}:1"):
+        world.run(streamer)
+
+
+def lossy_failover(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)), ITEMS.insert((1, 1)))
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run()
+    world.source.seen = (TableId("shop", "orders"), TableId("shop", "new"))
+    world.source.owner = None
+    world.source.transactions.pop()
+
+
+def test_a_server_is_adopted_in_one_kafka_transaction_that_empties_every_table_and_has_it_read(world: World) -> None:
+    lossy_failover(world)
+    before = world.position()
+    assert before is not None
+    adopted = world.streamer().adopt()
+    assert (str(adopted.given_up), str(adopted.gtid_set)) == (f"{SERVER}:2", f"{SERVER}:1")
+    position = world.position()
+    assert position is not None
+    assert position.n == before.n + 1
+    assert position.gtid_set == world.source.executed
+    assert {topic: reread.standing.state for topic, reread in position.rereads.items()} == {
+        ORDERS_TOPIC: TableState.REREADING,
+        "p.shop.new": TableState.SNAPSHOTTING,
+    }
+    assert position.dropped == {"p.shop.items"}
+    assert world.envelopes()[-1].op is Op.TRUNCATE
+    barrier = world.barriers()[-1]
+    assert barrier.next_seqs == {ORDERS_TOPIC: len(world.envelopes())}
+    assert barrier.standings == {topic: reread.standing for topic, reread in position.rereads.items()}
+
+
+def test_the_stream_goes_on_from_an_adopted_server(world: World) -> None:
+    lossy_failover(world)
+    world.streamer().adopt()
+    world.source.owner = None
+    world.source.commit(ORDERS.insert((3, 3)))
+    world.run()
+    assert world.envelopes()[-1].after == {"id": 3, "v": 3}
+
+
+@pytest.mark.parametrize(("why", "words"), [("at work", "at work"), ("new", "nothing to adopt"), ("nothing lost", "--yes")])
+def test_a_server_is_not_adopted_without_need(world: World, why: str, words: str) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    if why != "new":
+        world.run()
+    world.source.owner = "another" if why == "at work" else None
+    with pytest.raises(Refused, match=words):
+        world.streamer().adopt()
+    if why == "nothing lost":
+        world.source.owner = None
+        world.streamer().adopt(anyway=True)
 
 
 def test_a_row_over_the_limit_goes_as_its_key_and_size() -> None:

@@ -1,14 +1,11 @@
-"""Grants, server variables and GTID sets: each fault is found, and nothing else is one."""
+"""Grants and server variables: each fault is found, and nothing else is one."""
 
 import pytest
 
-from contracts.errors import Gone
-from contracts.position import GtidSet
 from contracts.table import TableId
 from streamer.core.preflight import (
     Grants,
     cascade_faults,
-    check_continuity,
     grant_faults,
     hides_cascades,
     keyless_faults,
@@ -125,12 +122,3 @@ def test_a_table_changed_by_hidden_cascades_is_named_with_the_ways_out() -> None
     assert "shop.orders" in fault.what
     assert "9.6" in fault.fix
     assert "tables.exclude" in fault.fix
-
-
-def test_continuity_is_proved_by_sets_alone() -> None:
-    ours, executed = GtidSet.parse(f"{UUID}:1-5"), GtidSet.parse(f"{UUID}:1-9")
-    check_continuity(ours, executed, GtidSet.parse(f"{UUID}:1-5"))
-    with pytest.raises(Gone, match=f"on Kafka already: {UUID}:5"):
-        check_continuity(ours, GtidSet.parse(f"{UUID}:1-4"), GtidSet())
-    with pytest.raises(Gone, match=f"not on Kafka yet: {UUID}:6-7"):
-        check_continuity(ours, executed, GtidSet.parse(f"{UUID}:1-7"))
