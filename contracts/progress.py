@@ -103,10 +103,24 @@ class Reread:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows of a table that are to be read again by their keys, while the stream goes on. `signals`: offsets of the signals that name the
+    keys, the oldest first, of which no row is on Kafka yet."""
+
+    table: TableId
+    standing: Standing
+    signals: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.signals:
+            raise ValueError(f"nothing is asked for of {self.table}")
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where the stream goes on. `gtid_set` is what is wholly on Kafka; `next_seqs` the next seq of every topic the pipeline knows, 0 of one
-    that holds no record; `rereads` by topic the readings that are not finished; `dropped` the topics whose tables are gone, while their
-    rows are kept; `next_signal` the offset of the next signal to act on.
+    that holds no record; by topic the readings that are not finished, `rereads` of tables and `asked` of single rows; `dropped` the topics
+    whose tables are gone, while their rows are kept; `next_signal` the offset of the next signal to act on.
 
     `commit_ts_us` is what the last whole barrier promised (never falls); `newest_commit_us` and `backstep_us` are the newest commit
     time seen and the greatest step back from it, by which the promise stays behind. `binlog` is a hint for people.
@@ -124,8 +138,14 @@ class Position:
     rereads: Mapping[str, Reread] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
     next_signal: int = 0
+    asked: Mapping[str, Asked] = field(default_factory=dict)
 
     KEY = b"gtid"
+
+    @property
+    def readings(self) -> Mapping[str, Asked | Reread]:
+        """By topic what is being read, a whole table before keys of it: its standing is the table's."""
+        return {**self.asked, **self.rereads}
 
     def encode(self) -> bytes:
         """The record under `Position.KEY`; what is told by topic travels in records of its own, see `encode_topic`."""
@@ -151,6 +171,8 @@ class Position:
         body: dict[str, Any] = {"v": 1, "next_seq": self.next_seqs.get(topic, 0)}
         if (reread := self.rereads.get(topic)) is not None:
             body["reread"] = _encode_reread(reread)
+        if (asked := self.asked.get(topic)) is not None:
+            body["asked"] = {**_encode_reading(asked), "signals": asked.signals}
         if topic in self.dropped:
             body["dropped"] = True
         if len(body) > 2:
@@ -166,13 +188,16 @@ class Position:
             raise ValueError("records of topics, but no position; has someone deleted records of it?")
         next_seqs: dict[str, int] = {}
         rereads: dict[str, Reread] = {}
+        asked: dict[str, Asked] = {}
         dropped: set[str] = set()
         for key, data in records.items():
             if key != cls.KEY:
                 topic = key.decode()
-                next_seqs[topic], reread, is_dropped = _decode_topic(data)
+                next_seqs[topic], reread, of_topic, is_dropped = _decode_topic(data)
                 if reread is not None:
                     rereads[topic] = reread
+                if of_topic is not None:
+                    asked[topic] = of_topic
                 if is_dropped:
                     dropped.add(topic)
         body = _versioned(records[cls.KEY], "position")
@@ -191,31 +216,50 @@ class Position:
                 rereads=rereads,
                 dropped=frozenset(dropped),
                 next_signal=body.get("next_signal", 0),
+                asked=asked,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a position: {type(error).__name__} {error}") from error
 
 
-def _decode_topic(data: bytes) -> tuple[int, Reread | None, bool]:
+def _decode_topic(data: bytes) -> tuple[int, Reread | None, Asked | None, bool]:
     body = _versioned(data, "record of a topic's position", 1, 2)
     next_seq = body.get("next_seq")
     if type(next_seq) is not int:
         raise ValueError(f"not the record of a topic's position: {data[:80]!r}")
-    if unknown := body.keys() - {"v", "next_seq", "reread", "dropped"}:
+    if unknown := body.keys() - {"v", "next_seq", "reread", "asked", "dropped"}:
         raise ValueError(f"the record of a topic's position holds {', '.join(sorted(unknown))}, which this release does not know")
     try:
-        reread = body.get("reread")
-        return next_seq, None if reread is None else _decode_reread(reread), body.get("dropped", False) is True
+        reread, asked = body.get("reread"), body.get("asked")
+        return (
+            next_seq,
+            None if reread is None else _decode_reread(reread),
+            None if asked is None else Asked(*_decode_reading(asked), tuple(map(_offset, asked["signals"]))),
+            body.get("dropped", False) is True,
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the record of a topic's position: {type(error).__name__} {error}") from error
+
+
+def _encode_reading(reading: Asked | Reread) -> dict[str, Any]:
+    table, standing = reading.table, reading.standing
+    return {"table": [table.database, table.name], "state": standing.state.value, "since_us": standing.since_us}
+
+
+def _decode_reading(body: dict[str, Any]) -> tuple[TableId, Standing]:
+    return TableId(*body["table"]), Standing(TableState(body["state"]), body["since_us"])
+
+
+def _offset(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r:.80} is not an offset")
+    return value
 
 
 def _encode_reread(reread: Reread) -> dict[str, Any]:
     after = reread.after
     return {
-        "table": [reread.table.database, reread.table.name],
-        "state": reread.standing.state.value,
-        "since_us": reread.standing.since_us,
+        **_encode_reading(reread),
         "after": after and {"columns": after.columns, "values": [value.hex() for value in after.values]},
         "where": reread.where,
         "rows": reread.rows,
@@ -225,9 +269,10 @@ def _encode_reread(reread: Reread) -> dict[str, Any]:
 
 def _decode_reread(body: dict[str, Any]) -> Reread:
     after = body["after"]
+    table, standing = _decode_reading(body)
     return Reread(
-        table=TableId(*body["table"]),
-        standing=Standing(TableState(body["state"]), body["since_us"]),
+        table=table,
+        standing=standing,
         after=after and RowCursor(tuple(after["columns"]), tuple(bytes.fromhex(value) for value in after["values"])),
         where=body["where"],
         rows=body["rows"],

@@ -6,32 +6,47 @@ from typing import Any
 
 import orjson
 
+from contracts.envelope import decode_key
 from contracts.table import TableId
 
 
 class Ask(StrEnum):
     SNAPSHOT = "snapshot"  # read the rows of a table again
+    REREAD = "reread"  # read those with these keys again
     PAUSE = "pause"  # go on with that later
     RESUME = "resume"
     STOP = "stop"  # leave it as it is
 
 
+KEYS_MAX = 2_000
+KEYS_BYTES_MAX = 512 * 1024
+"""Of one signal, that many keys or so many bytes of them (or one key): who asks for more sends several. Each key costs MySQL's optimizer
+memory, and the streamer too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """`id`: whatever the asker recognises it by in the log. `where`: only rows for which this SQL condition holds. `resync`: rows of the
-    target that the table has no more go: it is emptied before the first row."""
+    target that the table has no more go: it is emptied before the first row. `keys`: Kafka keys of rows, of which the target loses those
+    that the table has no more; `key_form`: TableSchema.key_form of the schemas they are by, without which a key may name another row."""
 
     id: str
     ask: Ask
     table: TableId
     where: str | None = None
     resync: bool = False
+    keys: tuple[bytes, ...] = ()
+    key_form: str = ""
 
     def __post_init__(self) -> None:
         if self.resync and self.where is not None:
             raise ValueError("a resync empties the target, so it reads all rows: it goes without a condition")
         if self.ask is not Ask.SNAPSHOT and (self.resync or self.where is not None):
             raise ValueError(f"{self.ask.value} takes neither a condition nor resync")
+        if (self.ask is Ask.REREAD) != bool(self.keys) or bool(self.keys) != bool(self.key_form):
+            raise ValueError(f"{Ask.REREAD.value} takes keys and their form, and nothing else does")
+        for key in self.keys:
+            decode_key(key)
 
     def encode(self) -> bytes:
         body: dict[str, Any] = {"v": 1, "id": self.id, "ask": self.ask.value, "table": [self.table.database, self.table.name]}
@@ -39,6 +54,8 @@ class Signal:
             body["where"] = self.where
         if self.resync:
             body["resync"] = True
+        if self.keys:
+            body |= {"keys": [key.decode() for key in self.keys], "key_form": self.key_form}
         return orjson.dumps(body)
 
     @classmethod
@@ -47,14 +64,17 @@ class Signal:
         body = orjson.loads(data)
         if not isinstance(body, dict) or body.get("v") != 1:
             raise ValueError(f"signal of unknown version: {data[:80]!r}; this release reads version 1")
-        if unknown := body.keys() - {"v", "id", "ask", "table", "where", "resync"}:
+        if unknown := body.keys() - {"v", "id", "ask", "table", "where", "resync", "keys", "key_form"}:
             raise ValueError(f"signal with unknown {', '.join(sorted(unknown))}")
         try:
             database, name = body["table"]
             where, resync = body.get("where"), body.get("resync", False)
-            for value, kind in ((body["id"], str), (database, str), (name, str), (where or "", str), (resync, bool)):
+            keys, key_form = body.get("keys", []), body.get("key_form", "")
+            texts = (body["id"], database, name, where or "", key_form, *keys)
+            for value, kind in (*((text, str) for text in texts), (resync, bool), (keys, list)):
                 if not isinstance(value, kind):
                     raise TypeError(f"{value!r:.80} is not {kind.__name__}")
-            return cls(body["id"], Ask(body["ask"]), TableId(database, name), where, resync)
+            encoded = tuple(key.encode() for key in keys)
+            return cls(body["id"], Ask(body["ask"]), TableId(database, name), where, resync, encoded, key_form)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a signal: {type(error).__name__} {error}") from error

@@ -102,6 +102,12 @@ class TableSchema:
         """Sixteen hex digits; two schemas share it only when every column, its order and the key are alike."""
         return hashlib.sha256(self.encode()).hexdigest()[:16]
 
+    @cached_property
+    def key_form(self) -> str:
+        """As `fingerprint`, of the key's columns alone: while it stays, a Kafka key names the same row. Empty without a key."""
+        columns = tuple(self.by_name[name] for name in self.key)
+        return TableSchema(self.table, columns, self.key).fingerprint if self.key else ""
+
     def encode(self) -> bytes:
         """The record `<prefix>.schemas` carries. Version 1; defaults are left out, keys in fixed order."""
         return orjson.dumps(

@@ -95,7 +95,7 @@ class BinlogSource(Protocol):
 class ReadRequest:
     """Rows of a table in the order of its key, those behind `after`. They are read once the server has committed all of `streamed`, so that
     no change of which a row has passed us is missing from them. At most about `size_bytes_max` and `rows_max` rows; a table that has no
-    key to be read by is read whole."""
+    key to be read by is read whole. `keys`: instead all rows with these Kafka keys, and maybe others; of a single key however large."""
 
     table: TableId
     streamed: GtidSet
@@ -103,12 +103,15 @@ class ReadRequest:
     where: str | None
     rows_max: int
     size_bytes_max: int
+    keys: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """What was read. `definition`: None when there is no such table. `end`: the last row. `last`: there is no row behind it. `high`: every
-    transaction whose changes the rows show ends in the server's binlog at this place or before. `read_us`: the server's clock."""
+    """What was read. `definition`: None when there is no such table. `end`: the last row. `last`: there is no row behind it; of those with
+    the keys, none that is not here. `high`: every transaction whose changes the rows show ends in the server's binlog at this place or
+    before. `read_us`: the server's clock. `fault`: why no row of the table, as it is now, can be found by the keys asked for; empty when
+    they can."""
 
     server_uuid: str
     definition: Definition | None
@@ -117,6 +120,7 @@ class TableRows:
     last: bool
     high: BinlogPosition
     read_us: int
+    fault: str = ""
 
 
 class TableReader(Protocol):

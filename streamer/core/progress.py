@@ -13,7 +13,7 @@ from xxhash import xxh3_128
 
 from contracts.errors import Corrupt, Refused
 from contracts.position import BinlogPosition, Gtid, GtidSet
-from contracts.progress import Barrier, InProgress, Position, Reread
+from contracts.progress import Asked, Barrier, InProgress, Position, Reread
 from contracts.table import TableId
 from contracts.topics import Topics
 from streamer.core.route import Message
@@ -147,6 +147,7 @@ class OpenTransaction:
         self._shards: dict[str, int] = {}
         self._known: set[str] = set()
         self._rereads: dict[str, Reread | None] = {}  # those that changed
+        self._asked: dict[str, Asked | None] = {}  # those that changed
         self._dropped: dict[str, bool] = {}  # those that changed
         self._next_signal = position.next_signal
         self.rows = 0
@@ -185,6 +186,22 @@ class OpenTransaction:
         """How far the reading of the topic's table is, with the rows taken here; None: it is finished, or given up."""
         self._rereads[topic] = reread
         self.meet(topic)
+
+    @property
+    def asked(self) -> Mapping[str, Asked]:
+        """By topic the keys whose rows are to be read again."""
+        changed = {**self._start.asked, **self._asked}
+        return {topic: asked for topic, asked in changed.items() if asked is not None}
+
+    def ask(self, topic: str, asked: Asked | None) -> None:
+        """What keys of the topic's table are left to be read, with the rows taken here; None: no more."""
+        self._asked[topic] = asked
+        self.meet(topic)
+
+    @property
+    def reading(self) -> bool:
+        """Whether any table is, or rows of it."""
+        return bool(self.rereads or self.asked)
 
     @property
     def dropped(self) -> frozenset[str]:
@@ -260,9 +277,10 @@ class OpenTransaction:
             rereads=self.rereads,
             dropped=self.dropped,
             next_signal=self._next_signal,
+            asked=self.asked,
         )
-        changed = (self.rereads.get(topic) or self._start.rereads.get(topic) for topic in self._rereads)
-        shards = frozenset({*self._shards.values(), *due, *(self._shard(reread.table) for reread in changed if reread)})
+        changed = (position.readings.get(topic) or self._start.readings.get(topic) for topic in (*self._rereads, *self._asked))
+        shards = frozenset({*self._shards.values(), *due, *(self._shard(reading.table) for reading in changed if reading)})
         return Ending((*self._barriers(position, shards), *self._position(position)), position, shards)
 
     def _barriers(self, position: Position, shards: Collection[int]) -> Iterator[Message]:
@@ -273,12 +291,14 @@ class OpenTransaction:
                 commit_ts_us=position.commit_ts_us,
                 partial=position.in_progress is not None,
                 next_seqs={topic: seq for topic, seq in self._next_seqs.items() if self._shards[topic] == shard},
-                standings={topic: held.standing for topic, held in position.rereads.items() if self._shard(held.table) == shard},
+                standings={topic: held.standing for topic, held in position.readings.items() if self._shard(held.table) == shard},
             )
             yield Message(self._topics.progress, None, barrier.encode(), partition=shard)
 
     def _position(self, position: Position) -> Iterator[Message]:
-        for topic in sorted({*self._next_seqs, *self._rereads, *self._dropped, *(self._known - self._start.next_seqs.keys())}):
+        for topic in sorted(
+            {*self._next_seqs, *self._rereads, *self._asked, *self._dropped, *(self._known - self._start.next_seqs.keys())}
+        ):
             yield Message(self._topics.position, topic.encode(), position.encode_topic(topic))
         yield Message(self._topics.position, Position.KEY, position.encode())
 

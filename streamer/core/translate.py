@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from contracts.envelope import Envelope, Op, Row, Source, encode_key
+from contracts.envelope import Envelope, Op, Row, Source, decode_key, encode_key
 from contracts.errors import Corrupt
 from contracts.table import TableId
+from streamer.core.decoder import Record, Records
 from streamer.core.events import Change
 from streamer.core.route import Message, Route
 from streamer.core.rows import RowChange
@@ -94,6 +95,19 @@ def message(change: KeyChange, way: Route, origin: Origin, *, seq: int, ev: int,
         source = replace(envelope.source, raw={name: text for name, text in change.raw.items() if name in way.schema.key}, oversize=size)
         value = Envelope(change.op, _only(way.schema.key, change.before), _only(way.schema.key, change.after), source, now_ms).encode()
     return Message(way.topic, key, value)
+
+
+def gone_records(keys: Sequence[bytes], way: Route, origin: Origin, *, first_seq: int, now_ms: int) -> Records:
+    """The records of rows that were looked for by these Kafka keys and are not there: deletes of which nothing but the key is known."""
+    records: list[Record] = []
+    size_bytes = 0
+    for number, key in enumerate(keys):
+        change = KeyChange(Op.DELETE, decode_key(key), None)
+        source = replace(_source(change, way, origin, first_seq + number, number), snapshot=True)
+        value = Envelope(change.op, change.before, None, source, now_ms).encode()
+        records.append({"key": key, "value": value})
+        size_bytes += len(value)
+    return Records(way.topic, records, size_bytes)
 
 
 def truncate_message(table: TableId, topic: str, origin: Origin, *, seq: int, now_ms: int) -> Message:

@@ -15,13 +15,14 @@ from pymysql.constants import COMMAND, ER
 from pymysql.converters import encoders
 from pymysql.err import MySQLError
 
-from contracts.errors import Refused, Unavailable
+from contracts.envelope import decode_key
+from contracts.errors import Invalid, Refused, Unavailable
 from contracts.progress import RowCursor
 from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
 from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
-from streamer.core.select import SESSION_SQL, select_rows
+from streamer.core.select import SESSION_SQL, select_keys, select_rows
 from streamer.core.selected import RowPackets, SelectFailed
 from streamer.edges.mysql import end_of_binlog, unique_keys
 from streamer.ports import ReadRequest, TableRows
@@ -82,16 +83,23 @@ class MysqlTableReader:
             raise Unavailable(f"the server has not committed within {_WAIT_SECONDS} s what it has sent: {request.streamed}")
         uuid, now_us = self._ask("SELECT @@GLOBAL.server_uuid, CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS UNSIGNED)")[0]
         definition = self._definition(request.table)
-        packets, end, last = self._packets(), None, True
-        if definition is not None:
+        packets, end, last, fault = self._packets(), None, True, ""
+        if definition is not None and request.keys:
+            try:
+                sql = select_keys(definition, [decode_key(key) for key in request.keys])
+            except Invalid as error:
+                fault = error.message
+            else:
+                last = self._select(packets, sql, request, definition)
+        elif definition is not None:
             after = request.after if request.after is not None and request.after.columns == definition.order else None
             last = self._select(packets, select_rows(definition, after, request.where, request.rows_max), request, definition)
             places = [place for name in definition.order for place, column in enumerate(definition.schema.columns) if column.name == name]
             if places and packets.rows:
                 end = RowCursor(definition.order, tuple(value or b"" for value in packets.last(places)))
-            if self._connection is None and self._ask("SELECT @@GLOBAL.server_uuid")[0][0] != uuid:
-                raise Unavailable("the server has changed while a table was being read")
-        return TableRows(uuid.lower(), definition, packets, end, last, end_of_binlog(self._ask), int(now_us))
+        if self._connection is None and self._ask("SELECT @@GLOBAL.server_uuid")[0][0] != uuid:
+            raise Unavailable("the server has changed while a table was being read")
+        return TableRows(uuid.lower(), definition, packets, end, last, end_of_binlog(self._ask), int(now_us), fault)
 
     def _definition(self, table: TableId) -> Definition | None:
         columns = self._ask(COLUMNS_SQL, table.database, table.name)
@@ -105,11 +113,11 @@ class MysqlTableReader:
             if not (received := connection._rfile.read1(_RECEIVE_BYTES)):
                 raise Unavailable(f"the server closed the connection on which {request.table} was read")
             if packets.take(received):
-                return not definition.order or packets.rows < request.rows_max
-            if packets.rows and packets.size_bytes > request.size_bytes_max:
+                return bool(request.keys) or not definition.order or packets.rows < request.rows_max
+            if packets.rows and packets.size_bytes > request.size_bytes_max and len(request.keys) != 1:
                 break
         self._drop()  # what the server goes on to send is for nobody
-        if not definition.order:
+        if not definition.order and not request.keys:
             raise Refused(
                 f"table {request.table} has no unique key of NOT NULL columns, so its rows can be read only all at once, and they are more "
                 f"than {request.size_bytes_max} bytes: ALTER TABLE … ADD PRIMARY KEY, or leave it out of the snapshot: "

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Invalid, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
-from contracts.progress import Reread, RowCursor
+from contracts.progress import Reread
+from contracts.signals import KEYS_MAX, Signal
 from streamer.core.chunks import SIZE_BYTES, ChunkSize
 from streamer.ports import ReadRequest, TableReader, TableRows
 
@@ -27,24 +28,48 @@ log = structlog.get_logger()
 
 
 @dataclass(eq=False)
+class Keys:
+    """What the signal at `offset` asks for. `done`: how many of its keys were sent."""
+
+    offset: int
+    signal: Signal
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The keys [start, stop) of a signal."""
+
+    of: Keys
+    start: int
+    stop: int
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        return self.of.signal.keys[self.start : self.stop]
+
+
+@dataclass(eq=False)
 class Chunk:
-    """Rows asked for. `struck`: keys of which the stream has something since. `rows`: None while they are being read."""
+    """Rows asked for, by the order of the table or by keys. `struck`: keys of which the stream has something since. `rows`: None while they
+    are being read."""
 
     topic: str
-    after: RowCursor | None
     reader: TableReader | None
+    keys: KeyRange | None = None
     struck: set[bytes] = field(default_factory=set)
     rows: TableRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A chunk that was handed to the producer, and how long that took."""
+    """A chunk that was handed to the producer, and how long that took. `rows`: keys of it, when it was asked for by keys."""
 
     topic: str
     rows: int
     size_bytes: int
     took: timedelta
+    by_keys: bool = False
 
 
 class Rereading:
@@ -56,7 +81,7 @@ class Rereading:
         self._held_max = _AHEAD * len(readers)
         self._rows_max = rows_max
         self._chunks: dict[str, deque[Chunk]] = {}
-        self._sizes: dict[str, ChunkSize] = {}
+        self._sizes: dict[tuple[str, bool], ChunkSize] = {}  # by topic, and whether by keys
         self._again_at: dict[str, datetime] = {}
 
     def watches(self, topic: str) -> bool:
@@ -83,25 +108,38 @@ class Rereading:
         for topic in list(self._chunks):
             self.spoil(topic)
 
-    def ask(self, rereads: Mapping[str, Reread], streamed: GtidSet, now: datetime) -> None:
-        """Lets idle readers read on. `streamed`: all transactions of which a row was taken."""
+    def ask(self, rereads: Mapping[str, Reread], asked: Mapping[str, Sequence[Keys]], streamed: GtidSet, now: datetime) -> None:
+        """Lets idle readers read on: keys first, then the tables. `streamed`: all transactions of which a row was taken."""
         wanted = {topic: reread for topic, reread in rereads.items() if not reread.paused}
-        for topic in self._chunks.keys() - wanted.keys():
+        for topic in self._chunks.keys() - wanted.keys() - asked.keys():
             self.spoil(topic)
         for depth in range(_AHEAD):
-            for topic, reread in wanted.items():
+            for topic in {**asked, **wanted}:
                 if not self._idle or sum(map(len, self._chunks.values())) >= self._held_max:
                     return
-                chunks = self._chunks.get(topic, ())
-                if len(chunks) == depth and self._again_at.get(topic, now) <= now and (not chunks or _goes_on(chunks[-1])):
-                    after = reread.after if not chunks or chunks[-1].rows is None else chunks[-1].rows.end
-                    self._ask(topic, reread, after, streamed)
+                if len(self._chunks.get(topic, ())) == depth and self._again_at.get(topic, now) <= now:
+                    self._ask(topic, wanted.get(topic), asked.get(topic, ()), streamed)
 
-    def _ask(self, topic: str, reread: Reread, after: RowCursor | None, streamed: GtidSet) -> None:
+    def _ask(self, topic: str, reread: Reread | None, asked: Sequence[Keys], streamed: GtidSet) -> None:
+        """For what comes behind the chunks there are, if that is known by now."""
+        chunks = self._chunks.get(topic, ())
+        size = self._size(topic, by_keys=True)
+        if (keys := _next_keys(asked, chunks, size.rows)) is not None:
+            request = ReadRequest(keys.of.signal.table, streamed, None, None, size.rows, _HARD_LIMIT * SIZE_BYTES, keys.keys)
+        elif reread is not None and (before := [chunk for chunk in chunks if chunk.keys is None][-1:]) and not _goes_on(before[0]):
+            return
+        elif reread is not None:
+            after = before[0].rows.end if before and before[0].rows is not None else reread.after
+            size = self._size(topic, by_keys=False)
+            request = ReadRequest(reread.table, streamed, after, reread.where, size.rows, _HARD_LIMIT * SIZE_BYTES)
+        else:
+            return
         reader = self._idle.pop(0)
-        size = self._sizes.setdefault(topic, ChunkSize(self._rows_max))
-        reader.ask(ReadRequest(reread.table, streamed, after, reread.where, size.rows, _HARD_LIMIT * SIZE_BYTES))
-        self._chunks.setdefault(topic, deque()).append(Chunk(topic, after, reader))
+        reader.ask(request)
+        self._chunks.setdefault(topic, deque()).append(Chunk(topic, reader, keys))
+
+    def _size(self, topic: str, *, by_keys: bool) -> ChunkSize:
+        return self._sizes.setdefault((topic, by_keys), ChunkSize(min(self._rows_max, KEYS_MAX) if by_keys else self._rows_max))
 
     def collect(self, server_uuid: str, now: datetime) -> None:
         """Takes over what was read. Raises Unavailable when it was read from another server than the stream is."""
@@ -111,7 +149,7 @@ class Rereading:
                     continue
                 try:
                     chunk.rows = chunk.reader.rows()
-                except (Unavailable, Refused) as error:
+                except (Unavailable, Refused, Invalid) as error:
                     log.warning("reread.failed", topic=topic, error=error.message, again_in_seconds=_PAUSE.total_seconds())
                     self._again_at[topic] = now + _PAUSE
                     self.spoil(topic)
@@ -121,6 +159,11 @@ class Rereading:
                     chunk.reader = None
                     if chunk.rows.server_uuid != server_uuid:
                         raise Unavailable(f"tables are read from server {chunk.rows.server_uuid}, and the stream from {server_uuid}")
+                    if chunk.keys is not None and not chunk.rows.last:
+                        # Which of the other keys have rows is not known, so none of them can be sent.
+                        self._sizes[topic, True] = ChunkSize(self._size(topic, by_keys=True).rows_max, chunk.rows.packets.rows // 2)
+                        self.spoil(topic)
+                        break
 
     @property
     def waiting(self) -> bool:
@@ -143,7 +186,18 @@ class Rereading:
     def committed(self, sent: Sent, rows: int, took: timedelta) -> None:
         """A chunk is on Kafka, in a transaction of so many rows whose commit took that long."""
         share = took * min(1.0, sent.rows / max(rows, 1))
-        self._sizes[sent.topic] = self._sizes[sent.topic].after(sent.rows, sent.size_bytes, sent.took + share)
+        size = self._size(sent.topic, by_keys=sent.by_keys)
+        self._sizes[sent.topic, sent.by_keys] = size.after(sent.rows, sent.size_bytes, sent.took + share)
+
+
+def _next_keys(asked: Sequence[Keys], chunks: Collection[Chunk], count: int) -> KeyRange | None:
+    """At most so many of the keys that no chunk is for."""
+    begun = {chunk.keys.of.offset: chunk.keys.stop for chunk in chunks if chunk.keys is not None}
+    for keys in asked:
+        start = begun.get(keys.offset, keys.done)
+        if start < len(keys.signal.keys):
+            return KeyRange(keys, start, min(start + count, len(keys.signal.keys)))
+    return None
 
 
 def _goes_on(chunk: Chunk) -> bool:

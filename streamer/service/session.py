@@ -8,23 +8,25 @@ import structlog
 
 from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
-from contracts.progress import InProgress, Position, Reread, Standing, TableState
+from contracts.progress import Asked, InProgress, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
 from streamer.core.continuity import Watch, purged_at_us
 from streamer.core.ddl import DatabaseDropped, Verb
-from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
+from streamer.core.decoder import Chunk, DecoderFactory, Records, Shown, Step, Unrouted
+from streamer.core.definition import Definition
 from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
 from streamer.core.route import Choices, Message, Route, route, schema_message
 from streamer.core.schemas import TableMap
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
-from streamer.core.translate import Origin, truncate_message
+from streamer.core.translate import Origin, gone_records, truncate_message
 from streamer.ports import Ports, TableRows, Tally
+from streamer.service.asking import AskedKeys, without
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
-from streamer.service.rereading import Rereading, Sent
+from streamer.service.rereading import KeyRange, Rereading, Sent
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
 _WHILE_REREADING = timedelta(milliseconds=10)  # a chunk may be there any moment
@@ -76,6 +78,7 @@ class Session:
         self._selected = selected
         self._sent: list[Sent] = []  # chunks in the open Kafka transaction
         self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
+        self._asked = AskedKeys(position)
         self._stream_until = self._heard_at = ports.clock.now()
         self._opened_at = ports.clock.now()
         self.begun = False  # a Kafka transaction is open
@@ -139,7 +142,7 @@ class Session:
     @property
     def rereads(self) -> int:
         """Tables whose reading is not finished, on Kafka."""
-        return len(self._committed.rereads)
+        return len(self._committed.readings)
 
     def step(self) -> None:
         """Takes one step of the stream, or waits for one; commits what is due. Raises whatever ends this session."""
@@ -159,7 +162,7 @@ class Session:
             idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else timedelta(0))
         else:
             patience = max(self._beats.next(now) - now, timedelta(0))
-            idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._open.rereads else patience)
+            idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._open.reading else patience)
         if idle:
             self._stream_until = now
         now = self._ports.clock.now()
@@ -183,17 +186,23 @@ class Session:
         if now - self._heard_at >= self._tuning.hear_every and self._reading.drained:
             self._heard_at = now
             self._hear(now)
-        if not self._open.rereads:
+        if not self._open.reading:
             return
         self._rereading.collect(self._committed.server_uuid, now)
         # The stream gets at least as much of the time as the reading, while it has anything to do.
         if now >= self._stream_until and (found := self._rereading.next(self._reading.passed)) is not None:
-            self._send_chunk(*found, now)
+            chunk, read = found
+            if chunk.keys is not None:
+                self._send_keys(chunk, chunk.keys, read, now)
+            else:
+                self._send_chunk(chunk, read, now)
             took = self._ports.clock.now() - now
             self._stream_until = now + 2 * took
         # Whoever loads the rows has read in a barrier before them that the table is being read anew.
-        told = self._committed.rereads
-        self._rereading.ask({topic: reread for topic, reread in self._open.rereads.items() if topic in told}, self._streamed(), now)
+        told = self._committed.readings
+        rereads = {topic: reread for topic, reread in self._open.rereads.items() if topic in told}
+        asked = {topic: self._asked.of(asked) for topic, asked in self._open.asked.items() if topic in told}
+        self._rereading.ask(rereads, asked, self._streamed(), now)
 
     def _streamed(self) -> GtidSet:
         """Every transaction of which a row was taken."""
@@ -206,21 +215,11 @@ class Session:
             log.warning("reread.given_up", topic=topic, table=str(reread.table), because="there is no such table")
             self._open.reread(topic, None)
             return
-        if self._open.rows and self._open.rows + rows.packets.rows > self._tuning.close.rows_max:
-            self._close(CloseReason.ROWS, now)
         began = self._ports.clock.now()
-        way = self._way(rows.definition.schema)
-        origin = Origin(self._choices.topics.prefix, 0, "", rows.high.file, rows.high.offset, rows.read_us // 1000, rows.read_us)
-        selected = self._selected(rows.definition, way, self._tuning.message_bytes_max)
-        first, now_ms = self._open.next_seq(topic), int(now.timestamp() * 1000)
-        records, left_out = selected.encode(rows.packets, chunk.struck, origin, first, now_ms, 0, rows.packets.rows)
-        sent = rows.packets.rows - left_out
-        if sent:
-            self._begin()
-            self._ports.sink.send_rows(records)
-            self._open.took(topic, way.shard, sent)
-            self._reading.decoder.forget(topic)
-            self._tally.size_bytes += records.size_bytes
+        way = self._make_room(rows.definition, rows.packets.rows, now)
+        records = self._encoded(chunk, rows, rows.definition, way, now)
+        sent = len(records.records)
+        self._send_read(records, way)
         if rows.last:
             self._open.reread(topic, None)
             log.info("reread.done", topic=topic, rows=reread.rows + sent)
@@ -228,17 +227,76 @@ class Session:
             self._open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
         self._sent.append(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - began))
 
+    def _send_keys(self, chunk: RowChunk, keys: KeyRange, rows: TableRows, now: datetime) -> None:
+        """The rows that have the keys; the target loses those of the other keys."""
+        topic, signal = chunk.topic, keys.of.signal
+        began = self._ports.clock.now()
+        fault, definition = rows.fault, rows.definition
+        if definition is None:
+            fault = "there is no such table"
+        elif not fault:
+            way = self._make_room(definition, rows.packets.rows + keys.stop - keys.start, now)
+            if way.schema.key_form != signal.key_form:
+                fault = "its key is another one, or of another type, than that of the keys"
+        if fault or definition is None:
+            log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, because=fault)
+            self._keys_done(topic, [keys.of.offset])
+            return
+        records = self._encoded(chunk, rows, definition, way, now)
+        present = {record["key"] for record in records.records}
+        self._send_read(records, way)
+        gone = [key for key in keys.keys if key not in present and key not in chunk.struck]
+        first, now_ms = self._open.next_seq(topic), int(now.timestamp() * 1000)
+        self._send_read(gone_records(gone, way, self._origin(rows), first_seq=first, now_ms=now_ms), way)
+        keys.of.done = keys.stop
+        if keys.stop == len(signal.keys):
+            log.info("reread.done", topic=topic, id=signal.id, keys=keys.stop)
+            self._keys_done(topic, [keys.of.offset])
+        self._sent.append(Sent(topic, keys.stop - keys.start, rows.packets.size_bytes, self._ports.clock.now() - began, by_keys=True))
+
+    def _make_room(self, definition: Definition, rows: int, now: datetime) -> Route:
+        """Where the rows of this table go, of which at most so many come in this Kafka transaction, or the next if it is full."""
+        if self._open.rows and self._open.rows + rows > self._tuning.close.rows_max:
+            self._close(CloseReason.ROWS, now)
+        return self._way(definition.schema)
+
+    def _encoded(self, chunk: RowChunk, rows: TableRows, definition: Definition, way: Route, now: datetime) -> Records:
+        """Those rows of which the stream has nothing newer."""
+        selected = self._selected(definition, way, self._tuning.message_bytes_max)
+        first, now_ms = self._open.next_seq(chunk.topic), int(now.timestamp() * 1000)
+        return selected.encode(rows.packets, chunk.struck, self._origin(rows), first, now_ms, 0, rows.packets.rows)[0]
+
+    def _origin(self, rows: TableRows) -> Origin:
+        high, read_us = rows.high, rows.read_us
+        return Origin(self._choices.topics.prefix, 0, "", high.file, high.offset, read_us // 1000, read_us)
+
+    def _send_read(self, records: Records, way: Route) -> None:
+        if records.records:
+            self._begin()
+            self._ports.sink.send_rows(records)
+            self._open.took(way.topic, way.shard, len(records.records))
+            self._reading.decoder.forget(way.topic)
+            self._tally.size_bytes += records.size_bytes
+
+    def _keys_done(self, topic: str, offsets: Collection[int]) -> None:
+        self._open.ask(topic, without(self._open.asked[topic], offsets))
+        self._asked.drop(offsets)
+
     def _restart(self, table: TableId, *, emptied: bool) -> None:
         """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
         topic = self._choices.topic(table)
-        if (reread := self._open.rereads.get(topic)) is not None:
-            self._rereading.spoil(topic)
-            if not emptied:
-                self._open.reread(topic, replace(reread, after=None, rows=0))
-                log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
+        self._rereading.spoil(topic)
+        if (reread := self._open.rereads.get(topic)) is not None and not emptied:
+            self._open.reread(topic, replace(reread, after=None, rows=0))
+            log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
 
     def _hear(self, now: datetime) -> None:
-        for offset, data in self._ports.signals.hear(self._open.next_signal):
+        if self._asked.full:
+            return
+        for offset, data in self._ports.signals.hear(self._asked.hear_at):
+            self._asked.heard(offset, data)
+            if offset < self._open.next_signal:
+                continue  # heard by an earlier session
             try:
                 signal = Signal.decode(data)
                 if not self._judge.captures(signal.table):
@@ -247,13 +305,16 @@ class Session:
                 log.error("signal.refused", offset=offset, error=str(error))
             else:
                 log.info("signal.heard", id=signal.id, ask=signal.ask.value, table=str(signal.table))
-                self._act(signal, now)
+                self._act(signal, offset, now)
             self._open.acted(offset + 1)
             if self._alone:
                 self._close(CloseReason.TRUNCATE, now)
                 self._alone = False
+        for topic, offsets in self._asked.lost(self._open.asked).items():
+            log.error("signal.lost", topic=topic, offsets=offsets, advice="kafka.retention_hours is over: ask for these rows again")
+            self._keys_done(topic, offsets)
 
-    def _act(self, signal: Signal, now: datetime) -> None:
+    def _act(self, signal: Signal, offset: int, now: datetime) -> None:
         topic = self._choices.topic(signal.table)
         reread = self._open.rereads.get(topic)
         if signal.ask is Ask.SNAPSHOT:
@@ -263,6 +324,13 @@ class Session:
                 self._empty(signal.table, topic, now, now_us)
             standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
             self._open.reread(topic, Reread(signal.table, standing, where=signal.where))
+        elif signal.ask is Ask.REREAD:
+            held = self._open.asked.get(topic)
+            standing = held.standing if held is not None else Standing(TableState.REREADING, int(now.timestamp() * 1_000_000))
+            self._open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
+            self._asked.hold(offset, signal)
+        elif signal.ask is Ask.STOP and topic in self._open.asked:
+            self._read_no_more(topic)
         elif reread is None:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
         elif signal.ask is Ask.STOP:
@@ -408,10 +476,12 @@ class Session:
         """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
         without it, nobody may alter the target to make room for them."""
         self._rereading.spoil(topic)
-        if topic not in self._open.rereads:
+        if topic not in self._open.rereads and topic not in self._open.asked:
             return
-        if topic not in self._committed.rereads and self._open.touched(topic) and not self._alone:
+        if topic not in self._committed.readings and self._open.touched(topic) and not self._alone:
             self._close(CloseReason.SCHEMA, self._ports.clock.now())
+        if (asked := self._open.asked.get(topic)) is not None:
+            self._keys_done(topic, asked.signals)
         self._open.reread(topic, None)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
@@ -535,7 +605,7 @@ class Session:
         self._tally.rows += rows
         self._tally.kafka_transactions += 1
         self._tally.newest_commit_us = ending.position.newest_commit_us
-        self._tally.rereads = len(ending.position.rereads)
+        self._tally.rereads = len(ending.position.readings)
         self._tally.purged_at_us = purged_at_us(*self._kept, ending.position.newest_commit_us or int(now.timestamp() * 1_000_000))
         if self._ports.sink.unsettled():
             log.info("producer.recycled", n=ending.position.n)

@@ -1,12 +1,13 @@
 """One value of every wire form, with everything in it that its form can hold; the golden files pin their bytes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from contracts.batch import BatchKey, Manifest, ManifestEntry
 from contracts.envelope import Envelope, Op, Row, Source
 from contracts.offsets import OffsetRange
 from contracts.position import BinlogPosition, Gtid, GtidSet
-from contracts.progress import Barrier, InProgress, Position, Reread, RowCursor, Standing, TableState
+from contracts.progress import Asked, Barrier, InProgress, Position, Reread, RowCursor, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 
@@ -103,6 +104,14 @@ READING = Position(
     },
     next_signal=3,
 )
+
+ASKED = replace(
+    READING,
+    rereads={},
+    asked={"tm.shop.orders": Asked(TableId("shop", "orders"), Standing(TableState.REREADING, 1_699_999_999_000_000), (0, 2))},
+)
+
+KEYS_SIGNAL = Signal("80", Ask.REREAD, TableId("shop", "orders"), keys=(b'{"id":1}', '{"id":"ü\\n"}'.encode()), key_form=SCHEMA.key_form)
 
 SIGNAL = Signal("7f", Ask.SNAPSHOT, TableId("shop", "orders"), where="id > 'ü'")
 

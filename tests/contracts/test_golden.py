@@ -23,6 +23,9 @@ FORMS: dict[str, bytes] = {
     "next-seq.json": specimens.POSITION.encode_topic("tm.shop.orders"),
     "position-reading.json": specimens.READING.encode(),
     "reading.json": specimens.READING.encode_topic("tm.shop.orders"),
+    "asked.json": specimens.ASKED.encode_topic("tm.shop.orders"),
+    "signal-keys.json": specimens.KEYS_SIGNAL.encode(),
+    "key-form.txt": specimens.SCHEMA.key_form.encode(),
     "signal.json": specimens.SIGNAL.encode(),
     "schema.json": specimens.SCHEMA.encode(),
     "manifest.json": specimens.MANIFEST.encode(),
@@ -48,7 +51,9 @@ def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
     assert Barrier.decode(golden["barrier.json"]) == specimens.BARRIER
     assert Position.decode({Position.KEY: golden["position.json"], b"tm.shop.orders": golden["next-seq.json"]}) == specimens.POSITION
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading.json"]}) == specimens.READING
+    assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["asked.json"]}) == specimens.ASKED
     assert Signal.decode(golden["signal.json"]) == specimens.SIGNAL
+    assert Signal.decode(golden["signal-keys.json"]) == specimens.KEYS_SIGNAL
     assert TableSchema.decode(golden["schema.json"]) == specimens.SCHEMA
     assert Manifest.decode(golden["manifest.json"]) == specimens.MANIFEST
     assert [BatchKey.parse(line) for line in golden["batch-key.txt"].decode().splitlines()] == [specimens.BATCH_KEY] * 2

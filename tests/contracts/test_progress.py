@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.progress import Barrier, Position, Standing, TableState, shard_of
 from contracts.signals import Signal
-from tests.contracts.specimens import BARRIER, GTID_SET, POSITION, READING, SIGNAL
+from tests.contracts.specimens import ASKED, BARRIER, GTID_SET, KEYS_SIGNAL, POSITION, READING, SIGNAL
 
 COUNTS = st.integers(0, 2**63 - 1)
 STANDINGS = st.dictionaries(st.text(), st.builds(Standing, st.sampled_from(TableState), COUNTS), max_size=3)
@@ -46,6 +46,7 @@ def test_progress_of_another_version_or_form_is_refused(old: bytes) -> None:
 
 
 READING_RECORD = READING.encode_topic("tm.shop.orders")
+ASKED_RECORD = ASKED.encode_topic("tm.shop.orders")
 
 
 @pytest.mark.parametrize(
@@ -56,10 +57,11 @@ READING_RECORD = READING.encode_topic("tm.shop.orders")
             READING_RECORD.replace(old, new)
             for old, new in ((b'"since_us"', b'"x"'), (b"snapshotting", b"x"), (b'"3432"', b'"343"'), (b"18", b"x"))
         ),
+        *(ASKED_RECORD.replace(b"[0,2]", signals) for signals in (b"[]", b"null", b'["0"]', b"[true]")),
     ],
 )
 def test_what_is_no_record_of_a_topic_is_refused(data: bytes) -> None:
-    assert data != READING_RECORD
+    assert data not in (READING_RECORD, ASKED_RECORD)
     with pytest.raises(ValueError, match=r"."):
         decoded(POSITION.encode(), t=data)
 
@@ -87,12 +89,22 @@ def test_topics_without_a_position_are_refused_and_nothing_at_all_is_no_position
                 (b'"where"', b'"were"'),
                 (b'"where":"id > ', b'"resync":true,"where":"id > '),
                 (b'"snapshot"', b'"pause"'),
+                (b'"snapshot"', b'"reread"'),
+            )
+        ),
+        *(
+            KEYS_SIGNAL.encode().replace(old, new)
+            for old, new in (
+                (b'"reread"', b'"snapshot"'),
+                (b'"keys":[', b'"keys":[1,'),
+                (b'"keys":[', b'"keys":["[1]",'),
+                (b'"key_form"', b'"where"'),
             )
         ),
     ],
 )
 def test_what_is_no_signal_is_refused(data: bytes) -> None:
-    assert data != SIGNAL.encode()
+    assert data not in (SIGNAL.encode(), KEYS_SIGNAL.encode())
     with pytest.raises(ValueError, match=r"."):
         Signal.decode(data)
 

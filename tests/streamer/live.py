@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from contracts.envelope import decode_key
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import RowCursor
 from contracts.table import Column, Kind, TableId, TableSchema
@@ -173,11 +174,12 @@ def _read(asked: ReadRequest, moment: Moment, high: BinlogPosition, read_us: int
     columns, rows = moment.columns[asked.table.name], moment.rows[asked.table.name]
     schema = TableSchema(asked.table, tuple(Column(name, Kind.INT, nullable=name != "id") for name in columns), ("id",))
     after = -1 if asked.after is None else int(asked.after.values[0])
-    chosen = sorted(key for key in rows if key > after)[: asked.rows_max]
+    named = {decode_key(key)["id"] for key in asked.keys}
+    chosen = sorted(key for key in rows if (key in named if named else key > after))[: asked.rows_max]
     packets = PythonRowPackets()
     assert packets.take(answer(columns, [[str(rows[key][name]).encode() for name in columns] for key in chosen]))
     end = RowCursor(("id",), (str(chosen[-1]).encode(),)) if chosen else None
-    return TableRows(SERVER, Definition(schema, ("id",)), packets, end, len(chosen) < asked.rows_max, high, read_us)
+    return TableRows(SERVER, Definition(schema, ("id",)), packets, end, bool(named) or len(chosen) < asked.rows_max, high, read_us)
 
 
 def answer(columns: Sequence[str], rows: Sequence[Sequence[bytes]]) -> bytes:

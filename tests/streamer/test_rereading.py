@@ -38,7 +38,7 @@ class Reader:
 def test_a_chunk_is_ready_once_the_stream_has_passed_its_end() -> None:
     rereading = Rereading([Reader()], ROWS_MAX)
     assert not rereading.ready(lambda place: True)
-    rereading.ask(REREADS, GtidSet(), NOW)
+    rereading.ask(REREADS, {}, GtidSet(), NOW)
     assert not rereading.ready(lambda place: True), "it is being read"
     rereading.collect("s", NOW)
     assert rereading.ready(lambda place: place == HIGH)
@@ -51,10 +51,10 @@ def test_a_commit_counts_for_the_size_of_what_comes_next() -> None:
     def asked_after(rows_in_transaction: int, took: timedelta) -> int:
         reader = Reader()
         rereading = Rereading([reader], ROWS_MAX)
-        rereading.ask(REREADS, GtidSet(), NOW)
+        rereading.ask(REREADS, {}, GtidSet(), NOW)
         rereading.collect("s", NOW)
         rereading.committed(Sent("t", 1000, 1000, TIME / 4), rows_in_transaction, took)
-        rereading.ask(REREADS, GtidSet(), NOW)
+        rereading.ask(REREADS, {}, GtidSet(), NOW)
         return reader.asked[-1].rows_max
 
     assert asked_after(1000, TIME / 4) == 2 * ROWS_FIRST
