@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 def configure(level: str, format: Literal["json", "console"], service: str, *, to: TextIO | None = None) -> None:
     """Sends every log line to `to` (default: stdout). Libraries' own lines pass from `warning` up, whatever `level`: their debug lines hold
     credentials and row values."""
-    stream = to or sys.stdout
+    stream = to if to not in (None, sys.stderr) else cast(TextIO, _Standing("stdout" if to is None else "stderr"))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -44,6 +44,22 @@ def configure(level: str, format: Literal["json", "console"], service: str, *, t
     root = logging.getLogger()
     root.handlers[:] = [foreign]
     root.setLevel(logging.WARNING)
+
+
+class _Standing:
+    """Whatever stands for this stream of the process when a line is written: another one while a progress bar is shown."""
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        return int(getattr(sys, self._name).write(text))
+
+    def flush(self) -> None:
+        getattr(sys, self._name).flush()
+
+    def isatty(self) -> bool:
+        return bool(getattr(sys, self._name).isatty())
 
 
 def _stamp(service: str) -> Processor:

@@ -1,9 +1,9 @@
-"""The command line, and the only place that wires settings to real clients."""
+"""The command line."""
 
 import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -13,34 +13,30 @@ import structlog
 
 from contracts.errors import Invalid, PipelineError
 from contracts.position import GtidSet
-from contracts.progress import Reread
+from contracts.progress import Asked, Reread
 from contracts.signals import Ask, Signal
-from contracts.table import TableId
-from runtime import command, garbage, kernel
-from runtime.clock import SystemClock
+from runtime import command
 from runtime.command import ExitCode
 from runtime.connect.kafka import require_brokers
-from runtime.lifecycle import Stop, crash_points, run
+from runtime.lifecycle import Stop, run
 from runtime.metrics import Health, serve
 from runtime.settings import Settings
-from streamer.core import decoders
+from streamer.backfill import Window, backfill
 from streamer.core.continuity import check_continuity, purged_at_us
 from streamer.core.preflight import Fault
-from streamer.core.progress import ClosePolicy
-from streamer.core.route import Choices, TableChoice
-from streamer.edges import metrics, signals
-from streamer.edges.dump import MysqlBinlog
-from streamer.edges.kafka import KafkaSink
+from streamer.edges import metrics
 from streamer.edges.mysql import MysqlServer
-from streamer.edges.signals import KafkaSignals
-from streamer.edges.tables import MysqlTableReader
+from streamer.edges.signals import KafkaOutbox
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import Ports, ServerStatus, Tally
-from streamer.service import Snapshot, Streamer, Tuning, source_faults
+from streamer.ports import ServerStatus
+from streamer.service import source_faults
+from streamer.wiring import build, choices, require_captured
 
 EXAMPLES = """
 streamer                         run: from the stored position; a first run reads all rows while it streams
 streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
+streamer --from-timestamp 2h     beside a running streamer: have the rows that changed since then read again
+streamer --from-timestamp '2026-11-20 14:30:00' --until 2026-11-21 -t shop.orders --dry-run   what would be
 streamer snapshot -t shop.orders   ask the running streamer to read a table again
 streamer adopt-server            go on from a server that has lost transactions or binlogs: every table is read again
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
@@ -53,7 +49,6 @@ streamer snapshot -t shop.orders --resync                           empty the ta
 streamer snapshot -t shop.orders --pause                            go on later, with --resume; --stop gives it up
 """
 USES = {"mysql", "kafka"}
-TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
 
 log = structlog.get_logger()
 
@@ -77,8 +72,23 @@ def _parser() -> argparse.ArgumentParser:
         type=command.moment,
         metavar="T",
         help="begin a new pipeline with what was committed at T or later: 2026-11-20, '2026-11-20 14:30:00' (UTC), RFC 3339, or 2h for two "
-        "hours ago",
+        "hours ago; where the pipeline has a position, have its running streamer read again what changed since",
     )
+    parser.add_argument(
+        "--until", type=command.moment, metavar="T2", help="only what was committed before T2, of a pipeline with a position"
+    )
+    parser.add_argument(
+        "-t",
+        "--table",
+        dest="only",
+        type=command.table,
+        action="append",
+        default=[],
+        metavar="DB.TABLE",
+        help="only of it; may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be read again, and exit 4 if anything would")
+    parser.add_argument("--json", dest="shown_json", action="store_true", help="with --dry-run: one JSON object")
     verbs = parser.add_subparsers(dest="verb", metavar="snapshot | adopt-server | check | status")
     _snapshot_verb(verbs)
     adopt = command.verb(
@@ -108,59 +118,19 @@ def _snapshot_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     snapshot.set_defaults(ask=Ask.SNAPSHOT)
 
 
-def choices(settings: Settings) -> Choices:
-    """What is captured, and what the settings choose for single tables."""
-    tables = {
-        TableId.parse(name): TableChoice(override.key, override.shard, override.mode in ("merge", "soft_delete"))
-        for name, override in settings.tables.override.items()
-    }
-    captures = settings.tables.selection.captures
-    return Choices(settings.topics, settings.state_shards, captures, settings.tables.include, tables)
-
-
-def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], since: datetime | None = None) -> Streamer:
-    """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits; `since`: a new
-    pipeline begins there."""
-    garbage.look_rarely()
-    server_id = settings.server_id("streamer")
-    topics = settings.topics
-    chosen = decoders.choose(settings.streamer.decoder)
-    log.info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
-    ports = Ports(
-        clock=SystemClock(stop),
-        server=crash_points(MysqlServer(settings.mysql), "streamer"),
-        binlog=crash_points(MysqlBinlog(settings.mysql, server_id, f"tidemark-{topics.prefix}", chosen.packets), "streamer"),
-        sink=crash_points(KafkaSink(settings.kafka, topics, settings.memory_bytes_max // 2), "streamer"),
-        positions=crash_points(KafkaPositions(settings.kafka, topics), "streamer"),
-        topics=crash_points(KafkaTopics(settings.kafka, topics), "streamer"),
-        readers=[
-            crash_points(MysqlTableReader(settings.mysql, chosen.row_packets), "streamer")
-            for _ in range(settings.streamer.snapshot_connections)
-        ],
-        signals=crash_points(KafkaSignals(settings.kafka, topics), "streamer"),
-    )
-    timeout = timedelta(seconds=settings.kafka.transaction_timeout_seconds)
-    tuning = Tuning(
-        close=ClosePolicy(split_rows=settings.batch.rows, split_age=timeout / TRANSACTION_SHARE),
-        message_bytes_max=settings.kafka.message_bytes_max,
-    )
-    since_us = None if since is None else round(since.timestamp() * 1_000_000)
-    return Streamer(
-        ports,
-        choices(settings),
-        server_id,
-        tuning,
-        observe,
-        chosen.decoder,
-        chosen.selected,
-        since_us,
-        Snapshot(settings.streamer.snapshot),
-    )
-
-
 def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses=USES)
     require_brokers(settings.kafka)
+    if (window := _window(arguments)) is not None:
+        stored = KafkaPositions(settings.kafka, settings.topics).peek() is not None
+        if stored or arguments.dry_run:
+            settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
+            return backfill(settings, stop, window, dry_run=arguments.dry_run, as_json=arguments.shown_json)
+        if arguments.until or arguments.only:
+            raise Invalid(
+                f"pipeline {settings.pipeline} has no position yet, so --from-timestamp begins its stream, which goes on and on with all "
+                "captured tables: leave out --until and --table; tables.include chooses tables"
+            )
     health = Health()
     streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
     with serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)):
@@ -175,21 +145,31 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     return ExitCode.DONE
 
 
+def _window(arguments: argparse.Namespace) -> Window | None:
+    """What --from-timestamp asks for. Raises Invalid for flags that do not go together."""
+    if arguments.from_timestamp is None:
+        if arguments.until or arguments.only or arguments.dry_run or arguments.shown_json:
+            raise Invalid("--until, --table, --dry-run and --json belong to --from-timestamp (or behind a verb: streamer status --json)")
+        return None
+    if arguments.until is not None and arguments.until <= arguments.from_timestamp:
+        raise Invalid(f"--until {arguments.until.isoformat()} is not after --from-timestamp {arguments.from_timestamp.isoformat()}")
+    if arguments.shown_json and not arguments.dry_run:
+        raise Invalid("--json goes with --dry-run, which lists")
+    return Window(arguments.from_timestamp, arguments.until, arguments.only)
+
+
 def _ask_for_snapshot(arguments: argparse.Namespace, _stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses={"kafka"}, shows=True)
-    captures = settings.tables.selection.captures
-    if foreign := [str(table) for table in arguments.table if not captures(table)]:
-        raise Invalid(
-            f"{', '.join(foreign)} is not captured by this pipeline; name tables as MySQL does, db.table, or correct tables.include"
-        )
+    require_captured(settings, arguments.table)
     try:
         asked = [Signal(uuid4().hex[:8], arguments.ask, table, arguments.where, arguments.resync) for table in arguments.table]
     except ValueError as error:
         raise Invalid(str(error)) from None
     if KafkaTopics(settings.kafka, settings.topics).partitions(settings.topics.signals) is None:
         raise Invalid(f"topic {settings.topics.signals} is not there: the streamer of pipeline {settings.pipeline} has not run yet")
+    outbox = KafkaOutbox(settings.kafka, settings.topics)
     for signal in asked:
-        signals.send(settings.kafka, settings.topics, signal)
+        outbox.send(signal)
         print(f"asked for: {signal.ask.value} of {signal.table} ({signal.id}); `streamer status` shows how far it is")
     return ExitCode.DONE
 
@@ -296,7 +276,7 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
             "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
             "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
             "rows": dict(sorted(position.next_seqs.items())),
-            "reading": {topic: _told(reread) for topic, reread in sorted(position.rereads.items())},
+            "reading": {topic: _told(reading) for topic, reading in sorted(position.readings.items())},
         }
     if arguments.json:
         print(orjson.dumps(body).decode())
@@ -304,7 +284,7 @@ def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
     for name, value in body.items():
         if isinstance(value, dict):
             for topic, told in value.items():
-                print(f"{topic:<40} {told['state']}: {told['rows']} rows read" if name == "reading" else f"{topic:<40} {told} records")
+                print(f"{topic:<40} {_reading(told) if name == 'reading' else f'{told} records'}")
         else:
             print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
     return ExitCode.DONE
@@ -317,12 +297,19 @@ def _headroom_hours(source: ServerStatus, newest_commit_us: int) -> float | None
     return None if until_us is None else round(max(0, until_us - source.now_us) / 3.6e9, 2)
 
 
-def _told(reread: Reread) -> dict[str, Any]:
-    standing = reread.standing
-    return {
-        "table": str(reread.table),
-        "state": f"{standing.state.value}{', paused' if reread.paused else ''}",
+def _told(reading: Asked | Reread) -> dict[str, Any]:
+    standing = reading.standing
+    paused = isinstance(reading, Reread) and reading.paused
+    told: dict[str, Any] = {
+        "table": str(reading.table),
+        "state": f"{standing.state.value}{', paused' if paused else ''}",
         "since": datetime.fromtimestamp(standing.since_us / 1e6, UTC).isoformat(),
-        "rows": reread.rows,
-        "where": reread.where,
     }
+    if isinstance(reading, Asked):
+        return {**told, "signals": len(reading.signals)}
+    return {**told, "rows": reading.rows, "where": reading.where}
+
+
+def _reading(told: dict[str, Any]) -> str:
+    left = f"{told['rows']} rows read" if "rows" in told else f"rows that {told['signals']} signals ask for"
+    return f"{told['state']}: {left}"

@@ -6,13 +6,14 @@ Since these ports were first drawn: `Message` lives in `core.route` (the core bu
 caller does, as after a start; `Tally` is what an observer of the service is told.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position, RowCursor
+from contracts.signals import Signal
 from contracts.table import TableId
 from streamer.core.decoder import Records
 from streamer.core.definition import Definition
@@ -75,6 +76,16 @@ class SourceServer(Protocol):
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 
     def close(self) -> None: ...
+
+
+class BackfillServer(SourceServer, Protocol):
+    """What a backfill beside a running streamer asks, too."""
+
+    def turn_taken(self, name: str) -> bool:
+        """Whether a streamer holds this turn. Raises Unavailable."""
+
+    def definition(self, table: TableId) -> Definition | None:
+        """The table as it is now; None when it is not there. Raises Unavailable; Invalid, naming the column, for a type not known."""
 
 
 class BinlogSource(Protocol):
@@ -145,6 +156,30 @@ class SignalLog(Protocol):
         """Records from this offset on, or the first one kept behind it, with their offsets; does not wait for any. Raises Unavailable."""
 
     def close(self) -> None: ...
+
+
+class KeyStore(Protocol):
+    """Keys of topics, each once, in any number."""
+
+    def add(self, topic: str, keys: Sequence[bytes]) -> None: ...
+
+    def count(self, topic: str) -> int: ...
+
+    def batches(self, topic: str, keys_max: int, size_bytes_max: int) -> Iterator[tuple[bytes, ...]]:
+        """All keys of a topic, in order, in batches of at most so many, and so many bytes, or one key."""
+
+
+class SignalOutbox(Protocol):
+    """Asks the running streamer."""
+
+    def send(self, signal: Signal) -> int:
+        """The signal's offset in the topic. Raises Unavailable when Kafka does not take it."""
+
+
+class PositionFollower(Protocol):
+    def latest(self) -> Position | None:
+        """What of the position was committed since this follower was made, a topic's part only where it changed; None while nothing was.
+        Does not wait. Raises Unavailable."""
 
 
 class EnvelopeSink(Protocol):

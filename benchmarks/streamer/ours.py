@@ -17,8 +17,8 @@ from contracts.errors import Corrupt
 from runtime import logs
 from runtime.lifecycle import Stop, run
 from runtime.settings import load
-from streamer.cli import build
 from streamer.ports import Tally
+from streamer.wiring import build
 
 
 class Count:

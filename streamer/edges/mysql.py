@@ -13,6 +13,7 @@ from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
 from runtime.selection import SYSTEM_DATABASES
+from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
 from streamer.ports import ServerStatus
 
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
@@ -68,6 +69,13 @@ class MysqlServer:
         if len(name) > LOCK_NAME_MAX:
             raise ValueError(f"a lock name has at most {LOCK_NAME_MAX} characters, got {len(name)}")
         return bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
+
+    def turn_taken(self, name: str) -> bool:
+        return self._rows("SELECT IS_USED_LOCK(%s)", name)[0][0] is not None
+
+    def definition(self, table: TableId) -> Definition | None:
+        columns = self._rows(COLUMNS_SQL, table.database, table.name)
+        return read_definition(table, columns, self.unique_keys(table)) if columns else None
 
     def status(self) -> ServerStatus:
         # The clock stands first in the list, so it is read before the set; both are read before anything is sent.

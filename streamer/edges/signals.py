@@ -12,8 +12,9 @@ from contracts.topics import Topics
 from runtime.connect.kafka import client_config
 from runtime.sections import Kafka
 from streamer.edges.kafkaerrors import translated
+from streamer.edges.topics import RECORD_OVERHEAD_BYTES
 
-_BATCH = 100
+_BATCH = 16  # some hold thousands of keys
 _PATIENCE = timedelta(seconds=20)
 
 
@@ -66,13 +67,29 @@ class KafkaSignals:
             self._consumer = None
 
 
-def send(settings: Kafka, topics: Topics, signal: Signal) -> None:
-    """Asks the running streamer. Raises Unavailable when Kafka doesn't take it."""
-    failures: list[KafkaError] = []
-    producer = Producer({**client_config(settings), "acks": "all", "enable.idempotence": True, "log_level": 3})
-    producer.produce(
-        topics.signals, signal.encode(), partition=0, on_delivery=lambda error, _: failures.append(error) if error is not None else None
-    )
-    left = producer.flush(_PATIENCE.total_seconds())
-    if left or failures:
-        raise Unavailable(f"Kafka did not take the request into {topics.signals}: {failures[0].str() if failures else 'no answer'}")
+class KafkaOutbox:
+    """A SignalOutbox. The topic must be there."""
+
+    def __init__(self, settings: Kafka, topics: Topics) -> None:
+        self._topic = topics.signals
+        message_bytes_max = settings.message_bytes_max + RECORD_OVERHEAD_BYTES  # as the topic is made
+        self._producer = Producer(
+            {
+                **client_config(settings),
+                "acks": "all",
+                "enable.idempotence": True,
+                "message.max.bytes": message_bytes_max,
+                "log_level": 3,
+            }
+        )
+
+    def send(self, signal: Signal) -> int:
+        told: list[tuple[KafkaError | None, int]] = []
+        self._producer.produce(
+            self._topic, signal.encode(), partition=0, on_delivery=lambda error, record: told.append((error, record.offset() or 0))
+        )
+        self._producer.flush(_PATIENCE.total_seconds())
+        error, offset = told[0] if told else (None, -1)
+        if error is not None or not told:
+            raise Unavailable(f"Kafka did not take the request into {self._topic}: {error.str() if error else 'no answer'}")
+        return offset

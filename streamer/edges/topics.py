@@ -102,6 +102,43 @@ class KafkaPositions:
             consumer.close()
 
 
+class KafkaPositionFollower:
+    """A PositionFollower."""
+
+    def __init__(self, settings: Kafka, topics: Topics) -> None:
+        self._partition = TopicPartition(topics.position, 0)
+        self._records: dict[bytes, bytes] = {}
+        self._found: Position | None = None
+        self._consumer = Consumer(
+            {
+                **client_config(settings),
+                "group.id": f"tidemark-{topics.prefix}-position",  # librdkafka wants one; nothing is committed to it
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "log_level": 3,
+            }
+        )
+        try:
+            _, end = self._consumer.get_watermark_offsets(self._partition, _REQUEST_TIMEOUT.total_seconds())
+        except KafkaException as exception:
+            raise translated(exception, f"the end of {topics.position} could not be read") from exception
+        self._consumer.assign([TopicPartition(topics.position, 0, end)])
+
+    def latest(self) -> Position | None:
+        while found := self._consumer.consume(1000, 0):
+            for record in found:
+                if (error := record.error()) is not None:
+                    raise Unavailable(f"{self._partition.topic} could not be read: {error.str()}")
+                self._records[record.key() or b""] = record.value() or b""
+            # A topic's record comes before the head it belongs to.
+            if Position.KEY in self._records:
+                self._found = Position.decode(self._records)
+        return self._found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
 class KafkaTopics:
     """A TopicAdmin. Topics are made with everything the pipeline depends on; no broker default is trusted but the timestamp type."""
 

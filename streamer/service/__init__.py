@@ -191,8 +191,8 @@ class Streamer:
             position = self._first_position(status)
         elif self._since_us is not None and not self._begun:
             raise Refused(
-                f"topic {topics.position} holds a position of this pipeline, and a stream is never set back: this release cannot read "
-                "the rows changed since --from-timestamp again. Start without it to go on from the position, or choose a new pipeline name"
+                f"topic {topics.position} holds a position of this pipeline by now, and a stream is never set back. Start without "
+                "--from-timestamp to go on from it; a second run with it, beside a running streamer, reads again what changed since"
             )
         else:
             position, status = self._same_history(position, status)

@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts.errors import PipelineError
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
+from streamer.core.definition import Definition
 from streamer.core.events import ARTIFICIAL, Type
 from streamer.ports import ServerStatus
 from tests.fakes.clock import Time
@@ -116,6 +117,7 @@ class Source:
     seen: tuple[TableId, ...] = ()
     keys: dict[TableId, list[tuple[str, ...]]] = field(default_factory=dict)
     cascading: tuple[TableId, ...] = ()
+    definitions: dict[TableId, Definition] = field(default_factory=dict)
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
     owner: str | None = None
     uuid: str = SERVER
@@ -214,6 +216,12 @@ class FakeServer:
         if self._source.owner is None:
             self._source.owner = self._name
         return self._source.owner == self._name
+
+    def turn_taken(self, name: str) -> bool:
+        return self._source.owner is not None
+
+    def definition(self, table: TableId) -> Definition | None:
+        return self._source.definitions.get(table)
 
     def status(self) -> ServerStatus:
         source = self._source

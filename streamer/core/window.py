@@ -1,0 +1,124 @@
+"""What changed in a part of the binlog: which rows, by their Kafka keys, and which tables lost rows that it does not name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from contracts.position import Gtid, GtidSet
+from contracts.table import TableId
+from streamer.core.ddl import DatabaseDropped, Verb
+from streamer.core.decoder import Chunk, Decoder, Shown, Step, Unrouted
+from streamer.core.route import Choices, route
+from streamer.core.schemas import TableMap
+from streamer.core.transactions import Began, Ddl, EventJudge
+
+ROWS_MAX = 30_000  # decoded at a time
+
+
+@dataclass(slots=True)
+class Changed:
+    """A table that changed. `key_forms`: of the schemas its rows were decoded by. `emptied`: the statement that took rows it does not name,
+    the last one; empty for none. `keyless`: its rows have no keys."""
+
+    table: TableId
+    key_forms: set[str] = field(default_factory=set)
+    emptied: str = ""
+    keyless: bool = False
+
+
+class WindowScan:
+    """Takes the steps of a decoder, in order. `tables`: what changed, by topic. `left`: transactions still to come. `files`: binlog files
+    that hold those that came."""
+
+    def __init__(
+        self,
+        choices: Choices,
+        captures: Callable[[TableId], bool],
+        wanted: GtidSet,
+        decoder: Decoder,
+        unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]],
+        found: Callable[[str, Sequence[bytes]], None],
+    ) -> None:
+        """`captures`: of which tables to look at changes, all of them captured. `wanted`: the transactions to look at. `unique_keys`: as of
+        `route`. `found`: told the topic and the keys of changes, as often as they occur."""
+        self._choices = choices
+        self._judge = EventJudge(captures)
+        self._wanted = wanted
+        self._decoder = decoder
+        self._unique_keys = unique_keys
+        self._found = found
+        self.left = wanted.count()
+        self.tables: dict[str, Changed] = {}
+        self.files: list[str] = []
+
+    def take(self, step: Step) -> None:
+        """Raises as EventJudge.judge and `route` do."""
+        if isinstance(step, Chunk):
+            self._chunk(step)
+        elif isinstance(step, Unrouted):
+            self._table(step.table)
+        else:
+            self._shown(step)
+
+    def steps(self) -> Iterator[Step]:
+        """What the decoder makes of what it was fed. A step ends at every commit, so it holds rows of one transaction."""
+        while self.left and (step := self._decoder.next(0, ROWS_MAX)) is not None:
+            yield step
+
+    def _chunk(self, chunk: Chunk) -> None:
+        wanted = chunk.commits.gtids if chunk.commits is not None else GtidSet()
+        if chunk.in_progress is not None:
+            wanted = wanted.with_gtid(chunk.in_progress.gtid)
+        if not wanted.is_subset(self._wanted):
+            return
+        for rows in chunk.records:
+            self._found(rows.topic, [key for record in rows.records if (key := record["key"]) is not None])
+        if chunk.commits is not None:
+            self._came(chunk.commits.count)
+
+    def _came(self, count: int) -> None:
+        self.left -= count
+        file = self._decoder.position.file
+        if file not in self.files[-1:]:
+            self.files.append(file)
+
+    def _table(self, table: TableMap) -> None:
+        if not self._judge.captures(table.table):
+            self._decoder.ignore(table)
+            return
+        way = route(table.schema, self._choices, self._unique_keys)
+        changed = self._changed(table.table)
+        if way.schema.key:
+            changed.key_forms.add(way.schema.key_form)
+            self._decoder.use(table, way, 0)
+        else:
+            changed.keyless = True
+            self._decoder.ignore(table)
+
+    def _changed(self, table: TableId) -> Changed:
+        return self.tables.setdefault(self._choices.topic(table), Changed(table))
+
+    def _shown(self, shown: Shown) -> None:
+        for meaning in self._judge.judge(shown.at, shown.under_way):
+            if isinstance(meaning, Began):
+                self._decoder.began()
+            elif isinstance(meaning, Ddl):
+                assert shown.under_way is not None
+                self._ddl(meaning, shown.under_way.gtid)
+            else:
+                self._decoder.ended()
+                if meaning.gtid in self._wanted:
+                    self._came(1)
+
+    def _ddl(self, ddl: Ddl, gtid: Gtid) -> None:
+        change = ddl.change
+        if gtid not in self._wanted:
+            return
+        if isinstance(change, DatabaseDropped):
+            for changed in self.tables.values():
+                if changed.table.database == change.database:
+                    changed.emptied = f"DROP DATABASE {change.database}"
+            return
+        emptied = change.tables if change.verb in (Verb.TRUNCATE, Verb.DROP) or change.rows_unseen else ()
+        for table in (*emptied, *(table for names in change.renames for table in names)):
+            if self._judge.captures(table):
+                self._changed(table).emptied = f"{change.verb.value.upper()} TABLE ({gtid})"
