@@ -184,7 +184,7 @@ class Committer:
             manifest = Manifest((ManifestEntry(self._store.url(key.data), len(encoded.parquet)),)).encode()
             objects = {key.data: encoded.parquet, key.manifest: manifest}
             manifest_key, manifest_sha256 = key.manifest, sha256_hex(manifest)
-            staged = StagedLoad(target, staging_name(target), self._store.url(key.manifest), encoded.rows)
+            staged = StagedLoad(target, staging_name(target), self._store.url(key.manifest), encoded.rows, encoded.bare)
         entry = LedgerEntry(
             batch_id=key.nonce,
             topic=part.topic,

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -27,8 +29,9 @@ from streamer.core.preflight import Fault
 from streamer.edges import metrics
 from streamer.edges.mysql import MysqlServer
 from streamer.edges.signals import KafkaOutbox
+from streamer.edges.terminal import ReadingShown
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import ServerStatus
+from streamer.ports import ServerStatus, Tally
 from streamer.service import source_faults
 from streamer.wiring import build, choices, require_captured
 
@@ -132,8 +135,9 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
                 "captured tables: leave out --until and --table; tables.include chooses tables"
             )
     health = Health()
-    streamer = build(settings, stop, metrics.observe, arguments.from_timestamp)
-    with serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)):
+    with ExitStack() as shown:
+        streamer = build(settings, stop, _observers(shown), arguments.from_timestamp)
+        shown.enter_context(serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)))
         try:
             while not stop.requested() and not streamer.finished:
                 streamer.step()
@@ -143,6 +147,18 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
             streamer.close()
     log.info("process.stopped")
     return ExitCode.DONE
+
+
+def _observers(shown: ExitStack) -> Callable[[Tally], None]:
+    """Who is told of every Kafka transaction: the metrics and, on a terminal, a person who waits for tables to be read."""
+    reading = ReadingShown(shown) if sys.stderr.isatty() else None
+
+    def observe(tally: Tally) -> None:
+        metrics.observe(tally)
+        if reading is not None:
+            reading.observe(tally)
+
+    return observe
 
 
 def _window(arguments: argparse.Namespace) -> Window | None:

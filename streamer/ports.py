@@ -237,7 +237,8 @@ class TopicAdmin(Protocol):
 class Tally:
     """What was committed since it was last told. `newest_commit_us`: the newest commit time on Kafka, the server's clock while it is idle.
     `behind`: transactions the server had executed and Kafka had not, when last asked. `rereads`: tables being read again. `purged_at_us`:
-    when the server may purge what must be read next; None when it does not by itself."""
+    when the server may purge what must be read next; None when it does not by itself. `read`: rows that were read of tables since it was
+    last told."""
 
     rows: int = 0
     size_bytes: int = 0
@@ -247,6 +248,7 @@ class Tally:
     behind: int = 0
     rereads: int = 0
     purged_at_us: int | None = None
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
 """A table's share of a micro-batch as the Parquet its staging table takes, with every record accounted for."""
 
+import pyarrow.compute as pc
+
 from contracts.errors import Invalid
 from loader.core.parquet import encode_parquet
-from loader.core.plan import EncodedBatch, TableBatch, TargetTable
+from loader.core.plan import EncodedBatch, Mode, TableBatch, TargetTable
+from loader.core.target import BARE
 
 
 def encode(batch: TableBatch, target: TargetTable) -> EncodedBatch:
@@ -26,6 +29,7 @@ def encode(batch: TableBatch, target: TargetTable) -> EncodedBatch:
         quarantined=staged.unformed,
         values_nulled=len(staged.quarantine) - staged.unformed,
         quarantine=staged.quarantine,
+        bare=target.mode is Mode.SOFT_DELETE and bool(pc.any(staged.table[BARE]).as_py()),
     )
 
 

@@ -3,7 +3,8 @@ about a value or a change that does not fit.
 
 A value that doesn't fit loads as NULL and is kept in quarantine. A change whose row can't be formed is quarantined whole, and its key,
 if that can be formed, is staged bare: the key's row goes, absent and named, never silently old. In soft_delete mode the row of a delete
-is its before image, staged whole; one staged bare marks the row that the target has, and is named, for that may not be the last.
+is its before image, staged whole; one staged bare marks the row that the target has, and is named, for that may not be the last, unless
+it comes of a row that was looked for by its key in vain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +55,9 @@ class RowForm:
             raise ValueError(f"table {self.schema.table}: a TRUNCATE is a batch of its own, here it is among {len(self.changes)} changes")
         delete = envelope.op is Op.DELETE
         image = envelope.before if delete else envelope.after
-        # A delete that is merged needs its key and nothing else, so it can't be too large.
-        key_is_enough = delete and self.target.mode is Mode.MERGE
+        # A delete that is merged needs its key and nothing else, so it can't be too large. One that tells of a row which was looked for and
+        # is not there has no more to say.
+        key_is_enough = delete and (self.target.mode is Mode.MERGE or envelope.source.snapshot)
         if key_is_enough or envelope.source.oversize or image is None or image.keys() != self._names:
             key = key_image(change, self.schema.key)
             if key is None or not key_is_enough:

@@ -151,7 +151,7 @@ class TableBatch:
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
     """A TableBatch as Parquet for the staging table (`parquet` is None when there is nothing to COPY), with every record accounted for:
-    records = superseded + applied + quarantined. `rows`: rows in the file."""
+    records = superseded + applied + quarantined. `rows`: rows in the file. `bare`: some of them, in soft_delete mode, are keys alone."""
 
     parquet: bytes | None
     rows: int
@@ -161,16 +161,19 @@ class EncodedBatch:
     quarantined: int
     values_nulled: int
     quarantine: tuple[QuarantinedValue, ...] = ()
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StagedLoad:
-    """What COPY brings into staging: the manifest's URL and the rows it must hold. `staging` names the target's temp table."""
+    """What COPY brings into staging: the manifest's URL and the rows it must hold. `staging` names the target's temp table. `bare`: as of
+    EncodedBatch."""
 
     target: TargetTable
     staging: str
     manifest_url: str
     rows: int
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _apply(load: TableLoad) -> Iterator[Statement]:
     if target.mode is Mode.MERGE:
         yield Statement(delete)
         yield Statement(f"{insert} WHERE NOT {deleted}")
-    elif not load.entry.quarantined:  # so each row is staged whole, a delete's as its last one
+    elif not load.staged.bare:  # so each row is staged whole, a delete's as its last one
         yield Statement(delete)
         yield Statement(insert, rows=load.staged.rows)
     else:

@@ -277,6 +277,7 @@ class Session:
             self._open.took(way.topic, way.shard, len(records.records))
             self._reading.decoder.forget(way.topic)
             self._tally.size_bytes += records.size_bytes
+            self._tally.read += len(records.records)
 
     def _keys_done(self, topic: str, offsets: Collection[int]) -> None:
         self._open.ask(topic, without(self._open.asked[topic], offsets))

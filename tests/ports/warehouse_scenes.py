@@ -217,7 +217,7 @@ class Writer:
             self.scene.store.put(key.data, encoded.parquet)
             self.scene.store.put(key.manifest, manifest)
             sha256 = sha256_hex(manifest)
-            staged = StagedLoad(self.target, staging_name(self.target), self.scene.store.url(key.manifest), encoded.rows)
+            staged = StagedLoad(self.target, staging_name(self.target), self.scene.store.url(key.manifest), encoded.rows, encoded.bare)
             self.session.stage([staged])
         counts = (encoded.records, encoded.superseded, encoded.applied, encoded.quarantined, encoded.values_nulled)
         entry = LedgerEntry(key.nonce, TOPIC, 0, "id-1", self.epoch, offsets, *counts, key.manifest, sha256, AT)

@@ -106,6 +106,26 @@ def test_what_is_refused_leaves_nothing_and_names_the_oldest_moment(servers: Sta
     assert [name for name in servers.kafka.admin().list_topics(timeout=10).topics if name.startswith("gone.")] == []
     oldest = said[before].partition("holds nothing before ")[2].partition(",")[0]
     assert [envelope.after for envelope in begun(servers, tmp_path, "there", "gone", oldest)] == [{"id": 2, "v": 2}]
-    again = World(servers, tmp_path / "there", "there", {"tables": {"include": ["gone.*"]}}).run("--from-timestamp", oldest)
-    assert again.returncode == 3
-    assert "a stream is never set back" in again.stdout + again.stderr
+    there = World(servers, tmp_path / "there", "there", {"tables": {"include": ["gone.*"]}})
+    for arguments, code, words in (
+        (("--from-timestamp", oldest), 3, "a stream is never set back"),  # no streamer runs, and this is none
+        (("--from-timestamp", before), 3, "streamer snapshot -t TABLE --resync"),
+        (("--from-timestamp", oldest, "--until", before), 2, "is not after --from-timestamp"),
+        (("--from-timestamp", oldest, "-t", "other.t"), 2, "other.t is not captured by this pipeline"),
+        (("--from-timestamp", oldest, "--json"), 2, "--json goes with --dry-run"),
+        (("--until", oldest), 2, "belong to --from-timestamp"),
+        (("--from-timestamp", "0s", "--dry-run"), 0, "0 keys, 0 whole tables"),
+        (("--from-timestamp", oldest, "--dry-run"), 4, "1 keys, 0 whole tables"),
+    ):
+        done = there.run(*arguments)
+        assert done.returncode == code, (arguments, done)
+        assert words in done.stdout + done.stderr
+    appended = World(
+        servers, tmp_path / "there", "there", {"tables": {"include": ["gone.*"], "override": {"gone.orders": {"mode": "append"}}}}
+    )
+    done = appended.run("--from-timestamp", oldest, "-t", "gone.orders")
+    assert (done.returncode, "cannot emit the old events a second time" in done.stderr) == (2, True)
+    new = World(servers, tmp_path, "new", {"tables": {"include": ["gone.*"]}})
+    assert new.run("--from-timestamp", oldest, "--dry-run").returncode == 4
+    done = new.run("--from-timestamp", oldest, "-t", "gone.orders")
+    assert (done.returncode, "has no position yet" in done.stderr) == (2, True)

@@ -171,6 +171,8 @@ class FakeTableReader:
 
 
 def _read(asked: ReadRequest, moment: Moment, high: BinlogPosition, read_us: int) -> TableRows:
+    if asked.table.name not in moment.columns:
+        return TableRows(SERVER, None, PythonRowPackets(), None, True, high, read_us)
     columns, rows = moment.columns[asked.table.name], moment.rows[asked.table.name]
     schema = TableSchema(asked.table, tuple(Column(name, Kind.INT, nullable=name != "id") for name in columns), ("id",))
     after = -1 if asked.after is None else int(asked.after.values[0])

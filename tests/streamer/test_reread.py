@@ -11,7 +11,7 @@ import pytest
 from contracts.envelope import Envelope, Op, Row, encode_key
 from contracts.errors import PipelineError
 from contracts.position import GtidSet
-from contracts.progress import Barrier, Position, TableState
+from contracts.progress import Asked, Barrier, Position, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 from contracts.topics import Topics
@@ -21,6 +21,7 @@ from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
 from streamer.service import Snapshot, Streamer, Tuning, session
+from streamer.service.asking import AskedKeys, without
 from streamer.service.reading import Reading
 from streamer.service.rereading import Rereading
 from streamer.service.session import Session
@@ -335,6 +336,59 @@ def test_rows_are_read_again_when_somebody_asks_and_the_target_is_emptied_first_
         position = world.position()
         assert position is not None
         assert (position.rereads, position.next_signal > 0) == ({}, True)
+
+
+@pytest.mark.parametrize("fault", ["key form", "no table"])
+def test_keys_of_another_form_or_of_no_table_are_given_up(fault: str) -> None:
+    """A key may name another row by then, so nothing is deleted for it."""
+    with silent():
+        world = next(
+            made for made in (World(seed, alters=False) for seed in range(50)) if made.run(crash=0.0) == [] and made.reader.target["orders"]
+        )
+        held = dict(world.reader.target["orders"])
+        if fault == "no table":
+            del world.source.moments[-1].columns["orders"]
+        form = "another" if fault == "key form" else key_form(ORDERS)
+        world.ask(Signal("1", Ask.REREAD, ORDERS, keys=(b'{"id":0}', b'{"id":1}'), key_form=form))
+        seen = len(world.reader.states)
+        for _ in range(400):
+            world.turn(busy=False)
+        position = world.position()
+        assert position is not None
+        assert (position.asked, position.next_signal > 0) == ({}, True)
+        assert TableState.REREADING in world.reader.states[seen:]
+        assert world.reader.target["orders"] == held
+
+
+def test_keys_are_left_when_the_reading_is_stopped() -> None:
+    with silent():
+        world = World(2, alters=False)
+        assert world.run(crash=0.0) == []
+        seen = world.reader.reads
+        for number in range(3):
+            world.ask(Signal(str(number), Ask.REREAD, ORDERS, keys=(b'{"id":0}',), key_form=key_form(ORDERS)))
+        world.ask(Signal("4", Ask.STOP, ORDERS))
+        for _ in range(100):
+            world.turn(busy=False)
+        position = world.position()
+        assert position is not None
+        assert (position.readings, world.reader.reads, world.reader.faults) == ({}, seen, [])
+
+
+def test_a_signal_that_expired_before_its_keys_were_read_is_named_and_left() -> None:
+    with silent():
+        world = World(2, alters=False)
+        assert world.run(crash=0.0) == []
+    position = world.position()
+    assert position is not None
+    asked = Asked(ORDERS, Standing(TableState.REREADING, 1), (0, 1))
+    keys = AskedKeys(replace(position, asked={ORDERS_TOPIC: asked}, next_signal=2))
+    assert keys.hear_at == 0
+    keys.heard(1, Signal("1", Ask.REREAD, ORDERS, keys=(b'{"id":0}',), key_form="f").encode())
+    assert keys.lost({ORDERS_TOPIC: asked}) == {ORDERS_TOPIC: [0]}
+    assert [held.offset for held in keys.of(asked)] == [1]
+    assert without(asked, [0]) == replace(asked, signals=(1,))
+    assert without(asked, [0, 1]) is None
 
 
 def test_a_reading_waits_while_it_is_paused_and_is_given_up_when_it_is_stopped() -> None:

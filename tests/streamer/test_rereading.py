@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Reread, RowCursor, Standing, TableState
+from contracts.signals import Ask, Signal
 from contracts.table import TableId
 from streamer.core.chunks import ROWS_FIRST, SIZE_BYTES, TIME, ChunkSize
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
-from streamer.service.rereading import Rereading, Sent
+from streamer.service.rereading import Keys, Rereading, Sent
+from tests.streamer.live import answer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HIGH = BinlogPosition("binlog.000001", 100)
@@ -73,3 +75,31 @@ def test_a_chunk_grows_from_small_beginnings_and_never_beyond_any_limit() -> Non
     assert size.after(30_000, 30_000 * 1000, quick).rows == SIZE_BYTES // 1000
     assert size.after(10, 10, TIME * 100).rows == 1
     assert size.after(0, 0, quick) == size
+
+
+def test_keys_whose_rows_are_too_large_together_are_asked_for_in_smaller_parts_and_never_taken_for_gone() -> None:
+    """The reader gives the rows of as many keys as one chunk has room for."""
+    room = 3
+
+    class Wide(Reader):
+        def rows(self) -> TableRows:
+            keys = self.asked[-1].keys
+            found = PythonRowPackets()
+            found.take(answer(("id",), [[b"1"]] * min(len(keys), room)))
+            return TableRows("s", None, found, None, len(keys) <= room, HIGH, 0)
+
+    reader = Wide()
+    rereading = Rereading([reader], ROWS_MAX)
+    signal = Signal("1", Ask.REREAD, TableId("d", "t"), keys=tuple(b'{"id":%d}' % number for number in range(7)), key_form="f")
+    keys, sent = Keys(5, signal), []
+    while keys.done < len(signal.keys):
+        rereading.ask({}, {"t": [keys]}, GtidSet(), NOW)
+        rereading.collect("s", NOW)
+        while (found := rereading.next(lambda place: True)) is not None:
+            assert found[0].keys is not None
+            assert found[1].last
+            sent.append(found[0].keys.keys)
+            keys.done = found[0].keys.stop
+    assert len(reader.asked[0].keys) == 7
+    assert [len(part) for part in sent] == [1] * 7
+    assert sum(sent, ()) == signal.keys

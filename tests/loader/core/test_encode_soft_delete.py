@@ -59,6 +59,13 @@ def test_a_delete_without_its_whole_row_marks_its_key_and_is_named(gone: Change)
     assert [(entry.key, entry.column) for entry in encoded.quarantine] == [('{"id":1}', None)]
 
 
+def test_a_row_that_was_looked_for_in_vain_marks_its_key_and_needs_no_name() -> None:
+    encoded = soft(change(0, Op.DELETE, {"id": 1}, snapshot=True), upsert(1, row(2)))
+    assert [brief(found) for found in staged(encoded)] == [(1, None, True, True), (2, "a", False, False)]
+    assert (encoded.applied, encoded.quarantined, encoded.bare) == (2, 0, True)
+    assert not soft(upsert(0, row(1))).bare
+
+
 @pytest.mark.parametrize(
     "lost",
     [change(0, Op.UPDATE, None, key=b'{"id":1}', oversize=9_000_000), change(0, Op.CREATE, {"id": 1, "name": "a"}, key=b'{"id":1}')],

@@ -35,7 +35,7 @@ def load(
     topic = f"tm.shop.{name}"
     target = target_table(topic, schema, TargetNaming(), mode)
     key = BatchKey(topic, 0, NOW, 1, OffsetRange(0, 3), 7, "0123abcd")
-    staged = StagedLoad(target, f"staged_{name}", "s3://b/m", rows) if rows else None
+    staged = StagedLoad(target, f"staged_{name}", "s3://b/m", rows, bare=unformed > 0) if rows else None
     entry = LedgerEntry("0123abcd", topic, 0, "id-1", 7, OffsetRange(0, 3), 3, 1, 2 - unformed, unformed, quarantine, "m", "sha", NOW)
     kept = tuple(QuarantinedValue(topic, 0, i, "k", "v", "too long", "x", 1) for i in range(quarantine))
     return TableLoad(target, key, staged, truncate, entry, kept, closes)
