@@ -345,11 +345,12 @@ def test_keys_of_another_form_or_of_no_table_are_given_up(fault: str) -> None:
         world = next(
             made for made in (World(seed, alters=False) for seed in range(50)) if made.run(crash=0.0) == [] and made.reader.target["orders"]
         )
+        world.reader.target["orders"][77] = {"id": 77, "v": 77}
         held = dict(world.reader.target["orders"])
         if fault == "no table":
             del world.source.moments[-1].columns["orders"]
         form = "another" if fault == "key form" else key_form(ORDERS)
-        world.ask(Signal("1", Ask.REREAD, ORDERS, keys=(b'{"id":0}', b'{"id":1}'), key_form=form))
+        world.ask(Signal("1", Ask.REREAD, ORDERS, keys=(b'{"id":77}',), key_form=form))
         seen = len(world.reader.states)
         for _ in range(400):
             world.turn(busy=False)

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Reread, RowCursor, Standing, TableState
 from contracts.signals import Ask, Signal
@@ -103,3 +106,20 @@ def test_keys_whose_rows_are_too_large_together_are_asked_for_in_smaller_parts_a
     assert len(reader.asked[0].keys) == 7
     assert [len(part) for part in sent] == [1] * 7
     assert sum(sent, ()) == signal.keys
+
+
+@pytest.mark.parametrize("error", [Invalid("not a condition"), Refused("not to be read"), Unavailable("gone")])
+def test_a_reading_that_fails_is_tried_again_later(error: PipelineError) -> None:
+    """It must not end the stream, and whoever asked for it can still stop it."""
+
+    class Failing(Reader):
+        def rows(self) -> TableRows:
+            raise error
+
+    reader = Failing()
+    rereading = Rereading([reader], ROWS_MAX)
+    for minutes in (0, 1):
+        rereading.ask(REREADS, {}, GtidSet(), NOW + timedelta(minutes=minutes))
+        rereading.collect("s", NOW + timedelta(minutes=minutes))
+        rereading.ask(REREADS, {}, GtidSet(), NOW + timedelta(minutes=minutes))
+        assert len(reader.asked) == minutes + 1
