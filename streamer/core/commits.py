@@ -1,12 +1,13 @@
 """Commit times as the binlog has them: which transactions came before a moment."""
 
 from contracts.errors import Refused
-from contracts.position import GtidSet, Interval
-from streamer.core.events import Type, split_events
-from streamer.core.gtids import AnonymousGtid, GtidEvent
+from contracts.position import Gtid, GtidSet, Interval
+from streamer.core.events import Type, event_size
+from streamer.core.gtids import AnonymousGtid, GtidEvent, read_commit
 from streamer.core.stream import EventStream
 
-_LOOKED_AT = frozenset((Type.ROTATE, Type.FORMAT_DESCRIPTION, Type.GTID, Type.GTID_TAGGED, Type.ANONYMOUS_GTID))
+_GTID = int(Type.GTID)
+_LOOKED_AT = frozenset(map(int, (Type.ROTATE, Type.FORMAT_DESCRIPTION, Type.GTID_TAGGED, Type.ANONYMOUS_GTID)))
 _Source = tuple[str, str]
 
 
@@ -28,12 +29,16 @@ class CommitScan:
 
     def take(self, block: bytes) -> None:
         """Raw events back to back, in order. Raises Corrupt; Refused at a transaction without a GTID, behind which nobody can resume."""
-        for raw in split_events(block):
-            if self.reached:
-                return
-            if raw[4] in _LOOKED_AT:
-                for located in self._stream.feed(raw):
+        at, stop = 0, len(block)
+        while at < stop and not self.reached:
+            size = event_size(block, at)
+            kind = block[at + 4]
+            if kind == _GTID:
+                self._met(*read_commit(block, at, size))
+            elif kind in _LOOKED_AT:
+                for located in self._stream.feed(block[at : at + size]):
                     self._look(located.event)
+            at += size
 
     @property
     def before(self) -> GtidSet:
@@ -46,15 +51,16 @@ class CommitScan:
                 f"the binlog holds a transaction without a GTID at {self._stream.position}, from before gtid_mode was ON: a stream can "
                 "begin behind it only. Choose a later --from-timestamp"
             )
-        if not isinstance(event, GtidEvent):
-            return
+        if isinstance(event, GtidEvent):
+            self._met(event.gtid, event.immediate_commit_us)
+
+    def _met(self, gtid: Gtid, commit_us: int) -> None:
         if self.first_us is None:
-            self.first_us = event.immediate_commit_us
-        if event.immediate_commit_us >= self._since_us:
+            self.first_us = commit_us
+        if commit_us >= self._since_us:
             self.reached = True
             return
         self.count += 1
-        gtid = event.gtid
         runs = self._before.setdefault((gtid.server, gtid.tag), [])
         if runs and runs[-1][1] == gtid.number:
             runs[-1] = (runs[-1][0], gtid.number + 1)

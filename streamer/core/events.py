@@ -224,13 +224,19 @@ Event = (
 )
 
 
+def event_size(block: bytes, at: int) -> int:
+    """Bytes of the raw event at this place of `block`. Raises Corrupt when they go beyond its end."""
+    size = int.from_bytes(block[at + 9 : at + 13], "little")
+    if not HEADER_SIZE <= size <= len(block) - at:
+        raise Corrupt(f"an event of {size} bytes where {len(block) - at} are left")
+    return size
+
+
 def split_events(block: bytes) -> Iterator[bytes]:
     """The raw events that lie back to back in `block`. Raises Corrupt when their sizes do not add up to it."""
     at = 0
     while at < len(block):
-        size = int.from_bytes(block[at + 9 : at + 13], "little")
-        if not HEADER_SIZE <= size <= len(block) - at:
-            raise Corrupt(f"an event of {size} bytes where {len(block) - at} are left")
+        size = event_size(block, at)
         yield block if size == len(block) else block[at : at + size]
         at += size
 

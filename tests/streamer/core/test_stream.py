@@ -26,7 +26,7 @@ from streamer.core.events import (
     XaPrepare,
     Xid,
 )
-from streamer.core.gtids import AnonymousGtid, GtidEvent, PreviousGtids
+from streamer.core.gtids import AnonymousGtid, GtidEvent, PreviousGtids, read_commit
 from streamer.core.rows import RowChange
 from streamer.core.schemas import TableMap
 from streamer.core.stream import EventStream
@@ -98,6 +98,24 @@ def test_gtids_with_and_without_tag_and_none() -> None:
     assert tagged.immediate_commit_us > plain.immediate_commit_us
     assert isinstance(anonymous, AnonymousGtid)
     assert anonymous.immediate_commit_us > tagged.immediate_commit_us
+
+
+def test_a_glance_at_a_gtid_event_sees_what_reading_it_gives() -> None:
+    body = body_of(golden("gtid"))
+    at = 1 + 16 + 8 + 1 + 16
+    replicated = body[:at] + struct.pack("<Q", 1 << 55 | int.from_bytes(body[at : at + 7], "little"))[:7] + bytes(7) + body[at + 7 :]
+    for raw in (golden("gtid"), with_body(golden("gtid"), replicated)):
+        (located,) = begun().feed(raw)
+        assert isinstance(located.event, GtidEvent)
+        assert read_commit(b"front" + raw, 5, len(raw)) == (located.event.gtid, located.event.immediate_commit_us)
+    other = with_body(golden("gtid"), body[: at - 17] + b"\1" + body[at - 16 :])
+    for raw, why in (
+        (golden("gtid")[:67], "67 bytes"),
+        (other, "unknown kind 1"),
+        (with_body(golden("gtid"), bytes(25) + b"\2" + bytes(30)), "number 0"),
+    ):
+        with pytest.raises(Corrupt, match=why):
+            read_commit(raw, 0, len(raw))
 
 
 def test_a_transaction_from_another_server_keeps_when_it_was_first_committed() -> None:
