@@ -88,6 +88,8 @@ def _captures(settings: Settings, tables: Sequence[TableId]) -> Callable[[TableI
             f"{', '.join(named)}: an append table holds every event, and a backfill reads rows, so it would add events that never were; "
             "this release cannot emit the old events a second time. Leave it out"
         )
+    for table in sorted(appended if not tables else (), key=str):
+        log.warning("backfill.left_out", table=str(table), because="an append table holds every event already")
     wanted = frozenset(tables)
     return lambda table: captured(table) and table not in appended and (not wanted or table in wanted)
 
