@@ -118,6 +118,7 @@ class MysqlServer(Server):
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute("CREATE USER IF NOT EXISTS %s@'%%' IDENTIFIED BY %s", (name, password))
             cursor.execute("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO %s@'%%'", (name,))
+            cursor.execute("GRANT XA_RECOVER_ADMIN ON *.* TO %s@'%%'", (name,))
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """The command line of `mysql`, `mysqlbinlog`, `mysqldump` or `mysqlslap`, connected to this server as root."""

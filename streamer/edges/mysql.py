@@ -14,6 +14,7 @@ from runtime.connect import mysql
 from runtime.sections import Mysql
 from runtime.selection import SYSTEM_DATABASES
 from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
+from streamer.core.preflight import Grants
 from streamer.ports import ServerStatus
 
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
@@ -118,6 +119,15 @@ class MysqlServer:
             return ""
         _, at, _, _, _, text = found[0]
         return str(text) if int(at) == place.offset else None
+
+    def prepared_xa(self) -> Sequence[str] | None:
+        if not Grants.parse(self.grants()).globally("XA_RECOVER_ADMIN"):
+            return None  # the server would say that data is damaged
+        prepared = []
+        for kind, transaction_bytes, _, data in self._rows("XA RECOVER CONVERT XID"):
+            digits, split = str(data).removeprefix("0x"), 2 * int(transaction_bytes)
+            prepared.append(f"X'{digits[:split].lower()}',X'{digits[split:].lower()}',{kind}")
+        return prepared
 
     def cascading(self) -> Sequence[TableId]:
         found = self._rows(

@@ -24,6 +24,7 @@ def test_a_user_with_the_mysql_grants_has_every_right_capture_needs(stack: Stack
         cursor.execute("SHOW GRANTS")
         held = " ".join(row[0] for row in cursor.fetchall())
     assert "REPLICATION SLAVE, REPLICATION CLIENT ON *.*" in held
+    assert "XA_RECOVER_ADMIN ON *.*" in held
     assert "SELECT ON `granted`.*" in held
 
 

@@ -57,6 +57,9 @@ class FakeSourceServer:
     def grants(self) -> Sequence[str]:
         return self.gate.cross("streamer.grants", lambda: ("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`",))
 
+    def prepared_xa(self) -> Sequence[str] | None:
+        return self.gate.cross("streamer.prepared_xa", lambda: ())
+
     def cascading(self) -> Sequence[TableId]:
         return self.gate.cross("streamer.cascading", lambda: ())
 

@@ -584,6 +584,22 @@ def test_an_explicit_merge_of_a_table_without_a_key_is_refused_at_start(servers:
     assert "ALTER TABLE `refuse`.`keyless` ADD PRIMARY KEY" in done.stderr
 
 
+@pytest.mark.long
+def test_no_pipeline_begins_while_an_xa_transaction_is_prepared(servers: Stack, odd: MysqlServer, tmp_path: Path) -> None:
+    with (
+        world(servers, tmp_path, "early_xa", odd, streamer={"snapshot": "initial"}) as made,
+        odd.connect(database="early_xa") as connection,
+    ):
+        run(connection, "XA START 'trx8', 'b', 7", "INSERT INTO orders VALUES (2, 2)", "XA END 'trx8', 'b', 7", "XA PREPARE 'trx8', 'b', 7")
+        process = made.start()
+        assert process.wait(PATIENCE_S) == 3
+        assert f"X'{b'trx8'.hex()}',X'{b'b'.hex()}',7 are prepared" in made.log(0).read_text()
+        run(connection, "XA COMMIT 'trx8', 'b', 7")
+        made.start()
+        made.wait_until_caught_up()
+        patiently(lambda: len(made.envelopes("orders")) == 1, "the row is not read")
+
+
 @pytest.mark.parametrize("what", ["xa", "statement", "minimal"])
 def test_a_change_that_cannot_be_known_halts_the_stream_and_says_whose_it_is(
     servers: Stack, odd: MysqlServer, tmp_path: Path, what: str

@@ -117,6 +117,7 @@ class Source:
     seen: tuple[TableId, ...] = ()
     keys: dict[TableId, list[tuple[str, ...]]] = field(default_factory=dict)
     cascading: tuple[TableId, ...] = ()
+    prepared_xa: tuple[str, ...] | None = ()
     definitions: dict[TableId, Definition] = field(default_factory=dict)
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
     owner: str | None = None
@@ -245,6 +246,9 @@ class FakeServer:
 
     def event_at(self, place: BinlogPosition) -> str | None:
         return None if self._source.began_anew else ""
+
+    def prepared_xa(self) -> Sequence[str] | None:
+        return self._source.prepared_xa
 
     def cascading(self) -> Sequence[TableId]:
         return self._source.cascading

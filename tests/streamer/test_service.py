@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.envelope import Envelope, Op, decode_key
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
@@ -410,6 +411,19 @@ def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when
     world.source.owner = None
     world.run()
     assert [key for key, _ in world.records(ORDERS_TOPIC)] == [None]  # nullable in the event's own schema, whatever the server says now
+
+
+def test_no_pipeline_begins_while_an_xa_transaction_is_prepared() -> None:
+    world = World()
+    world.source.prepared_xa = ("X'31',X'',1",)
+    with pytest.raises(Refused, match=r"XA transactions X'31',X'',1 are prepared"):
+        world.run()
+    world.source.prepared_xa, world.source.owner = None, None  # this account may not know
+    with capture_logs() as logged:
+        world.run()
+    assert "xa.unknown" in [line["event"] for line in logged]
+    world.source.prepared_xa, world.source.owner = ("X'31',X'',1",), None  # prepared since: its event was met, or is to come
+    world.run()
 
 
 def test_a_table_without_a_key_has_messages_without_one(world: World) -> None:
