@@ -187,7 +187,7 @@ class Audit:
             fence = self.database.fence(shard)
             if fence.partial or fence.gtid_set != self.history.all or self.barriers(shard)[-1].standings:
                 self.report("UNFINISHED", f"shard {shard} rests at {fence}")
-            self._check_announced(shard)
+            self._check_readings(shard)
         position = self.position()
         if position is None or position.gtid_set != self.history.all or position.rereads:
             self.report("I7_POSITION", f"rests at {position}")
@@ -202,19 +202,43 @@ class Audit:
             if (position.next_seqs.get(topic, 0) if position else 0) != len(published):
                 self.report("I7_POSITION", f"{topic}: next seq of {position} behind {len(published)} records")
 
-    def _check_announced(self, shard: int) -> None:
-        """Rows that were read come only after a barrier that says so: who reads it may make room for them."""
+    def _check_readings(self, shard: int) -> None:
+        """Rows that were read come only after a barrier that says so: who reads it may make room for them. At the first whole barrier
+        behind it the key of each is as the source has it there, but for DDL in between, which shows in no row."""
         said: Collection[str] = ()
         done: dict[str, int] = {}
+        held: dict[str, dict[int | None, Canonical]] = {}
+        fresh: dict[str, set[int | None]] = {}
+        before = 0
         for barrier in self.barriers(shard):
             for topic, seq in barrier.next_seqs.items():
                 some = self.published(topic)[done.get(topic, 0) : seq]
-                if topic not in said and any(record.op == "r" for record in some):
+                read = {record.key for record in some if record.op == "r"}
+                if read and topic not in said:
                     self.report(
                         "UNANNOUNCED", f"{topic}: rows that were read come with barrier {barrier.n}; before it was said {list(said)}"
                     )
+                fold(held.setdefault(topic, {}), some)
+                fresh.setdefault(topic, set()).update(read)
                 done[topic] = seq
             said = barrier.standings.keys()
+            if not barrier.partial:
+                self._check_fresh(barrier, before, held, fresh)
+                before = barrier.gtid_set.count()
+                fresh.clear()
+
+    def _check_fresh(
+        self, barrier: Barrier, before: int, held: dict[str, dict[int | None, Canonical]], fresh: dict[str, set[int | None]]
+    ) -> None:
+        count = barrier.gtid_set.count()
+        changed = {transaction.of.table for transaction in self.history.transactions[before:count] if transaction.of is not None}
+        for table in self.history.tables:
+            topic = self.topics.rows(table.table)
+            for key in fresh.get(topic, ()) if table.table not in changed else ():
+                row = self.history.states[count][table.table].get(key) if key is not None else None
+                truth = None if row is None else canonical(row)
+                if held[topic].get(key) != truth:
+                    self.report("STALE", f"{topic} at barrier {barrier.n}: key {key} was read as {held[topic].get(key)}, is {truth}")
 
     def after_janitor(self) -> None:
         """I4 and its other half: the bucket holds the ledger's objects and nothing else."""
@@ -281,6 +305,12 @@ def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
     if mode is Mode.APPEND:
         return [tuple(sorted((*record.row, (OP, record.op), (SEQ, record.seq)))) for record in records]
     rows: dict[int | None, Canonical] = {}
+    fold(rows, records)
+    return list(rows.values())
+
+
+def fold(rows: dict[int | None, Canonical], records: list[_Published]) -> None:
+    """What rows by key become by these records."""
     for record in records:
         if record.op == "t":
             rows.clear()
@@ -288,4 +318,3 @@ def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
             rows.pop(record.key, None)
         else:
             rows[record.key] = record.row
-    return list(rows.values())

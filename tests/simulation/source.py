@@ -89,19 +89,20 @@ def executed(count: int) -> GtidSet:
     return GtidSet.of({(SERVER, ""): [(1, count + 1)]} if count else {})
 
 
-def write_history(rng: Random, tables: tuple[SourceTable, ...], count: int, *, rewrites: bool) -> History:
-    """`count` transactions over few keys, so that they meet. `rewrites`: some DDL changes rows, too, without row events."""
+def write_history(rng: Random, tables: tuple[SourceTable, ...], used: int, count: int, *, statements: float, rewrites: bool) -> History:
+    """`count` transactions over few keys of the first `used` tables, so that they meet. `statements`: how many of them are DDL; `rewrites`:
+    some of it changes rows without row events."""
     history = History(tables)
     rows: dict[TableId, dict[int, Row]] = {t.table: {} for t in tables}
     versions = {t.table: 0 for t in tables}
     history.states.append({table: {} for table in rows})
     history.versions.append(dict(versions))
-    writer = _Writer(rng, rows, versions, rewrites)
+    writer = _Writer(rng, rows, versions, statements, rewrites)
     commit_us = FIRST_COMMIT_US
     for number in range(1, count + 1):
         # Servers' clocks step back now and then.
         commit_us += rng.randrange(1, 900_000) if rng.random() < 0.9 else -rng.randrange(1, 400_000)
-        changes, ddl, of = writer.transaction(tables)
+        changes, ddl, of = writer.transaction(tables[:used])
         history.transactions.append(SourceTransaction(Gtid(SERVER, number), commit_us, changes, ddl, of))
         history.states.append({table: dict(found) for table, found in rows.items()})
         history.versions.append(dict(versions))
@@ -116,13 +117,14 @@ class _Writer:
     rng: Random
     rows: dict[TableId, dict[int, Row]]
     versions: dict[TableId, int]
+    statements: float
     rewrites: bool
     value: int = 0
 
     def transaction(self, tables: tuple[SourceTable, ...]) -> Written:
         """Its changes; for DDL its statement and table."""
         rng = self.rng
-        if rng.random() < (0.2 if self.rewrites else 0.1):
+        if rng.random() < self.statements:
             return self._statement(rng.choice(tables))
         changes: list[RowChange] = []
         for _ in range(rng.choice((1, 1, 2, 3, 5))):

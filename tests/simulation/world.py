@@ -52,10 +52,6 @@ BUCKET_PREFIX = "tidemark"
 TURN = timedelta(milliseconds=500)
 SESSION_TIMEOUT = timedelta(seconds=3)
 STEPS_MAX = 6_000
-EXPIRY = 0.02
-"""How often a step lets retention look at a topic."""
-ASKING = 0.01
-"""How often a step lets somebody ask for a table to be read again, or for a pause."""
 STREAMER = Tuning(
     close=ClosePolicy(rows_max=3, split_rows=3),
     standby_pause=timedelta(seconds=2),
@@ -79,6 +75,9 @@ class Variant:
     patches: tuple[tuple[object, str, object], ...] = ()
     """Attributes of the real code that are other ones while this variant runs: owner, name, value."""
     risks: Risks = field(default_factory=Risks)
+    streams: bool | None = None
+    """Whether the streamer itself runs, or what stands in for it; None: some schedules have the one, some the other."""
+    shards: int | None = None
 
 
 DESIGN = Variant()
@@ -107,8 +106,8 @@ class World:
         rng = self.rng = self.scheduler.rng
         self.topics = Topics(PREFIX)
         # Decoding a binlog takes time that schedules about the loader don't need.
-        self.streams = rng.random() < 0.4
-        shards = rng.choice((1, 1, 2))
+        self.streams = rng.random() < 0.4 if variant.streams is None else variant.streams
+        shards = variant.shards or rng.choice((1, 1, 2))
         tables = (
             source_table("orders", 0, Mode.MERGE),
             source_table("users", shards - 1, Mode.MERGE),
@@ -116,7 +115,10 @@ class World:
         )
         self.shards = shards
         past = rng.randrange(4) if self.streams else 0
-        self.history: History = write_history(rng, tables, past + rng.randrange(4, 10), rewrites=self.streams)
+        count = past + rng.randrange(*variant.risks.transactions)
+        self.history: History = write_history(
+            rng, tables, variant.risks.tables, count, statements=variant.risks.statements, rewrites=self.streams
+        )
         self.modes = {self.topics.rows(table.table): table.mode for table in tables}
         self.broker = Broker(defer=self._defer)
         self.broker.create(self.topics.progress, shards)
@@ -159,7 +161,7 @@ class World:
             self._start(name, self._load)
         self.server = LiveServer(self.history, self.scheduler.time, past) if self.streams else None
         self.readers = rng.choice((1, 2))
-        self.haste = rng.choice((0.05, 0.15, 0.4))
+        self.haste = rng.choice((0.05, 0.15, 0.4)) if variant.risks.haste is None else variant.risks.haste
         self.paused: set[TableId] = set()
         if self.streams:
             self.broker.create(self.topics.signals)
@@ -311,7 +313,7 @@ class World:
         if not server.over and (calm or self.rng.random() < self.haste):
             server.go_on(self.rng)
             self.scheduler.note(f"the source has written {server.written}, committed {server.visible}, executed {server.executed}")
-        if not calm and not self.fed and self.rng.random() < ASKING:
+        if not calm and not self.fed and self.rng.random() < self.variant.risks.asking:
             self._ask(self.rng.choice(self.history.tables).table, self.rng.choice((Ask.SNAPSHOT, Ask.SNAPSHOT, Ask.PAUSE, Ask.RESUME)))
         if calm and self.paused:
             self._ask(min(self.paused), Ask.RESUME)
@@ -337,7 +339,7 @@ class World:
                     self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
             if self.server is not None:
                 self._go_on(self.server)
-            if self.rng.random() < EXPIRY:
+            if self.rng.random() < self.variant.risks.expiry:
                 self._expire()
             if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
                 break
