@@ -11,6 +11,9 @@ from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.plan import Mode
 
 SERVER = "11111111-2222-3333-4444-555555555555"
+KEYS = 5
+DELETES, MOVES = 0.25, 0.3
+"""How often a change of a row there is deletes it, or moves it to another key that is free."""
 FIRST_COMMIT_US = 1_755_184_000_000_000
 
 Row = dict[str, int | None]
@@ -157,16 +160,16 @@ class _Writer:
 
     def _change(self, of: SourceTable) -> list[RowChange]:
         rng, held, version = self.rng, self.rows[of.table], self.versions[of.table]
-        key, dice = rng.randrange(4), rng.random()
+        key, dice = rng.randrange(KEYS), rng.random()
         before = held.get(key)
         if before is None:
             after = held[key] = self._row(key, version)
             return [RowChange(of, Op.CREATE, None, after, version)]
-        if dice < 0.25:
+        if dice < DELETES:
             del held[key]
             return [RowChange(of, Op.DELETE, before, None, version)]
-        other = rng.randrange(4)
-        if dice < 0.4 and other not in held:
+        other = rng.randrange(KEYS)
+        if dice < DELETES + MOVES and other not in held:
             del held[key]
             after = held[other] = {**before, "id": other}
             return [

@@ -6,13 +6,12 @@ from datetime import datetime
 
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Barrier, Position
-from contracts.table import TableId
 from streamer.core.progress import OpenTransaction
 from streamer.ports import Message
 from streamer.service.reading import Reading
 from streamer.service.rereading import Rereading
 from streamer.service.session import Session
-from tests.simulation import binlog
+from tests.simulation import binlog, source
 from tests.simulation.binlog import LiveServer
 from tests.simulation.mutants.producer import LONG
 from tests.simulation.schedule import Risks
@@ -80,15 +79,6 @@ def forget_readings(self: Position, topic: str) -> bytes:
     return _encode_topic(replace(self, rereads={}), topic)
 
 
-_restart = Session._restart
-
-
-def restart_unless_emptied(self: Session, table: TableId, *, emptied: bool) -> None:
-    """TRUNCATE leaves alone what was read of the table."""
-    if not emptied:
-        _restart(self, table, emptied=emptied)
-
-
 _barriers = OpenTransaction._barriers
 
 
@@ -98,19 +88,23 @@ def tell_nothing(self: OpenTransaction, position: Position, shards: Collection[i
         yield replace(message, value=replace(Barrier.decode(message.value), standings={}).encode())
 
 
-READINGS = Risks(kill=0.006, pause=0.006, lost=0.01, asking=0.03, haste=0.15, transactions=(15, 20), tables=1)
+READINGS = Risks(kill=0.003, lost=0.006, pause=0.02, asking=0.06, haste=0.08, transactions=(10, 14), tables=1, statements=0.05)
 """For what takes a reading while the table changes."""
 
-
-SLOW_COMMITS = (binlog, "STEP_MAX_MS", 2_400)
-"""A little less than the streamer's patience with a server that has sent what it has not committed."""
-
+LATE = replace(READINGS, kill=0, lost=0, pause=0.2, pause_at=("streamer.next",), pause_steps_max=25)
+"""The same with a stream that is late, so that what was read waits for it."""
 
 ASKED = Risks(asking=0.06, haste=0.3)
 """For what takes a reading to begin and to end in one Kafka transaction."""
 
-STATEMENTS = replace(READINGS, statements=0.4)
-"""The same, and it is altered and emptied."""
+CRASHES = Risks(kill=0.05, asking=0.03, haste=0.15)
+"""For what is right as long as nobody dies."""
+
+STATEMENTS = replace(LATE, statements=0.25)
+"""As late, and the table is altered and emptied."""
+
+SLOW_COMMITS = (binlog, "STEP_MAX_MS", 2_400)
+"""A little less than the streamer's patience with a server that has sent what it has not committed."""
 
 
 def _reading(name: str, owner: object, attribute: str, value: object, risks: Risks = READINGS) -> Variant:
@@ -120,22 +114,26 @@ def _reading(name: str, owner: object, attribute: str, value: object, risks: Ris
 MUTANTS: Sequence[Variant] = (
     _reading("rows read: nothing is struck", Rereading, "took", _nothing),
     _reading("rows read: struck only while they are read", Rereading, "took", strike_while_read),
-    _reading("rows read: only the last of the keys is struck", Rereading, "took", strike_the_last),
+    Variant(
+        "rows read: only the last of the keys is struck",
+        patches=((Rereading, "took", strike_the_last), (source, "MOVES", 0.75)),
+        risks=LATE,
+        streams=True,
+    ),
     _reading("rows read: low mark after they are there", Rereading, "collect", forget_the_struck),
     _reading("rows read: low mark not behind the stream", Session, "_streamed", lambda _: GtidSet()),
     _reading("rows read: high mark not waited for", Reading, "passed", lambda self, _: self.drained),
-    _reading("rows read: high mark by gtid_executed", LiveServer, "end", property(end_by_executed)),
+    _reading("rows read: high mark by gtid_executed", LiveServer, "end", property(end_by_executed), LATE),
     _reading("rows read: sent in the middle of what was read ahead", Reading, "drained", property(lambda _: True)),
-    _reading("rows read: cursor moves when they are read", Session, "_between_transactions", move_the_cursor_first),
+    _reading("rows read: cursor moves when they are read", Session, "_between_transactions", move_the_cursor_first, CRASHES),
     Variant(
         "rows read: asked for before it is told",
         patches=((Session, "_between_transactions", ask_untold), LONG),
         risks=ASKED,
         streams=True,
     ),
-    _reading("readings in memory only", Position, "encode_topic", forget_readings),
+    _reading("readings in memory only", Position, "encode_topic", forget_readings, CRASHES),
     _reading("readings not told by barriers", OpenTransaction, "_barriers", tell_nothing),
-    _reading("DDL does not end a reading", Session, "_restart", _nothing, STATEMENTS),
-    _reading("TRUNCATE does not end a reading", Session, "_restart", restart_unless_emptied, STATEMENTS),
+    _reading("TRUNCATE or DDL does not end a reading", Session, "_restart", _nothing, STATEMENTS),
     _reading("DDL does not begin a reading", Session, "_read_anew", _nothing, STATEMENTS),
 )
