@@ -213,13 +213,15 @@ class Audit:
         for barrier in self.barriers(shard):
             for topic, seq in barrier.next_seqs.items():
                 some = self.published(topic)[done.get(topic, 0) : seq]
-                read = {record.key for record in some if record.op == "r"}
-                if read and topic not in said:
+                if topic not in said and any(record.op == "r" for record in some):
                     self.report(
                         "UNANNOUNCED", f"{topic}: rows that were read come with barrier {barrier.n}; before it was said {list(said)}"
                     )
                 fold(held.setdefault(topic, {}), some)
-                fresh.setdefault(topic, set()).update(read)
+                emptied = next((at + 1 for at in range(len(some) - 1, -1, -1) if some[at].op == "t"), 0)
+                if emptied:  # who asks for a resync has its target emptied, which shows in no GTID set
+                    fresh.pop(topic, None)
+                fresh.setdefault(topic, set()).update(record.key for record in some[emptied:] if record.op == "r")
                 done[topic] = seq
             said = barrier.standings.keys()
             if not barrier.partial:
