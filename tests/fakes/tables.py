@@ -20,23 +20,20 @@ def table_rows(
     named = {decode_key(key)["id"] for key in asked.keys}
     chosen = sorted(key for key in rows if (key in named if named else key > after))[: asked.rows_max]
     packets = PythonRowPackets()
-    assert packets.take(_answer(columns, [[rows[key].get(name) for name in columns] for key in chosen]))
+    assert packets.take(answer(columns, [[_text(rows[key].get(name)) for name in columns] for key in chosen]))
     end = RowCursor(("id",), (str(chosen[-1]).encode(),)) if chosen else None
     return TableRows(uuid, Definition(schema, ("id",)), packets, end, bool(named) or len(chosen) < asked.rows_max, high, read_us)
 
 
-def _answer(columns: Sequence[str], rows: Sequence[Sequence[int | None]]) -> bytes:
+def answer(columns: Sequence[str], rows: Sequence[Sequence[bytes | None]]) -> bytes:
     """A text resultset as the server sends it."""
     end = b"\xfe\0\0\2\0"
     payloads = [bytes([len(columns)]), *(b"\3def" + bytes(20) for _ in columns), end]
-    payloads += [b"".join(map(_text, row)) for row in rows]
+    payloads += [b"".join(b"\xfb" if text is None else bytes([len(text)]) + text for text in row) for row in rows]
     return b"".join(
         len(payload).to_bytes(3, "little") + bytes([number & 255]) + payload for number, payload in enumerate([*payloads, end], start=1)
     )
 
 
-def _text(value: int | None) -> bytes:
-    if value is None:
-        return b"\xfb"
-    text = str(value).encode()
-    return bytes([len(text)]) + text
+def _text(value: int | None) -> bytes | None:
+    return None if value is None else str(value).encode()

@@ -182,7 +182,7 @@ CROWDED = Risks(flap=0.08)
 """For what takes two streamers at once: the one that leads loses its turn and does not know it."""
 
 HASTY = Risks(haste=1, statements=0.4)
-LONG = (world, "STREAMER", replace(world.STREAMER, close=ClosePolicy(12, timedelta(seconds=3), 12)))
+LONG = (world, "STREAMER", replace(world.STREAMER, heartbeat=timedelta(seconds=5), close=ClosePolicy(12, timedelta(seconds=3), 12)))
 """Both for what takes many source transactions in one Kafka transaction."""
 
 MUTANTS: Sequence[Variant] = (

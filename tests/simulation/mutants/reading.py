@@ -67,8 +67,13 @@ def move_the_cursor_first(self: Session, now: datetime) -> None:
 
 def ask_untold(self: Session, now: datetime) -> None:
     """Rows are asked for before a barrier has said that they come."""
-    _between(self, now)
-    self._rereading.ask(self._open.rereads, self._streamed(), now)
+    held = self._committed
+    told = self._committed = replace(held, rereads=self._open.rereads)
+    try:
+        _between(self, now)
+    finally:
+        if self._committed is told:
+            self._committed = held
 
 
 _encode_topic = Position.encode_topic
