@@ -1,14 +1,19 @@
-"""MySQL as the streamer sees it: a control connection with its lock, and a dump connection that sends raw events."""
+"""MySQL as the streamer sees it: a control connection with its lock, and a dump connection that sends raw events; while it is read the
+server goes on. A commit takes three steps, in binlog order: it is written to the binlog, where the dump may send it at once; it is
+committed in the engine, where a SELECT sees it; it is added to gtid_executed."""
 
 import struct
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import accumulate
 
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.events import ARTIFICIAL, Type
 from streamer.ports import ServerStatus
+from tests.fakes.clock import Time
 from tests.fakes.faults import Gate
 from tests.streamer.binlog import READY, event, format_description
 
@@ -17,15 +22,49 @@ FILE = "binlog.000001"
 
 @dataclass
 class Server:
-    """A source server: its binlog by transaction, raw events without positions; `executed`: its own account of it. `turn`: the process that
-    holds the lock."""
+    """A source server: all its binlog will be, by transaction, raw events without positions, and how far it is. `executed_of`: its GTID set
+    after so many of them. `turn`: the process that holds the lock."""
 
     uuid: str
-    executed: GtidSet
+    time: Time
     binlog: Sequence[tuple[Gtid, Sequence[bytes]]]
+    executed_of: Callable[[int], GtidSet]
     tables: Sequence[TableId]
     variables: dict[str, str] = field(default_factory=lambda: dict(READY))
     turn: object | None = None
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (sum(map(len, events)) for _, events in self.binlog)
+        self._ends = list(accumulate(sizes, initial=4 + len(format_description())))
+        self._visible_us: list[int] = []
+        self._executed_us: list[int] = []
+
+    def write(self, visible_after: timedelta, executed_after: timedelta) -> None:
+        """The next transaction goes into the binlog; the engine has committed it so much later at the earliest, and so much after that
+        it is in gtid_executed."""
+        now_us, step = self.time.elapsed_us, timedelta(microseconds=1)
+        self._visible_us.append(max(now_us + visible_after // step, self._visible_us[-1] if self._visible_us else 0))
+        self._executed_us.append(max(self._visible_us[-1] + executed_after // step, self._executed_us[-1] if self._executed_us else 0))
+        self.written += 1
+
+    @property
+    def visible(self) -> int:
+        """Of how many transactions a SELECT sees the changes."""
+        return bisect_right(self._visible_us, self.time.elapsed_us)
+
+    @property
+    def executed(self) -> GtidSet:
+        return self.executed_of(bisect_right(self._executed_us, self.time.elapsed_us))
+
+    @property
+    def end(self) -> BinlogPosition:
+        """Of the binlog."""
+        return self.place(self.written)
+
+    def place(self, count: int) -> BinlogPosition:
+        """Behind the first so many transactions."""
+        return BinlogPosition(FILE, self._ends[count])
 
 
 class FakeSourceServer:
@@ -90,34 +129,48 @@ class FakeBinlogSource:
     def __init__(self, server: Server, gate: Gate) -> None:
         self.server = server
         self.gate = gate
+        self._executed = GtidSet()
+        self._next = 0
         self._events: list[bytes] = []
+        self._at = 4
+        self._told = 4  # the place the reader knows of
 
     def start(self, executed: GtidSet) -> None:
-        def start() -> list[bytes]:
-            rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
-            wanted = [raw for gtid, events in self.server.binlog if gtid not in executed for raw in events]
-            return [rotate, format_description(), *wanted]
-
-        self._events = _placed(self.gate.cross("streamer.start", start))
+        self.gate.cross("streamer.start", lambda: None)
+        self._executed, self._next, self._at, self._told = executed, 0, 4, 4
+        rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
+        self._events = [rotate, format_description()]
 
     def next(self, timeout: timedelta) -> bytes | None:
-        if not self._events:
-            self.gate.wait("streamer.next", lambda: False, timeout)
+        if not self._more():
+            self.gate.wait("streamer.next", self._more, timeout)
+        else:
+            self.gate.cross("streamer.next", lambda: None)
+        if not self._more():
             return None
-        self.gate.cross("streamer.next", lambda: None)
-        return self._events.pop(0)
+        if not self._events:
+            # Where the dump stands after what it has left out.
+            return self._placed(event(Type.HEARTBEAT, FILE.encode(), timestamp_s=0))
+        data = self._events.pop(0)
+        if data[4] == Type.ROTATE:
+            return data
+        self._at += len(data)
+        return self._placed(data)
 
     def close(self) -> None:
-        self._events = []
+        self._events, self._next = [], len(self.server.binlog)
 
+    def _more(self) -> bool:
+        while not self._events and self._next < self.server.written:
+            gtid, events = self.server.binlog[self._next]
+            self._next += 1
+            if gtid in self._executed:
+                self._at = self.server.place(self._next).offset
+            else:
+                self._events = list(events)
+        return bool(self._events) or self._told < self._at
 
-def _placed(events: Sequence[bytes]) -> list[bytes]:
-    """The events with the positions they have in a file that begins with them."""
-    at, placed = 4, []
-    for raw in events:
-        data = bytearray(raw)
-        if data[4] != Type.ROTATE:
-            at += len(data)
-            data[13:17] = at.to_bytes(4, "little")
-        placed.append(bytes(data))
-    return placed
+    def _placed(self, data: bytes) -> bytes:
+        """With the place where it ends."""
+        self._told = self._at
+        return data[:13] + self._at.to_bytes(4, "little") + data[17:]

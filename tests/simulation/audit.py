@@ -4,6 +4,7 @@ Nothing here trusts the code under test: it reads the broker's log, the source's
 """
 
 from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import orjson
 from contracts.envelope import Op
 from contracts.ledger import Fence, TopicOffset
 from contracts.position import Gtid
-from contracts.progress import Barrier, Position
+from contracts.progress import Barrier, Position, Standing, TableState
 from contracts.table import TableId
 from contracts.topics import Topics
 from loader.core.plan import Mode
@@ -20,7 +21,7 @@ from tests.fakes.broker import Broker, Group, latest_by_key
 from tests.fakes.object_store import Bucket, keys_below
 from tests.fakes.warehouse import Database, fence_table, ledger_table, offsets_table
 from tests.simulation.encoder import OP, SEQ
-from tests.simulation.source import History, SourceTable
+from tests.simulation.source import History, SourceTable, executed
 
 Canonical = tuple[tuple[str, Any], ...]
 
@@ -41,7 +42,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """A committed record of a row topic."""
+    """A committed record of a row topic. `transaction`: 0 of what the stream did not have from the binlog."""
 
     offset: int
     seq: int
@@ -53,8 +54,18 @@ class _Published:
 
 class Audit:
     def __init__(
-        self, history: History, topics: Topics, broker: Broker, bucket: Bucket, prefix: str, database: Database, group: Group
+        self,
+        history: History,
+        topics: Topics,
+        broker: Broker,
+        bucket: Bucket,
+        prefix: str,
+        database: Database,
+        group: Group,
+        *,
+        snapshots: bool,
     ) -> None:
+        """`snapshots`: the stream begins where the source is by then, and the rows there are then are read."""
         self.history = history
         self.topics = topics
         self.broker = broker
@@ -62,9 +73,12 @@ class Audit:
         self.prefix = prefix
         self.database = database
         self.group = group
+        self.snapshots = snapshots
         self.violations: list[Violation] = []
         self._published: dict[str, list[_Published]] = {}
-        self._scanned: dict[str, int] = {}
+        self._barriers: dict[int, list[Barrier]] = {}
+        self._scanned: dict[tuple[str, int], int] = {}
+        self._seen: dict[TableId, list[set[Canonical]]] = {}
         self._fences: dict[int, Fence] = {}
         self._targets = {table.table: f"{table.table.database}.{table.table.name}" for table in history.tables}
 
@@ -112,17 +126,35 @@ class Audit:
             kind = "I1_TWICE" if not want - have else "I1_LOST" if not have - want else "I1_OTHER"
             missing, extra = list((want - have).elements()), list((have - want).elements())
             self.report(kind, f"{topic} at {fence}: missing {missing}, too many {extra}")
+        standing = self._standing(fence, topic)
+        state = standing.state if standing else TableState.OK
+        if offset is not None and offset.state is not state:
+            self.report("STATE", f"{topic} at {fence}: the warehouse says {offset.state}, the barrier {state}")
         if fence.partial:
             return
         count = fence.gtid_set.count()
-        if fence.gtid_set != self.history.executed(count):
+        if fence.gtid_set != executed(count):
             self.report("GTID_SET", f"shard {fence.shard}: {fence.gtid_set} has gaps")
-        elif table.mode is Mode.MERGE:
+            return
+        held = have if table.mode is Mode.MERGE else Counter(folded(loaded, Mode.MERGE))
+        if state is TableState.OK:
             truth = Counter(canonical(row) for row in self.history.states[count][table.table].values())
-            if have != truth:
-                self.report("TORN", f"{topic} at {fence}: holds {sorted(have)}, the source held {sorted(truth)}")
-        elif sum(have.values()) != self.events(table.table, count):
-            self.report("TORN", f"{topic} at {fence}: {sum(have.values())} events of {self.events(table.table, count)}")
+            if held != truth:
+                self.report("TORN", f"{topic} at {fence}: holds {sorted(held)}, the source held {sorted(truth)}")
+        elif ahead := held.keys() - self._rows_seen(table.table, count):
+            self.report("AHEAD", f"{topic} at {fence}: holds {sorted(ahead)}, which the source did not until later")
+
+    def _standing(self, fence: Fence, topic: str) -> Standing | None:
+        """What the barrier a commit ended at says of a table."""
+        barrier = next((barrier for barrier in reversed(self.barriers(fence.shard)) if barrier.n == fence.barrier_no), None)
+        return barrier.standings.get(topic) if barrier else None
+
+    def _rows_seen(self, table: TableId, count: int) -> set[Canonical]:
+        """Every row the source held by then."""
+        seen = self._seen.setdefault(table, [])
+        for state in self.history.states[len(seen) : count + 1]:
+            seen.append((seen[-1] if seen else set()) | {canonical(row) for row in state[table].values()})
+        return seen[count]
 
     def _check_ledger(self, shard: int, topic: str, offset: TopicOffset | None) -> None:
         """I2: ranges tile; every record is accounted for. I4: what the ledger names is in the bucket."""
@@ -153,21 +185,62 @@ class Audit:
         for shard in sorted({table.shard for table in self.history.tables}):
             self.check_shard(shard, [table for table in self.history.tables if table.shard == shard])
             fence = self.database.fence(shard)
-            if fence.partial or fence.gtid_set != self.history.executed(len(self.history.transactions)):
+            if fence.partial or fence.gtid_set != self.history.all or self.barriers(shard)[-1].standings:
                 self.report("UNFINISHED", f"shard {shard} rests at {fence}")
-        records = latest_by_key(self.broker.partition(self.topics.position))
-        position = Position.decode({key: value for key, value in records.items() if value is not None})
-        if position is None or position.gtid_set != self.history.executed(len(self.history.transactions)):
+            self._check_readings(shard)
+        position = self.position()
+        if position is None or position.gtid_set != self.history.all or position.rereads:
             self.report("I7_POSITION", f"rests at {position}")
         for table in self.history.tables:
             topic = self.topics.rows(table.table)
             published = self.published(topic)
             if [record.seq for record in published] != list(range(len(published))):
                 self.report("I3_SEQ", f"{topic}: {[record.seq for record in published]}")
-            if len(published) != self.events(table.table, len(self.history.transactions)):
-                self.report("I7_ROWS", f"{topic}: {len(published)} records of {self.events(table.table, len(self.history.transactions))}")
+            streamed = [(record.transaction, record.op) for record in published if record.op not in ("r", "t")]
+            if streamed != (changes := self.changes(table.table)):
+                self.report("I7_ROWS", f"{topic}: streamed were {streamed}, the source changed {changes}")
             if (position.next_seqs.get(topic, 0) if position else 0) != len(published):
                 self.report("I7_POSITION", f"{topic}: next seq of {position} behind {len(published)} records")
+
+    def _check_readings(self, shard: int) -> None:
+        """Rows that were read come only after a barrier that says so: who reads it may make room for them. At the first whole barrier
+        behind it the key of each is as the source has it there, but for DDL in between, which shows in no row."""
+        said: Collection[str] = ()
+        done: dict[str, int] = {}
+        held: dict[str, dict[int | None, Canonical]] = {}
+        fresh: dict[str, set[int | None]] = {}
+        before = 0
+        for barrier in self.barriers(shard):
+            for topic, seq in barrier.next_seqs.items():
+                some = self.published(topic)[done.get(topic, 0) : seq]
+                if topic not in said and any(record.op == "r" for record in some):
+                    self.report(
+                        "UNANNOUNCED", f"{topic}: rows that were read come with barrier {barrier.n}; before it was said {list(said)}"
+                    )
+                fold(held.setdefault(topic, {}), some)
+                emptied = next((at + 1 for at in range(len(some) - 1, -1, -1) if some[at].op == "t"), 0)
+                if emptied:  # who asks for a resync has its target emptied, which shows in no GTID set
+                    fresh.pop(topic, None)
+                fresh.setdefault(topic, set()).update(record.key for record in some[emptied:] if record.op == "r")
+                done[topic] = seq
+            said = barrier.standings.keys()
+            if not barrier.partial:
+                self._check_fresh(barrier, before, held, fresh)
+                before = barrier.gtid_set.count()
+                fresh.clear()
+
+    def _check_fresh(
+        self, barrier: Barrier, before: int, held: dict[str, dict[int | None, Canonical]], fresh: dict[str, set[int | None]]
+    ) -> None:
+        count = barrier.gtid_set.count()
+        changed = {transaction.of.table for transaction in self.history.transactions[before:count] if transaction.of is not None}
+        for table in self.history.tables:
+            topic = self.topics.rows(table.table)
+            for key in fresh.get(topic, ()) if table.table not in changed else ():
+                row = self.history.states[count][table.table].get(key) if key is not None else None
+                truth = None if row is None else canonical(row)
+                if held[topic].get(key) != truth:
+                    self.report("STALE", f"{topic} at barrier {barrier.n}: key {key} was read as {held[topic].get(key)}, is {truth}")
 
     def after_janitor(self) -> None:
         """I4 and its other half: the bucket holds the ledger's objects and nothing else."""
@@ -183,25 +256,38 @@ class Audit:
 
     def published(self, topic: str) -> list[_Published]:
         """Committed records of a row topic, as far as read_committed readers may see."""
-        log = self.broker.partition(topic)
         found = self._published.setdefault(topic, [])
-        at = self._scanned.get(topic, 0)
-        for offset in range(at, log.stable_end):
+        found += [_published(offset, orjson.loads(value)) for offset, value in self._new(topic, 0)]
+        return found
+
+    def barriers(self, shard: int) -> list[Barrier]:
+        """As `published`."""
+        found = self._barriers.setdefault(shard, [])
+        found += [Barrier.decode(value) for _, value in self._new(self.topics.progress, shard)]
+        return found
+
+    def _new(self, topic: str, partition: int) -> Iterator[tuple[int, bytes]]:
+        """Records with their offsets since the last look."""
+        log = self.broker.partition(topic, partition)
+        at = self._scanned.get((topic, partition), 0)
+        stop = self._scanned[topic, partition] = max(at, log.stable_end)
+        for offset in range(at, stop):
             if log.delivers(offset):
                 value = log.entries[offset].value
                 assert value is not None
-                found.append(_published(offset, orjson.loads(value)))
-        self._scanned[topic] = max(at, log.stable_end)
-        return found
+                yield offset, value
 
-    def events(self, table: TableId, count: int) -> int:
-        """Records of a table that the first `count` transactions make: its changes from the first that is no TRUNCATE of nothing."""
-        ops = [change.op for t in self.history.transactions[:count] for change in t.changes if change.table.table == table]
-        return len(ops) - next((at for at, op in enumerate(ops) if op is not Op.TRUNCATE), len(ops))
+    def position(self) -> Position | None:
+        """The last one committed."""
+        records = latest_by_key(self.broker.partition(self.topics.position))
+        return Position.decode({key: value for key, value in records.items() if value is not None})
 
-    def barriers(self, shard: int) -> list[Barrier]:
-        log = self.broker.partition(self.topics.progress, shard)
-        return [Barrier.decode(entry.value) for _, entry in log.committed() if entry.value is not None]
+    def changes(self, table: TableId) -> list[tuple[int, str]]:
+        """Number of the transaction and operation of each change of a table's rows since the stream began."""
+        began = self.barriers(0)[0].gtid_set.count() if self.snapshots else 0
+        transactions = self.history.transactions[began:]
+        changes = [(t.gtid.number, change) for t in transactions for change in t.changes if change.table.table == table]
+        return [(number, change.op.value) for number, change in changes if change.op is not Op.TRUNCATE]
 
 
 def ledger_objects(manifest_key: str) -> list[str]:
@@ -211,10 +297,9 @@ def ledger_objects(manifest_key: str) -> list[str]:
 
 def _published(offset: int, body: Any) -> _Published:
     row = body["after"] if body["after"] is not None else body["before"]
-    source = body["source"]
-    return _Published(
-        offset, source["seq"], Gtid.parse(source["gtid"]).number, body["op"], row and row["id"], canonical(row) if row else ()
-    )
+    seq, gtid = body["source"]["seq"], body["source"]["gtid"]
+    transaction = Gtid.parse(gtid).number if gtid else 0
+    return _Published(offset, seq, transaction, body["op"], row and row["id"], canonical(row) if row else ())
 
 
 def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
@@ -222,6 +307,12 @@ def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
     if mode is Mode.APPEND:
         return [tuple(sorted((*record.row, (OP, record.op), (SEQ, record.seq)))) for record in records]
     rows: dict[int | None, Canonical] = {}
+    fold(rows, records)
+    return list(rows.values())
+
+
+def fold(rows: dict[int | None, Canonical], records: list[_Published]) -> None:
+    """What rows by key become by these records."""
     for record in records:
         if record.op == "t":
             rows.clear()
@@ -229,4 +320,3 @@ def folded(records: list[_Published], mode: Mode) -> list[Canonical]:
             rows.pop(record.key, None)
         else:
             rows[record.key] = record.row
-    return list(rows.values())

@@ -1,29 +1,63 @@
-"""A History as the server writes it into its binlog."""
+"""A History as the server writes it into its binlog, one transaction after another, and holds it in its tables."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
 
 from contracts.envelope import Op
 from contracts.position import Gtid
+from streamer.ports import ReadRequest, TableRows
 from tests.fakes.binlog import Server
-from tests.simulation.source import SERVER, History, Row, RowChange, SourceTransaction
+from tests.fakes.clock import Time
+from tests.fakes.tables import table_rows
+from tests.simulation.source import SERVER, History, Row, RowChange, SourceTransaction, executed
 from tests.streamer.binlog import Table, gtid, query, xid
 
+STEP_MAX_MS = 1_500
+"""The longest each step of a commit takes: two are less than the streamer waits for a server to commit what it has sent."""
 
-def server_of(history: History) -> Server:
-    """A server that has executed all of it."""
-    binlog: list[tuple[Gtid, list[bytes]]] = [(t.gtid, list(_events(t))) for t in history.transactions]
-    return Server(SERVER, history.executed(len(history.transactions)), binlog, [table.table for table in history.tables])
+
+class LiveServer(Server):
+    """A server that goes through a History. `past`: how much of it lies behind it when it begins to be looked at."""
+
+    def __init__(self, history: History, time: Time, past: int) -> None:
+        binlog: list[tuple[Gtid, list[bytes]]] = [(t.gtid, list(_events(t))) for t in history.transactions]
+        super().__init__(SERVER, time, binlog, executed, [table.table for table in history.tables])
+        self.history = history
+        self._tables = {table.table: table for table in history.tables}
+        for _ in range(past):
+            self.write(timedelta(), timedelta())
+
+    @property
+    def over(self) -> bool:
+        return self.written == len(self.binlog)
+
+    def go_on(self, rng: Random) -> None:
+        """The next transaction is written, unless the engine has yet to commit one whose rows it waits for."""
+        transactions = self.history.transactions
+        wanted = transactions[self.written].locks
+        held = frozenset[tuple[object, int | None]]().union(*(t.locks for t in transactions[self.visible : self.written]))
+        tables = {table for table, _ in held}
+        whole = {table for table, key in held if key is None}
+        if any(table in whole or (table in tables if key is None else (table, key) in held) for table, key in wanted):
+            return
+        visible, later = (timedelta(milliseconds=rng.choice((0, rng.randrange(STEP_MAX_MS)))) for _ in range(2))
+        self.write(visible, later)
+
+    def read(self, asked: ReadRequest, moment: int) -> TableRows:
+        """What was asked for, as it was after so many transactions; the end of the binlog as it is now."""
+        schema = self._tables[asked.table].schemas[self.history.versions[moment][asked.table]]
+        columns = [column.name for column in schema.columns]
+        read_us = int(self.time.now().timestamp() * 1_000_000)
+        return table_rows(asked, columns, self.history.states[moment][asked.table], self.end, read_us, self.uuid)
 
 
 def _events(transaction: SourceTransaction) -> Iterator[bytes]:
     yield gtid(transaction.gtid.number, transaction.commit_us)
+    if transaction.ddl:
+        yield query(transaction.ddl)
+        return
     changes = transaction.changes
-    if not changes:
-        yield query("ALTER TABLE orders ADD COLUMN w INT")
-        return
-    if changes[0].op is Op.TRUNCATE:
-        yield query(f"TRUNCATE TABLE {changes[0].table.table.name}")
-        return
     yield query("BEGIN")
     at = 0
     while at < len(changes):

@@ -23,15 +23,27 @@ TICK = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """How often an effect meets each fate, and how long a pause may last in steps. `flap`: how often a step moves the group's shards.
-    `lost_at`: the effects whose request or answer is lost; none named: any."""
+    """How often an effect meets each fate, and how long a pause may last in steps. `lost_at`: the effects whose request or answer is lost,
+    `pause_at`: those that a process pauses in front of; none named: any.
+
+    How often a step does what nobody in the pipeline has a hand in. `flap`: moves the group's shards; `expiry`: lets retention look at a
+    topic; `asking`: lets somebody ask for a table to be read anew, or for a pause; `haste`: lets the source go on, None for now this, now
+    that. `transactions`: how many there are (at least, fewer than), on how many `tables`; `statements`:
+    how many of them are DDL."""
 
     kill: float = 0.012
     pause: float = 0.012
     lost: float = 0.03
     flap: float = 0.004
+    expiry: float = 0.02
+    asking: float = 0.01
+    haste: float | None = None
+    statements: float = 0.15
+    transactions: tuple[int, int] = (4, 10)
+    tables: int = 3
     pause_steps_max: int = 60
     lost_at: tuple[str, ...] = ()
+    pause_at: tuple[str, ...] = ()
 
 
 QUIET = {
@@ -215,7 +227,7 @@ class Scheduler:
     def _draw(self, actor: Actor, effect: str, lossy: bool) -> Fate:
         risks, dice = self.risks, self.rng.random() / (weight(effect) * self.intensity)
         if dice < risks.pause:
-            return Fate.PAUSE
+            return Fate.PAUSE if not risks.pause_at or effect in risks.pause_at else Fate.RUN
         dice -= risks.pause
         if dice < risks.kill:
             if not actor.mortal:

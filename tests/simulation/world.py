@@ -1,4 +1,5 @@
-"""A whole pipeline in one process: two loaders, a janitor, and what feeds them, on the fakes, in the order a seed decides."""
+"""A whole pipeline in one process: a source that goes on, streamers with their readers of tables, two loaders, janitors, and who asks for
+readings, on the fakes, in the order a seed decides."""
 
 import logging
 from collections import Counter
@@ -13,7 +14,8 @@ import structlog
 
 from contracts.errors import Fenced, OutcomeUnknown, Refused, Unavailable
 from contracts.ledger import Fence, Guard
-from contracts.table import TableSchema
+from contracts.signals import Ask, Signal
+from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
 from janitor.core.classify import State
 from janitor.core.selection import Choice
@@ -37,9 +39,10 @@ from tests.fakes.object_store import Bucket, FakeBatchStore, FakeJanitorBucket
 from tests.fakes.versions import Isolation
 from tests.fakes.warehouse import Database, FakeWarehouse
 from tests.simulation.audit import Audit, Violation
-from tests.simulation.binlog import server_of
+from tests.simulation.binlog import LiveServer
 from tests.simulation.encoder import encode_as_json
 from tests.simulation.feeder import Feeder
+from tests.simulation.reader import FakeTableReader
 from tests.simulation.schedule import Actor, Risks, Scheduler
 from tests.simulation.source import History, source_table, write_history
 from tests.simulation.worker import FakeWorker
@@ -49,8 +52,6 @@ BUCKET_PREFIX = "tidemark"
 TURN = timedelta(milliseconds=500)
 SESSION_TIMEOUT = timedelta(seconds=3)
 STEPS_MAX = 6_000
-EXPIRY = 0.02
-"""How often a step lets retention look at a topic."""
 STREAMER = Tuning(
     close=ClosePolicy(rows_max=3, split_rows=3),
     standby_pause=timedelta(seconds=2),
@@ -74,6 +75,9 @@ class Variant:
     patches: tuple[tuple[object, str, object], ...] = ()
     """Attributes of the real code that are other ones while this variant runs: owner, name, value."""
     risks: Risks = field(default_factory=Risks)
+    streams: bool | None = None
+    """Whether the streamer itself runs, or what stands in for it; None: some schedules have the one, some the other."""
+    shards: int | None = None
 
 
 DESIGN = Variant()
@@ -101,14 +105,20 @@ class World:
             self.scheduler.trace = []
         rng = self.rng = self.scheduler.rng
         self.topics = Topics(PREFIX)
-        shards = rng.choice((1, 1, 2))
+        # Decoding a binlog takes time that schedules about the loader don't need.
+        self.streams = rng.random() < 0.4 if variant.streams is None else variant.streams
+        shards = variant.shards or rng.choice((1, 1, 2))
         tables = (
             source_table("orders", 0, Mode.MERGE),
             source_table("users", shards - 1, Mode.MERGE),
             source_table("visits", 0, Mode.APPEND),
         )
         self.shards = shards
-        self.history: History = write_history(rng, tables, rng.randrange(4, 10))
+        past = rng.randrange(4) if self.streams else 0
+        count = past + rng.randrange(*variant.risks.transactions)
+        self.history: History = write_history(
+            rng, tables, variant.risks.tables, count, statements=variant.risks.statements, rewrites=self.streams
+        )
         self.modes = {self.topics.rows(table.table): table.mode for table in tables}
         self.broker = Broker(defer=self._defer)
         self.broker.create(self.topics.progress, shards)
@@ -121,7 +131,17 @@ class World:
         self.database = Database(self.bucket, rng.choice(list(Isolation)))
         for shard in range(shards):
             self.database.create_shard(shard)
-        self.audit = Audit(self.history, self.topics, self.broker, self.bucket, BUCKET_PREFIX, self.database, self.group)
+        self.snapshot = rng.choice((Snapshot.INITIAL, Snapshot.INITIAL, Snapshot.NEVER)) if self.streams else Snapshot.NEVER
+        self.audit = Audit(
+            self.history,
+            self.topics,
+            self.broker,
+            self.bucket,
+            BUCKET_PREFIX,
+            self.database,
+            self.group,
+            snapshots=self.snapshot is Snapshot.INITIAL,
+        )
         self.database.mirror = self.group.offsets
         self.database.store.on_commit = self.audit.after_commit
         self.policy = CutPolicy(
@@ -139,9 +159,12 @@ class World:
         self._targets: dict[tuple[str, str], TargetTable] = {}
         for name in ("loader1", "loader2"):
             self._start(name, self._load)
-        # Decoding a binlog takes time that schedules about the loader don't need.
-        self.streams = rng.random() < 0.4
-        self.server = server_of(self.history) if self.streams else None
+        self.server = LiveServer(self.history, self.scheduler.time, past) if self.streams else None
+        self.readers = rng.choice((1, 2))
+        self.haste = rng.choice((0.05, 0.15, 0.4)) if variant.risks.haste is None else variant.risks.haste
+        self.paused: set[TableId] = set()
+        if self.streams:
+            self.broker.create(self.topics.signals)
         for name in ("streamer1", "streamer2")[: 2 if self.streams else 1]:
             self._start(name, self._stream if self.streams else self._feed)
         for name in ("janitor1", "janitor2")[: rng.choice((1, 2))]:
@@ -206,27 +229,30 @@ class World:
             sink,
             FakePositionStore(self.broker, actor, self.topics.position),
             FakeTopicAdmin(self.broker, actor, PREFIX),
-            (),
+            [FakeTableReader(self.server, actor) for _ in range(self.readers)],
             FakeSignals(self.broker, actor, self.topics.signals),
         )
         shards = {table.table: TableChoice(shard=table.shard) for table in self.history.tables}
         choices = Choices(self.topics, self.shards, lambda table: table in shards, ("shop.*",), shards)
-        streamer = Streamer(ports, choices, 99, STREAMER, snapshot=Snapshot.NEVER)
+        streamer = Streamer(ports, choices, 99, STREAMER, snapshot=self.snapshot)
         while not self._all_published():
             streamer.step()
+        self.fed = True  # nobody asks for anything any more
         streamer.close()
-        self.fed = True
 
     def _all_published(self) -> bool:
-        """Every shard's last barrier is a whole one behind the last transaction, and no Kafka transaction was left open."""
+        """Every shard's last barrier is a whole one behind the last transaction and the last row that was read, what was asked was heard,
+        and no Kafka transaction was left open."""
         if self.broker.transactions:
             return False
-        everything = self.history.executed(len(self.history.transactions))
         for shard in range(self.shards):
             barriers = self.audit.barriers(shard)
-            if not barriers or barriers[-1].partial or barriers[-1].gtid_set != everything:
+            if not barriers or barriers[-1].partial or barriers[-1].standings or barriers[-1].gtid_set != self.history.all:
                 return False
-        return True
+        position = self.audit.position()  # its marker may have come before the barriers' have, or after
+        if position is None or position.rereads or position.gtid_set != self.history.all:
+            return False
+        return position.next_signal == self.broker.partition(self.topics.signals).end and not self.paused
 
     def _clean(self, actor: Actor) -> None:
         ledger = self.ledgers[actor.name] = self.variant.ledger(self.database, actor, self.guard)
@@ -281,6 +307,26 @@ class World:
             self.scheduler.note(f"retention takes {topic} up to offset {log.end}")
             self.broker.expire(topic, 0, log.end)
 
+    def _go_on(self, server: LiveServer) -> None:
+        """Whatever the source does by itself, and those who want its tables read."""
+        calm = self.scheduler.calm
+        if not server.over and (calm or self.rng.random() < self.haste):
+            server.go_on(self.rng)
+            self.scheduler.note(f"the source has written {server.written}, committed {server.visible}, executed {server.executed}")
+        if not calm and not self.fed and self.rng.random() < self.variant.risks.asking:
+            self._ask(self.rng.choice(self.history.tables).table, self.rng.choice((Ask.SNAPSHOT, Ask.SNAPSHOT, Ask.PAUSE, Ask.RESUME)))
+        if calm and self.paused:
+            self._ask(min(self.paused), Ask.RESUME)
+
+    def _ask(self, table: TableId, ask: Ask) -> None:
+        signal = Signal("simulated", ask, table, resync=ask is Ask.SNAPSHOT and self.rng.random() < 0.5)
+        self.scheduler.note(f"somebody asks: {signal}")
+        self.broker.append(self.topics.signals, None, signal.encode())
+        if ask is Ask.PAUSE:
+            self.paused.add(table)
+        else:
+            self.paused.discard(table)
+
     # -- the run
 
     def run(self) -> Outcome:
@@ -291,7 +337,9 @@ class World:
                 self.group.flap()
                 if self.server is not None:
                     self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
-            if self.rng.random() < EXPIRY:
+            if self.server is not None:
+                self._go_on(self.server)
+            if self.rng.random() < self.variant.risks.expiry:
                 self._expire()
             if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
                 break

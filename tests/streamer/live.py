@@ -1,17 +1,14 @@
 """A server that goes on while it is read. A commit takes three steps, in binlog order: it is written to the binlog, where the dump may
 send it at once; it is committed in the engine, where a SELECT sees it; it is added to gtid_executed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from contracts.envelope import decode_key
 from contracts.position import BinlogPosition, GtidSet
-from contracts.progress import RowCursor
-from contracts.table import Column, Kind, TableId, TableSchema
-from streamer.core.definition import Definition
+from contracts.table import TableId
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
+from tests.fakes.tables import table_rows
 from tests.streamer.binlog import FILE, SERVER, Source, Table, format_description, query
 
 Rows = dict[int, dict[str, int]]
@@ -161,34 +158,13 @@ class FakeTableReader:
             return None
         moment, read_us = self._found
         self._asked = None
-        return _read(asked, moment, source.end, read_us)
+        name = asked.table.name
+        if name not in moment.columns:
+            return TableRows(SERVER, None, PythonRowPackets(), None, True, source.end, read_us)
+        return table_rows(asked, moment.columns[name], moment.rows[name], source.end, read_us, SERVER)
 
     def abandon(self) -> None:
         self._asked = None
 
     def close(self) -> None:
         self._asked = None
-
-
-def _read(asked: ReadRequest, moment: Moment, high: BinlogPosition, read_us: int) -> TableRows:
-    if asked.table.name not in moment.columns:
-        return TableRows(SERVER, None, PythonRowPackets(), None, True, high, read_us)
-    columns, rows = moment.columns[asked.table.name], moment.rows[asked.table.name]
-    schema = TableSchema(asked.table, tuple(Column(name, Kind.INT, nullable=name != "id") for name in columns), ("id",))
-    after = -1 if asked.after is None else int(asked.after.values[0])
-    named = {decode_key(key)["id"] for key in asked.keys}
-    chosen = sorted(key for key in rows if (key in named if named else key > after))[: asked.rows_max]
-    packets = PythonRowPackets()
-    assert packets.take(answer(columns, [[str(rows[key][name]).encode() for name in columns] for key in chosen]))
-    end = RowCursor(("id",), (str(chosen[-1]).encode(),)) if chosen else None
-    return TableRows(SERVER, Definition(schema, ("id",)), packets, end, bool(named) or len(chosen) < asked.rows_max, high, read_us)
-
-
-def answer(columns: Sequence[str], rows: Sequence[Sequence[bytes]]) -> bytes:
-    """A text resultset as the server sends it."""
-    end = b"\xfe\0\0\2\0"
-    payloads = [bytes([len(columns)]), *(b"\3def" + bytes(20) for _ in columns), end]
-    payloads += [b"".join(bytes([len(text)]) + text for text in row) for row in rows]
-    return b"".join(
-        len(payload).to_bytes(3, "little") + bytes([number & 255]) + payload for number, payload in enumerate([*payloads, end], start=1)
-    )

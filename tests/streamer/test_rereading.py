@@ -13,7 +13,7 @@ from streamer.core.chunks import ROWS_FIRST, SIZE_BYTES, TIME, ChunkSize
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
 from streamer.service.rereading import Keys, Rereading, Sent
-from tests.streamer.live import answer
+from tests.fakes.tables import answer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HIGH = BinlogPosition("binlog.000001", 100)
