@@ -9,6 +9,7 @@ from contracts.errors import Corrupt
 from contracts.ledger import TopicOffset
 from contracts.progress import Barrier, TableState
 from loader.core.adoption import Found, adopted, plan
+from loader.core.evolve import reading
 from loader.core.records import Record
 from loader.ports import Clock, ShardLog, ShardState, Warehouse
 
@@ -114,6 +115,6 @@ def told(shard: int, adoption: Adoption) -> Sequence[str]:
     for then, now in adoption.moves:
         where = f"{now.source_table}: goes on at offset {now.next_offset} of {now.topic}, seq {now.next_seq}"
         lost = f"; seq {then.next_seq} to {now.next_seq - 1} are lost" if now.next_seq != then.next_seq else ""
-        parked = f"; parked until: streamer snapshot -t {now.source_table} --resync" if now.state is TableState.PARKED else ""
+        parked = f"; parked until: {reading(now.source_table)}" if now.state is TableState.PARKED else ""
         lines.append(where + lost + parked)
     return lines

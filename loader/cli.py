@@ -11,25 +11,17 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import orjson
-from confluent_kafka import Consumer
 
 from contracts.errors import Invalid, PipelineError, Refused
-from contracts.ledger import TopicOffset
 from contracts.progress import TableState
-from contracts.sql import qualified
-from contracts.table import TableId
-from loader.adoption import Adoption, adopt, proposed, told
 from loader.committer import Committer
 from loader.core import readers
 from loader.core.encode import encode
-from loader.core.mirror import Mirror, regranted
-from loader.core.plan import PARTITION
 from loader.core.status import headroom, status_lines, status_text
 from loader.destinations import Destinations
-from loader.edges.kafka import PartitionReader, SchemaReader, notes
 from loader.edges.redshift import RedshiftWarehouse
-from loader.edges.s3 import S3BatchStore, highest_epoch
-from loader.ports import ShardState
+from loader.edges.s3 import S3BatchStore
+from loader.mending import adopt_topics, adopt_warehouse, pause, require_ledger, shard_of
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader, end_of_progress
 from loader.wiring import build, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
@@ -45,6 +37,7 @@ EXAMPLES = """
 loader                          load until told to stop
 loader sync -t shop.orders      load until the table holds what MySQL's barriers hold now, then exit
 loader plan                     what the next commit would send: objects and SQL; sends nothing
+loader pause -t shop.orders     leave a table as it is, until it is read again
 loader adopt-topic -t shop.orders   go on with a topic that lost records, or was made again
 loader adopt-warehouse          go on with a warehouse that was restored from a backup
 loader check                    every setting, grant and endpoint; each fault with its fix
@@ -62,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         None: _run,
         "sync": _sync,
         "plan": _plan,
+        "pause": _pause,
         "adopt-topic": _adopt_topic,
         "adopt-warehouse": _adopt_warehouse,
         "check": _check,
@@ -78,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         default=socket.gethostname(),
         help="this loader's lasting name in its group (default: the host's name)",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="sync | plan | adopt-topic | adopt-warehouse | check | status")
+    verbs = parser.add_subparsers(dest="verb", metavar="sync | plan | pause | adopt-topic | adopt-warehouse | check | status")
     sync = command.verb(verbs, "sync", "load until a table has reached what Kafka holds now, then exit", "loader sync -t shop.orders")
     sync.add_argument("-t", "--table", type=command.table, required=True, metavar="DB.TABLE")
     plan = command.verb(
@@ -88,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
         "loader plan\nloader plan -t shop.orders\nloader plan --json",
     )
     plan.add_argument("-t", "--table", type=command.table, metavar="DB.TABLE", help="only the shard of this table (default: every shard)")
+    paused = command.verb(
+        verbs,
+        "pause",
+        "leave a table as it is; streamer snapshot -t TABLE --resync resumes it, and reads it again",
+        "loader pause -t shop.orders",
+    )
+    paused.add_argument("-t", "--table", type=command.table, action="append", required=True, metavar="DB.TABLE", help="may be repeated")
     adopt = command.verb(
         verbs,
         "adopt-topic",
@@ -126,7 +127,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
 
 def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    shard, clock = _shard(settings, arguments.table), SystemClock(stop)
+    shard, clock = shard_of(settings, arguments.table), SystemClock(stop)
     # A session of its own to look with: the loader's belongs to its worker.
     with build(settings, stop, instance=None, age_max=SYNC_AGE) as loader, closing(open_warehouse(settings)) as warehouse:
         fence = warehouse.read_state(shard).fence
@@ -154,12 +155,12 @@ def _sync(arguments: argparse.Namespace, stop: Stop) -> int:
 
 def _plan(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    shards = [_shard(settings, arguments.table)] if arguments.table else range(settings.state_shards)
+    shards = [shard_of(settings, arguments.table)] if arguments.table else range(settings.state_shards)
     kafka.require_brokers(settings.kafka)
     found = False
     resolve = targets(settings)
     with closing(open_schemas(settings)) as schemas, closing(open_warehouse(settings, former(schemas, resolve))) as warehouse:
-        _require_ledger(settings, warehouse)
+        require_ledger(settings, warehouse)
         warehouse.prepare(ledger_guard(settings))
         for shard in shards:
             paper = Paper()
@@ -172,92 +173,18 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
 
 def _adopt_topic(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    kafka.require_brokers(settings.kafka)
-    wanted: dict[int, list[TableId]] = {shard: [] for shard in range(settings.state_shards)} if arguments.all_tables else {}
-    for table in arguments.table or ():
-        wanted.setdefault(_shard(settings, table), []).append(table)
-    with closing(open_schemas(settings)) as schemas, closing(open_warehouse(settings)) as warehouse:
-        _require_ledger(settings, warehouse)
-        warehouse.prepare(ledger_guard(settings))
-        for shard, tables in sorted(wanted.items()):
-            with closing(open_reader(settings, shard)) as log:
-                _adopt_shard(settings, shard, tables, log, schemas, warehouse, SystemClock(stop), agreed=arguments.yes)
+    adopt_topics(settings, arguments.table or (), SystemClock(stop), agreed=arguments.yes)
     return ExitCode.DONE
-
-
-def _adopt_shard(
-    settings: Settings,
-    shard: int,
-    tables: Sequence[TableId],
-    log: PartitionReader,
-    schemas: SchemaReader,
-    warehouse: RedshiftWarehouse,
-    clock: SystemClock,
-    *,
-    agreed: bool,
-) -> None:
-    """`tables`: none for all of the shard's. Raises Refused when rows are lost and nobody has agreed to that."""
-    resolve = targets(settings)
-
-    def keyed(offset: TopicOffset) -> bool:
-        return resolve(offset.topic, schemas.newest(offset.topic)).mode.keyed
-
-    def unloaded(table: TableId) -> TopicOffset:
-        topic = settings.topics.rows(table)
-        target = resolve(topic, schemas.newest(topic))
-        named = qualified(target.schema, target.name)
-        return TopicOffset(topic, PARTITION, "", 0, 0, TableState.OK, 0, str(table), named)
-
-    def propose(state: ShardState) -> Adoption:
-        names = {settings.topics.rows(table): table for table in tables}
-        topics = {topic: state.offsets.get(topic) or unloaded(table) for topic, table in names.items()} if tables else state.offsets
-        adoption = proposed(state, topics, settings.topics.progress, log, clock, keyed)
-        if adoption.barriers_lost and tables:
-            raise Refused(f"barriers of shard {shard} are lost, so any of its tables may lack rows: loader adopt-topic --all-tables --yes")
-        if adoption.skipped and not agreed:
-            said = "; ".join(told(shard, adoption))
-            raise Refused(f"rows are lost, and were not loaded: {said}. With --yes the loader goes on like that; nothing was changed")
-        return adoption
-
-    before = propose(warehouse.read_state(shard))
-    if not before.moves and not before.barriers_lost:
-        print(f"shard {shard}: nothing is lost, nothing was changed")
-        return
-    for line in told(shard, adopt(warehouse, shard, "adopt-topic", propose, clock)):
-        print(line)
 
 
 def _adopt_warehouse(arguments: argparse.Namespace, _: Stop) -> int:
-    settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
-    kafka.require_brokers(settings.kafka)
-    consumer = Consumer({**kafka.client_config(settings.kafka), "group.id": settings.group_id})
-    with closing(open_warehouse(settings)) as warehouse, closing(consumer):
-        warehouse.move_guard(ledger_guard(settings))
-        seen = highest_epoch(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix)
-        for shard, note in notes(consumer, settings.topics.progress, range(settings.state_shards)).items():
-            fence, mirror = warehouse.read_state(shard).fence, Mirror.parse(note)
-            epoch, commit_no = regranted(fence, mirror, seen)
-            if epoch == fence.epoch + 1 and commit_no == fence.commit_no + 1:
-                print(f"shard {shard}: the warehouse lacks nothing, nothing was changed")
-                continue
-            warehouse.regrant(fence, epoch, commit_no, "adopt-warehouse")
-            print(
-                f"shard {shard}: epoch {fence.epoch} became {epoch}, commit {fence.commit_no} became {commit_no}; the loader goes on at "
-                f"barrier offset {fence.progress_offset}, GTID set {fence.gtid_set}, and says so when Kafka has not kept what follows"
-            )
+    adopt_warehouse(command.start(arguments, "loader", os.environ, uses=USES, shows=True))
     return ExitCode.DONE
 
 
-def _shard(settings: Settings, table: TableId) -> int:
-    """Raises Invalid for a table that is not captured."""
-    if not settings.tables.selection.captures(table):
-        raise Invalid(f"table {table} is not captured; add it to tables.include")
-    return settings.shard(table)
-
-
-def _require_ledger(settings: Settings, warehouse: RedshiftWarehouse) -> None:
-    if warehouse.guard() is None:
-        raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
+def _pause(arguments: argparse.Namespace, stop: Stop) -> int:
+    pause(command.start(arguments, "loader", os.environ, uses=USES, shows=True), arguments.table, SystemClock(stop))
+    return ExitCode.DONE
 
 
 def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, destinations: Destinations, paper: Paper) -> None:
@@ -333,7 +260,7 @@ def _check_redshift(settings: Settings) -> str:
 def _status(arguments: argparse.Namespace, _: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES, shows=True)
     with closing(open_warehouse(settings)) as warehouse:
-        _require_ledger(settings, warehouse)
+        require_ledger(settings, warehouse)
         fences = [warehouse.read_state(shard).fence for shard in range(settings.state_shards)]
         behind: dict[int, int] = {}
         left: dict[int, timedelta | None] = {}

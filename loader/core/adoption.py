@@ -6,6 +6,7 @@ from datetime import datetime
 
 from contracts.ledger import Fence, TopicOffset
 from contracts.progress import TableState
+from loader.core.evolve import reading
 from loader.core.plan import CommitPlan
 
 
@@ -31,9 +32,15 @@ def adopted(held: TopicOffset, found: Found, at: datetime, *, keyed: bool, lost:
         moved,
         state=TableState.PARKED,
         state_since_us=int(at.timestamp() * 1_000_000),
-        because=f"rows of it, {missing}, were lost in Kafka: streamer snapshot -t {held.source_table} --resync",
+        because=f"rows of it, {missing}, were lost in Kafka: {reading(held.source_table)}",
         emptied=False,
     )
+
+
+def paused(held: TopicOffset, at: datetime) -> TopicOffset:
+    """The table is left as it is from now on, because a person wants it so."""
+    since_us, because = int(at.timestamp() * 1_000_000), f"paused by hand; to go on: {reading(held.source_table)}"
+    return replace(held, state=TableState.PARKED, state_since_us=since_us, because=because, emptied=False)
 
 
 def plan(fence: Fence, held: Mapping[str, TopicOffset], moved: Sequence[TopicOffset], progress_offset: int, at: datetime) -> CommitPlan:

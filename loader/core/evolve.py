@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid, Unfit
 from contracts.sql import held_name, qualified, quote
+from contracts.table import TableId
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
 from loader.core.plan import Mode, TargetColumn, TargetTable
@@ -83,7 +84,7 @@ def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -
 def refused(target: TargetTable, statement: str, said: str) -> Invalid:
     """What to tell a person when the warehouse does not do an alteration. `said`: its own words."""
     table = qualified(target.schema, target.name)
-    then = f"read the table again: {reading(target)}" if target.mode.keyed else "start the loader again"
+    then = f"read the table again: {reading(target.source.table)}" if target.mode.keyed else "start the loader again"
     return _kind(target)(
         f"table {target.schema}.{target.name} can't follow {target.source.table}: {statement}: {said}. Take out of its way what stands"
         f" there, and {then}. It may be a view that uses the column (DROP VIEW, and make it again after), the table's distribution"
@@ -94,9 +95,9 @@ def refused(target: TargetTable, statement: str, said: str) -> Invalid:
     )
 
 
-def reading(target: TargetTable) -> str:
-    """The command that empties the target and has every row read again."""
-    return f"streamer snapshot -t {target.source.table} --resync"
+def reading(table: TableId | str) -> str:
+    """The command that empties a table's target and has every row read again."""
+    return f"streamer snapshot -t {table} --resync"
 
 
 def _kind(target: TargetTable) -> type[Invalid]:
@@ -200,7 +201,7 @@ class _Change:
         return anew(self.target)
 
     def _then_read(self) -> str:
-        return f", and read the table again: {reading(self.target)}" if self.target.mode.keyed else ""
+        return f", and read the table again: {reading(self.target.source.table)}" if self.target.mode.keyed else ""
 
     def _misfit(self, what: str, fix: str, column: str) -> Invalid:
         return self._error(_kind(self.target), what, fix, column)
@@ -220,7 +221,7 @@ def anew(target: TargetTable) -> str:
     away = (
         f"DROP TABLE {table}" if target.mode is Mode.MERGE else f"ALTER TABLE {table} RENAME TO {quote(held_name(f'{target.name}_before'))}"
     )
-    return f"{away}, and read the table again: {reading(target)}"
+    return f"{away}, and read the table again: {reading(target.source.table)}"
 
 
 def _key_differs(target: TargetTable, former: Sequence[TargetTable], there: Mapping[str, StandingColumn]) -> bool:

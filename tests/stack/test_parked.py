@@ -78,7 +78,9 @@ def test_a_table_with_a_column_of_somebody_elses_is_parked_and_the_others_go_on(
         assert second.running()
 
 
-def test_a_table_that_loses_its_key_is_parked_until_it_has_one_again(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:
+def test_a_table_that_loses_its_key_or_is_paused_is_parked_until_it_is_read_again(
+    stack: Stack, warehouse: Connection, tmp_path: Path
+) -> None:
     override = {"lostkey.things": {"mode": "merge"}}
     with (
         shop_pipeline(stack, tmp_path, "lostkey", batch={"seconds": 0.5}, tables={"include": ["lostkey.*"], "override": override}) as (
@@ -105,8 +107,16 @@ def test_a_table_that_loses_its_key_is_parked_until_it_has_one_again(stack: Stac
             wait_until(lambda: not executed.minus(reached(warehouse, "lostkey")), 60, "the ALTER is not passed")
             assert pipeline.run("streamer", "snapshot", "-t", "lostkey.things", "--resync").returncode == 0
             wait_until(lambda: said(loader, "table.followed_again") == ["lostkey.things"], 60, "things stays parked")
+            assert pipeline.run("loader", "pause", "-t", "lostkey.things").returncode == 0
+            cursor.execute("INSERT INTO things VALUES (4, 4)")
+            connection.commit()
+            wait_until(lambda: len(said(loader, "table.parked")) == 2, 60, "the running loader does not see it")
+            again = pipeline.run("loader", "pause", "-t", "lostkey.things")
+            assert (again.returncode, "is parked already: paused by hand" in again.stderr) == (3, True), again.stderr
+            assert pipeline.run("streamer", "snapshot", "-t", "lostkey.things", "--resync").returncode == 0
+            wait_until(lambda: len(said(loader, "table.followed_again")) == 2, 60, "things stays paused")
         assert_equal(pipeline)
         done = pipeline.run("auditor", "verify", "-t", "lostkey.things")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert query(warehouse, "SELECT id FROM lostkey.things ORDER BY id") == [[2], [3]]
+        assert query(warehouse, "SELECT id FROM lostkey.things ORDER BY id") == [[2], [3], [4]]
         assert streamer.running()
