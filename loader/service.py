@@ -8,18 +8,14 @@ shard is taken again: epoch first, then fence and offsets from one snapshot.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import inf
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
-from contracts.ledger import TopicOffset
-from contracts.progress import TableState
 from contracts.topics import Topics
 from loader.committer import Committer, Spent, backoff
 from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
@@ -28,7 +24,7 @@ from loader.core.mirror import Mirror, refuse_restored
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.ports import Clock, Job, Membership, ShardLog, Warehouse, Worker
-from runtime.metrics import REGISTRY
+from loader.telling import EPOCH, RESTARTS, Teller
 
 RECORDS_MAX = 500
 """Records of one poll: few enough that a batch is cut soon after it is full, and that they stay in the processor's caches."""
@@ -37,31 +33,6 @@ LOSS_CHECK_EVERY = timedelta(seconds=1)
 CONTEST_WINDOW = timedelta(minutes=1)
 CONTEST_BUMPS = 3
 """More takeovers of a shard a minute than this, and two loaders are throwing each other out."""
-
-ROWS = Counter("tidemark_loader_rows_total", "Row changes committed.", ["topic"], registry=REGISTRY)
-QUARANTINED = Counter("tidemark_loader_quarantined_total", "Values and rows that went to quarantine.", ["topic"], registry=REGISTRY)
-BATCHES = Counter("tidemark_loader_batches_total", "Tables' parts of commits.", ["topic"], registry=REGISTRY)
-COMMITS = Counter("tidemark_loader_commits_total", "Commits of a shard, also without rows.", ["shard", "reason"], registry=REGISTRY)
-COMMIT_SECONDS = Histogram(
-    "tidemark_loader_commit_seconds",
-    "From cut to committed.",
-    ["shard"],
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250),
-    registry=REGISTRY,
-)
-LAG_SECONDS = Gauge(
-    "tidemark_loader_lag_seconds", "Age of the watermark at its commit: how far the warehouse is behind.", ["shard"], registry=REGISTRY
-)
-HEADROOM_SECONDS = Gauge(
-    "tidemark_loader_kafka_headroom_seconds",
-    "At least as long until Kafka's retention takes what was not loaded yet; infinite when it keeps all.",
-    ["shard"],
-    registry=REGISTRY,
-)
-EPOCH = Gauge("tidemark_loader_epoch", "The epoch this process holds; 0 when it holds none.", ["shard"], registry=REGISTRY)
-PARKED = Gauge("tidemark_loader_parked", "1 while a table can't follow its source and is left as it is.", ["topic"], registry=REGISTRY)
-RESTARTS = Counter("tidemark_loader_restarts_total", "Times a shard went back to ASSIGN.", ["shard", "error"], registry=REGISTRY)
-
 
 Commit = tuple[Tenure, CommitPlan, Spent]
 
@@ -127,6 +98,7 @@ class ShardLoader:
         self._clock = clock
         self._jitter = jitter
         self._log = structlog.get_logger().bind(shard=shard)
+        self._teller = Teller(shard, clock)
         self._lease = _Lease(shard)
         self._assigning: Job[Tenure] | None = None
         self._acknowledged: Mirror | None = None  # the last commit Kafka knew of when the shard was begun to be taken
@@ -136,8 +108,6 @@ class ShardLoader:
         self.trouble: PipelineError | None = None
         """Why the shard was last taken again; None once something was committed since."""
         self._bumps: deque[datetime] = deque()
-        self._retention: timedelta | None = None  # Kafka's, of the shard's topics
-        self._parked: set[str] = set()  # topics whose tables are said to be
 
     @property
     def tenure(self) -> Tenure | None:
@@ -213,7 +183,7 @@ class ShardLoader:
             gtid_set=str(state.fence.gtid_set),
             topics=len(state.offsets),
         )
-        self._tell_parked(state.offsets.values())
+        self._teller.states(state.offsets.values())
         return Tenure.begin(state.fence, state.offsets, state.open_keys, granted_at)
 
     def _seek(self, tenure: Tenure) -> _Reading:
@@ -228,7 +198,7 @@ class ShardLoader:
             reading.batch.open(topic, start)
             offsets[topic] = start.offset
         self._source.seek(offsets)
-        self._tell_headroom(tenure.fence.commit_ts_us, self._source.retention(offsets))
+        self._teller.headroom(tenure.fence.commit_ts_us, self._source.retention(offsets))
         return reading
 
     def _start(self, tenure: Tenure, topic: str) -> Start:
@@ -293,7 +263,7 @@ class ShardLoader:
         next_offsets = {self._topics.progress: plan.fence.progress_offset}
         next_offsets |= {offset.topic: offset.next_offset for offset in plan.offsets}
         watermark = datetime.fromtimestamp(plan.fence.commit_ts_us / 1_000_000, UTC)
-        self._tell(cut, plan, watermark, self._clock.now() - began, spent)
+        self._teller.committed(cut, plan, watermark, self._clock.now() - began, spent)
         self._membership.mirror(self._shard, next_offsets, str(Mirror(watermark, plan.fence.commit_no, plan.fence.epoch)))
         return True
 
@@ -311,72 +281,6 @@ class ShardLoader:
         topic_ids = {part.topic: reading.batch.topic_id(part.topic) for part in cut.parts}
         task = partial(self._committer.commit, reading.tenure, cut, topic_ids, self._lease.keep)
         reading.under_way = (self._worker.start(task), cut, self._clock.now())
-
-    def _tell(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta, spent: Spent) -> None:
-        for load in plan.loads:
-            entry = load.entry
-            ROWS.labels(entry.topic).inc(entry.records)
-            QUARANTINED.labels(entry.topic).inc(len(load.quarantine))
-            BATCHES.labels(entry.topic).inc()
-            self._log.debug(
-                "batch.committed",
-                topic=entry.topic,
-                offset_start=entry.offsets.start,
-                offset_stop=entry.offsets.stop,
-                epoch=entry.epoch,
-                batch_id=entry.batch_id,
-                records=entry.records,
-                superseded=entry.superseded,
-                applied=entry.applied,
-                quarantined=entry.quarantined,
-                values_nulled=entry.values_nulled,
-            )
-            if load.quarantine:
-                self._log.warning("rows.quarantined", topic=entry.topic, batch_id=entry.batch_id, values=len(load.quarantine))
-        self._tell_parked(plan.offsets)
-        for passed in plan.passed:
-            self._log.warning("rows.passed", topic=passed.topic, records=passed.entry.records, because="the table is parked")
-        lag = plan.at - watermark
-        self._tell_headroom(plan.fence.commit_ts_us, self._retention)
-        COMMITS.labels(self._shard, cut.reason.value).inc()
-        COMMIT_SECONDS.labels(self._shard).observe(elapsed.total_seconds())
-        LAG_SECONDS.labels(self._shard).set(lag.total_seconds())
-        self._log.info(
-            "shard.committed",
-            reason=cut.reason.value,
-            epoch=plan.fence.epoch,
-            commit_no=plan.fence.commit_no,
-            barrier_no=plan.fence.barrier_no,
-            partial=plan.fence.partial,
-            tables=len(plan.loads),
-            records=cut.rows,
-            applied=sum(load.entry.applied for load in plan.loads),
-            superseded=sum(load.entry.superseded for load in plan.loads),
-            quarantined=sum(load.entry.quarantined for load in plan.loads),
-            complete_up_to=watermark.isoformat(),
-            lag_ms=round(lag.total_seconds() * 1000),
-            elapsed_ms=round(elapsed.total_seconds() * 1000),
-            **{f"{what}_ms": round(took.total_seconds() * 1000) for what, took in spent.items()},
-        )
-
-    def _tell_parked(self, offsets: Iterable[TopicOffset]) -> None:
-        """Aloud when it begins and when it ends, also when a predecessor did it."""
-        for offset in offsets:
-            parked = offset.state is TableState.PARKED
-            if parked and offset.topic not in self._parked:
-                self._parked.add(offset.topic)
-                self._log.error("table.parked", topic=offset.topic, table=offset.source_table, because=offset.because)
-            elif not parked and offset.topic in self._parked:
-                self._parked.remove(offset.topic)
-                self._log.info("table.followed_again", topic=offset.topic, table=offset.source_table)
-            PARKED.labels(offset.topic).set(parked)
-
-    def _tell_headroom(self, complete_us: int, retention: timedelta | None) -> None:
-        """Nothing that Kafka has and the warehouse hasn't was written before the watermark."""
-        self._retention = retention
-        kept_until = inf if retention is None or not complete_us else complete_us / 1_000_000 + retention.total_seconds()
-        # By the clock at the time it is asked: it falls while nothing is committed.
-        HEADROOM_SECONDS.labels(self._shard).set_function(lambda: max(0.0, kept_until - self._clock.now().timestamp()))
 
     def _restart(self, error: PipelineError) -> None:
         """Back to ASSIGN, after a pause that grows while nothing succeeds."""
