@@ -63,7 +63,7 @@ class Lake:
             execute(f"INSERT INTO {SCHEMA}.fence_0 VALUES (0, {EPOCH}, 9, 'loader', 0, 0, '', FALSE, 0)")
             execute(f"INSERT INTO {SCHEMA}.pipeline VALUES (%s, %s, %s, %s, 1, %s)", PIPELINE, BUCKET, PREFIX, cluster, now)
             execute(
-                f"INSERT INTO {SCHEMA}.offsets_0 VALUES (%s, 0, 'A', %s, %s, 'ok', 0, %s, %s)",
+                f"INSERT INTO {SCHEMA}.offsets_0 VALUES (%s, 0, 'A', %s, %s, 'ok', 0, %s, %s, '', FALSE)",
                 TOPIC,
                 self.next_offset,
                 self.next_offset,

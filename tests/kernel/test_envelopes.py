@@ -87,7 +87,7 @@ def reason(left: Record, schema: TableSchema, mode: Mode) -> str:
     change = Change(left.offset, left.key, envelope, left.size_bytes)
     staged = DecodedChanges([change]).staged(schema, target_of(schema, mode))
     if staged.quarantine:
-        return " ".join(re.sub(r"\d+|\(.*?\)|^column .*?: |[;,[].*", "", staged.quarantine[0].reason).split())
+        return " ".join(re.sub(r"\d+|\(.*?\)|^column .*?: |[;,[].*|(?<=no character) of .*", "", staged.quarantine[0].reason).split())
     if envelope.op is Op.DELETE and envelope.before is not None and envelope.before.keys() < schema.by_name.keys():
         return PART_OF_A_DELETE
     raise AssertionError(f"left for no reason: {left}")
@@ -99,6 +99,7 @@ RIGHTLY = {
     "bytes do not fit VARCHAR",
     "bytes do not fit VARBYTE",
     "holds the character U+",
+    "holds bytes that stand for no character",
     "NULL where the target takes none",  # a date that is none, in the key
     "the row takes bytes",  # more than a message may
     "the row is not of its schema: it lacks",  # soft_delete wants a deleted row whole

@@ -145,7 +145,7 @@ def lake_of(servers: Stack, directory: Path, test: str) -> Iterator[Lake]:
             made.sql(statement)
         made.sql(f"INSERT INTO {made.schema}.fence_0 VALUES (0, 2, 9, 'loader', 0, 0, '', FALSE, 0)")
         made.sql(
-            f"INSERT INTO {made.schema}.offsets_0 VALUES (%s, 0, 'A', 100, 100, 'ok', 0, 'shop.orders', 'shop.orders')",
+            f"INSERT INTO {made.schema}.offsets_0 VALUES (%s, 0, 'A', 100, 100, 'ok', 0, 'shop.orders', 'shop.orders', '', FALSE)",
             f"{name}.shop.orders",
         )
         made.sql(
