@@ -253,10 +253,6 @@ class OpenTransaction:
             )
         self._in_progress = done
 
-    def stands_at(self, place: BinlogPosition) -> None:
-        """Of the binlog, everything before this place is on Kafka, or nobody wants it."""
-        self._binlog = place
-
     def idle_until(self, clock_us: int) -> None:
         """Nothing was committed at the source up to `clock_us` that isn't here."""
         self._times = self._times.seen(clock_us)

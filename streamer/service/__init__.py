@@ -7,7 +7,7 @@ Plain synchronous code over ports; `step` does one piece of it, so a simulator c
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -132,7 +132,8 @@ class Streamer:
         if not ports.server.take_turn(self._lock):
             raise Refused("a streamer of this pipeline is at work on this server: stop it first, if it is really to start over")
         ports.sink.init()
-        position, status = ports.positions.read(), self._ready()
+        position = ports.positions.read()
+        status = self._ready(position)
         if position is None:
             raise Refused(
                 f"topic {self._choices.topics.position} holds no position of this pipeline: start the streamer, there is nothing to adopt"
@@ -187,7 +188,7 @@ class Streamer:
         ports, topics = self._ports, self._choices.topics
         ports.sink.init()
         position = ports.positions.read()  # after init: what the predecessor had open is decided now
-        status = self._ready()
+        status = self._ready(position)
         if position is None:
             position = self._first_position(status)
             self._refuse_prepared()
@@ -208,6 +209,8 @@ class Streamer:
             self._begun = True
             session.establish(known=() if reads else captured, wanted=captured if reads else ())
         elif reads:
+            if any(self._choices.topic(table) not in position.next_seqs for table in captured):
+                self._refuse_prepared()  # what it changed of a table that nobody captured then has had its event
             session.snapshot(captured)
         return session
 
@@ -228,10 +231,11 @@ class Streamer:
                 xids=prepared,
             )
 
-    def _ready(self) -> ServerStatus:
+    def _ready(self, position: Position | None) -> ServerStatus:
         """The server's state. Raises Invalid when it can't be captured."""
         status = self._ports.server.status()
-        if faults := list(source_faults(self._choices, self._server_id, status, self._ports.server)):
+        begun = [topic for topic, next_seq in position.next_seqs.items() if next_seq] if position is not None else []
+        if faults := list(source_faults(self._choices, self._server_id, status, self._ports.server, begun)):
             raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
         return status
 
@@ -276,19 +280,20 @@ class Streamer:
     def _same_history(self, position: Position, status: ServerStatus) -> tuple[Position, ServerStatus]:
         ours = position.gtid_set
         begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
-        # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to.
+        # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to; another one may still
+        # be applying what it has received.
         deadline = self._ports.clock.now() + self._tuning.commit_patience
-        # That holds for the server that has sent it; of another one nothing is to be expected.
-        while position.server_uuid == status.uuid and not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
+        while not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
             self._ports.clock.sleep(timedelta(milliseconds=500))
             status = self._ports.server.status()
         check_continuity(begun, status.executed, GtidSet())
         check_continuity(ours, status.executed, status.purged)
         if position.server_uuid == status.uuid:
             self._check_place(position)
-        else:
-            log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
-        return replace(position, server_uuid=status.uuid), status
+            return position, status
+        log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
+        # A place in the other server's files says nothing of this one's.
+        return replace(position, server_uuid=status.uuid, binlog=BinlogPosition("", 4)), status
 
     def _check_place(self, position: Position) -> None:
         place, server = position.binlog, self._ports.server
@@ -320,13 +325,17 @@ class Streamer:
         self._ports.clock.sleep(pause)
 
 
-def source_faults(choices: Choices, server_id: int, status: ServerStatus, server: SourceServer) -> Iterator[Fault]:
-    """What keeps this server from being captured, each with its fix. Raises Unavailable."""
+def source_faults(
+    choices: Choices, server_id: int, status: ServerStatus, server: SourceServer, begun: Collection[str] = ()
+) -> Iterator[Fault]:
+    """What keeps this server from being captured, each with its fix. `begun`: topics that hold rows; a table of theirs without a key has
+    lost it, and is the loader's to park. Raises Unavailable."""
     yield from server_faults(status.variables, server_id)
     visible = server.tables()
     captured = [table for table in visible if choices.captures(table)]
     yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
     asking = [table for table in captured if choices.of(table).needs_key and choices.of(table).key is None]
+    asking = [table for table in asking if choices.topic(table) not in begun]
     yield from keyless_faults([table for table in asking if not server.unique_keys(table)])
     if hides_cascades(status.variables):
         yield from cascade_faults([table for table in server.cascading() if choices.captures(table)])

@@ -161,7 +161,9 @@ class Rereading:
                         raise Unavailable(f"tables are read from server {chunk.rows.server_uuid}, and the stream from {server_uuid}")
                     if chunk.keys is not None and not chunk.rows.last:
                         # Which of the other keys have rows is not known, so none of them can be sent.
-                        self._sizes[topic, True] = ChunkSize(self._size(topic, by_keys=True).rows_max, chunk.rows.packets.rows // 2)
+                        self._sizes[topic, True] = ChunkSize(
+                            self._size(topic, by_keys=True).rows_max, min(chunk.rows.packets.rows, chunk.keys.stop - chunk.keys.start) // 2
+                        )
                         self.spoil(topic)
                         break
 

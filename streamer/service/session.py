@@ -240,6 +240,7 @@ class Session:
                 fault = "its key is another one, or of another type, than that of the keys"
         if fault or definition is None:
             log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, because=fault)
+            self._rereading.spoil(topic)  # more of this signal's keys may be on their way
             self._keys_done(topic, [keys.of.offset])
             return
         records = self._encoded(chunk, rows, definition, way, now)
@@ -574,8 +575,6 @@ class Session:
             if before is not None and (until := idle_time(*before, executed, self._open.gtid_set)) is not None:
                 self._open.idle_until(until)
             self._looked = (clock_us, executed)
-            if self._reading.decoder.position.file:
-                self._open.stands_at(self._reading.decoder.position)
         self._commit(self._beats.due(now), now)
 
     def _look(self, now: datetime) -> tuple[int, GtidSet]:

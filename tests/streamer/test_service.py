@@ -411,6 +411,11 @@ def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when
     world.source.owner = None
     world.run()
     assert [key for key, _ in world.records(ORDERS_TOPIC)] == [None]  # nullable in the event's own schema, whatever the server says now
+    world.source.keys.clear()
+    world.source.commit(keyless.insert((2, 2)))
+    world.source.owner = None
+    world.run()
+    assert len(world.records(ORDERS_TOPIC)) == 2
 
 
 def test_no_pipeline_begins_while_an_xa_transaction_is_prepared() -> None:
@@ -564,6 +569,20 @@ def test_another_server_with_the_same_history_is_gone_on_with(world: World) -> N
     assert position is not None
     assert position.server_uuid == world.source.uuid
     assert Gtid(SERVER, 2) in position.gtid_set
+
+
+def test_a_failover_that_is_interrupted_before_its_first_transaction_leaves_no_place_of_the_old_servers_files(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    world.source.owner, world.source.uuid = None, "99999999-2222-3333-4444-555555555555"
+    streamer = world.streamer()
+    while world.position().server_uuid != world.source.uuid:  # type: ignore[union-attr]  # it was run once
+        streamer.step()
+    # Nothing of the first server's files begins where this one's do.
+    world.source.owner, world.source.began_anew = None, True
+    world.source.commit(ORDERS.insert((2, 2)))
+    world.run()
+    assert len(world.records(ORDERS_TOPIC)) == 2
 
 
 def test_a_server_whose_binlog_begins_anew_is_refused_though_it_has_all_our_gtids(world: World) -> None:
