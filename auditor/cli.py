@@ -14,7 +14,7 @@ from auditor.core.diff import RowDifference
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.service import Auditor, Verdict
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Refused
 from contracts.table import TableId
 from runtime import command
 from runtime.command import ExitCode
@@ -58,19 +58,27 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
         warehouse = RedshiftWarehouse(target, settings.redshift.schema_)
         auditor = Auditor(MysqlSource(source), warehouse, clock, arguments.patience)
         chosen = auditor.choose(arguments.table, timedelta(seconds=settings.batch.seconds * 2 + 30))
-        verdicts = []
+        verdicts: list[Verdict] = []
+        refused: list[Refused] = []
         for table, where in chosen.items():
             if stop.requested():
                 return ExitCode.FAILED
             if where is not None and where.append:
                 _say_append(table, settings, bool(arguments.table))
                 continue
-            verdicts.append(auditor.verify(table, where))
+            try:
+                verdicts.append(auditor.verify(table, where))
+            except Refused as error:
+                refused.append(error)
+                print(f"{table}: {error.message}", file=sys.stderr)
+                continue
             if not arguments.json:
                 print(_line(verdicts[-1]), flush=True)
     if arguments.json:
         print(orjson.dumps([_json(verdict) for verdict in verdicts], option=orjson.OPT_INDENT_2).decode())
-    return ExitCode.FOUND if any(verdict.different for verdict in verdicts) else ExitCode.DONE
+    if any(verdict.different for verdict in verdicts):
+        return ExitCode.FOUND
+    return ExitCode.REFUSED if refused else ExitCode.DONE
 
 
 def _say_append(table: TableId, settings: Settings, asked: bool) -> None:

@@ -36,7 +36,7 @@ class Adoption:
 
 
 def proposed(
-    state: ShardState, topics: Mapping[str, TopicOffset], progress: str, log: ShardLog, clock: Clock, keyed: Callable[[TopicOffset], bool]
+    state: ShardState, topics: Mapping[str, TopicOffset], progress: str, log: ShardLog, keyed: Callable[[TopicOffset], bool]
 ) -> Adoption:
     """`topics`: those to look at, as they stand. `keyed`: whether a topic's target holds a row for each of the table's. Raises Gone when a
     topic is not there, Corrupt, Unavailable."""
@@ -47,7 +47,7 @@ def proposed(
         progress_offset = _first(log, progress, lambda record: _barrier_no(record) > fence.barrier_no)[0]
     moves = []
     for topic, held in sorted(topics.items()):
-        now = adopted(held, _found(log, topic, held), clock.now(), keyed=keyed(held), lost=lost)
+        now = adopted(held, _found(log, topic, held), fence.commit_ts_us, keyed=keyed(held), lost=lost)
         if now != held:
             moves.append((held, now))
     return Adoption(tuple(moves), progress_offset, lost)
@@ -66,7 +66,10 @@ def adopt(warehouse: Warehouse, shard: int, owner: str, propose: Callable[[Shard
 def _found(log: ShardLog, topic: str, held: TopicOffset) -> Found:
     topic_id, bounds = log.topic_id(topic), log.bounds(topic)
     if topic_id == held.topic_id and bounds.low <= held.next_offset <= bounds.stable_end:
-        return Found(topic_id, held.next_offset, None)
+        log.seek({topic: held.next_offset})
+        following = next(_records(log, topic, bounds.stable_end), None)
+        if following is None or _seq(following) == held.next_seq:
+            return Found(topic_id, held.next_offset, None)
     seqs: list[int] = []
 
     def reached(record: Record) -> bool:

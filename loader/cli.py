@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     paused = command.verb(
         verbs,
         "pause",
-        "leave a table as it is; streamer snapshot -t TABLE --resync resumes it, and reads it again",
+        "leave a table as it is, until streamer snapshot -t TABLE --resync, or until it is emptied at its source",
         "loader pause -t shop.orders",
     )
     paused.add_argument("-t", "--table", type=command.table, action="append", required=True, metavar="DB.TABLE", help="may be repeated")

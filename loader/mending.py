@@ -5,7 +5,7 @@ from contextlib import closing
 
 from confluent_kafka import Consumer
 
-from contracts.errors import Invalid, Refused
+from contracts.errors import Invalid, Refused, Unfit
 from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from contracts.sql import qualified
@@ -15,6 +15,7 @@ from loader.core.adoption import paused
 from loader.core.evolve import reading
 from loader.core.mirror import Mirror, regranted
 from loader.core.plan import PARTITION
+from loader.destinations import Targets
 from loader.edges.kafka import PartitionReader, SchemaReader, notes
 from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import highest_epoch
@@ -54,7 +55,7 @@ def _adopt_shard(
     resolve = targets(settings)
 
     def keyed(offset: TopicOffset) -> bool:
-        return resolve(offset.topic, schemas.newest(offset.topic)).mode.keyed
+        return _is_keyed(offset.topic, resolve, schemas)
 
     def unloaded(table: TableId) -> TopicOffset:
         topic = settings.topics.rows(table)
@@ -65,7 +66,7 @@ def _adopt_shard(
     def propose(state: ShardState) -> Adoption:
         names = {settings.topics.rows(table): table for table in tables}
         topics = {topic: state.offsets.get(topic) or unloaded(table) for topic, table in names.items()} if tables else state.offsets
-        adoption = proposed(state, topics, settings.topics.progress, log, clock, keyed)
+        adoption = proposed(state, topics, settings.topics.progress, log, keyed)
         if adoption.barriers_lost and tables:
             raise Refused(f"barriers of shard {shard} are lost, so any of its tables may lack rows: loader adopt-topic --all-tables --yes")
         if adoption.skipped and not agreed:
@@ -118,9 +119,9 @@ def pause(settings: Settings, tables: Sequence[TableId], clock: Clock) -> None:
                     raise Refused(f"nothing of {table} was loaded yet: to leave it out, exclude it (tables.exclude)")
                 if held.state is TableState.PARKED:
                     raise Refused(f"{table} is parked already: {held.because}")
-                if not resolve(topic, schemas.newest(topic)).mode.keyed:
+                if not _is_keyed(topic, resolve, schemas):
                     raise Refused(f"{table} is loaded in append mode: events that come while it is paused would be lost")
-                return Adoption(((held, paused(held, clock.now())),), state.fence.progress_offset, barriers_lost=False)
+                return Adoption(((held, paused(held, state.fence.commit_ts_us)),), state.fence.progress_offset, barriers_lost=False)
 
             propose(warehouse.read_state(shard))  # before anything is taken from anybody
             adopt(warehouse, shard, "pause", propose, clock)
@@ -138,3 +139,11 @@ def require_ledger(settings: Settings, warehouse: RedshiftWarehouse) -> None:
     """Raises Invalid when no loader has made it yet."""
     if warehouse.guard() is None:
         raise Invalid(f"schema {settings.redshift.schema_} holds no ledger yet: start the loader first")
+
+
+def _is_keyed(topic: str, resolve: Targets, schemas: SchemaReader) -> bool:
+    """Whether the topic's target holds a row for each of its table's."""
+    try:
+        return resolve(topic, schemas.newest(topic)).mode.keyed
+    except Unfit:
+        return True  # no other target is ever without one

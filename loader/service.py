@@ -153,6 +153,7 @@ class ShardLoader:
         """Drops what was read and not committed. A commit under way ends before its next effect, or happens."""
         EPOCH.labels(self._shard).set(0)
         self._drop(why)
+        self._teller.close()
         self._source.close()
 
     def _drop(self, why: str) -> None:

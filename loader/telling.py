@@ -48,6 +48,7 @@ class Teller:
         self._clock = clock
         self._retention: timedelta | None = None
         self._parked: set[str] = set()  # topics whose tables are said to be
+        self._told: set[str] = set()  # all topics
         self._log = structlog.get_logger().bind(shard=shard)
 
     def committed(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta, spent: Spent) -> None:
@@ -98,6 +99,12 @@ class Teller:
             **{f"{what}_ms": round(took.total_seconds() * 1000) for what, took in spent.items()},
         )
 
+    def close(self) -> None:
+        """What was said of the shard is not this process's to say any more."""
+        HEADROOM_SECONDS.remove(self._shard)
+        for topic in self._told:
+            PARKED.remove(topic)
+
     def states(self, offsets: Iterable[TopicOffset]) -> None:
         """Which tables are parked: aloud when it begins and when it ends, also when a predecessor did it."""
         for offset in offsets:
@@ -108,6 +115,7 @@ class Teller:
             elif not parked and offset.topic in self._parked:
                 self._parked.remove(offset.topic)
                 self._log.info("table.followed_again", topic=offset.topic, table=offset.source_table)
+            self._told.add(offset.topic)
             PARKED.labels(offset.topic).set(parked)
 
     def headroom(self, complete_us: int, retention: timedelta | None) -> None:

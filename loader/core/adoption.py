@@ -20,9 +20,10 @@ class Found:
     seq: int | None
 
 
-def adopted(held: TopicOffset, found: Found, at: datetime, *, keyed: bool, lost: bool = False) -> TopicOffset:
-    """Where the loading of the topic goes on. A table that lacks rows is parked until it was emptied and read again; one whose target
-    holds every event (`keyed` false) lacks them for ever, and goes on. `lost`: rows may be missing, whatever the seqs say."""
+def adopted(held: TopicOffset, found: Found, since_us: int, *, keyed: bool, lost: bool = False) -> TopicOffset:
+    """Where the loading of the topic goes on. `since_us`: up to when the shard is loaded. A table that lacks rows is parked until it was
+    emptied and read again; one whose target holds every event (`keyed` false) lacks them for ever, and goes on. `lost`: rows may be
+    missing, whatever the seqs say."""
     seq = held.next_seq if found.seq is None else found.seq
     moved = replace(held, topic_id=found.topic_id, next_offset=found.offset, next_seq=seq)
     if (seq == held.next_seq and not lost) or not keyed:
@@ -31,15 +32,15 @@ def adopted(held: TopicOffset, found: Found, at: datetime, *, keyed: bool, lost:
     return replace(
         moved,
         state=TableState.PARKED,
-        state_since_us=int(at.timestamp() * 1_000_000),
+        state_since_us=since_us,
         because=f"rows of it, {missing}, were lost in Kafka: {reading(held.source_table)}",
         emptied=False,
     )
 
 
-def paused(held: TopicOffset, at: datetime) -> TopicOffset:
-    """The table is left as it is from now on, because a person wants it so."""
-    since_us, because = int(at.timestamp() * 1_000_000), f"paused by hand; to go on: {reading(held.source_table)}"
+def paused(held: TopicOffset, since_us: int) -> TopicOffset:
+    """The table is left as it is, because a person wants it so. `since_us`: up to when the shard is loaded."""
+    because = f"paused by hand; to go on: {reading(held.source_table)}"
     return replace(held, state=TableState.PARKED, state_since_us=since_us, because=because, emptied=False)
 
 

@@ -4,7 +4,8 @@ a person to do.
 Source: Redshift guide, "SVV_COLUMNS", "ALTER TABLE" (adding, dropping and renaming a column may share a transaction).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_othe
 from loader.core.plan import Mode, TargetTable
 from loader.core.statements import CommitTables, hold_fence
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements
-from loader.edges.session import Session, Transaction
+from loader.edges.session import Session
 from runtime.crash import crash_point
 
 _STANDING = "column_name, data_type, character_maximum_length, numeric_precision, numeric_scale"
@@ -67,7 +68,8 @@ class TargetTables:
             return
         if due := self._due(target, renewing=renewing, afresh=afresh):
             for statement in (*due.creation, *due.evolution.widenings):
-                self._session.run(statement)
+                with _refusing(target, statement):
+                    self._session.run(statement)
                 crash_point("loader.ensure_target.statement")
             self._tell("target.widened", target, due.evolution.widenings)
             self._adopt(target, due, fence)
@@ -88,19 +90,14 @@ class TargetTables:
             if transaction.touch(hold_fence(fence, CommitTables(self._schema, fence.shard))) != 1:
                 raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
             for statement in due.evolution.alterations:
-                self._alter(transaction, target, statement)
+                with _refusing(target, statement):
+                    transaction.run(statement)
                 crash_point("loader.ensure_target.statement")
             transaction.run(
                 f"INSERT INTO {self._schema_versions} (topic, target_table, version, fingerprint, created_at) VALUES (%s, %s, %s, %s, %s)",
                 (target.topic, _named(target), due.version, target.source.fingerprint, datetime.now(UTC).replace(tzinfo=None)),
             )
             transaction.commit(f"version {due.version} of {_named(target)}")
-
-    def _alter(self, transaction: Transaction, target: TargetTable, statement: str) -> None:
-        try:
-            transaction.run(statement)
-        except Invalid as error:
-            raise refused(target, statement, error.message) from error
 
     def _tell(self, event: str, target: TargetTable, statements: Sequence[str]) -> None:
         for statement in statements:
@@ -193,6 +190,15 @@ class TargetTables:
         )
         made = {column.name: column.sql_type for table in (target, *former) for column in table.columns}
         return [StandingColumn(row[0], _sql_type(row, made.get(row[0], ""))) for row in rows]
+
+
+@contextmanager
+def _refusing(target: TargetTable, statement: str) -> Iterator[None]:
+    """What the warehouse refuses of a table concerns that table alone."""
+    try:
+        yield
+    except Invalid as error:
+        raise refused(target, statement, error.message) from error
 
 
 def _named(target: TargetTable) -> str:

@@ -30,7 +30,7 @@ class Bench:
 
     def proposed(self, *, keyed: bool = True) -> Adoption:
         state = self.shelf.read_state(0)
-        return proposed(state, state.offsets, PROGRESS, self.log, self.clock, lambda _: keyed)
+        return proposed(state, state.offsets, PROGRESS, self.log, lambda _: keyed)
 
 
 def barriers(first: int, *, offset: int) -> Records:
@@ -52,6 +52,13 @@ def test_a_topic_made_again_without_loss_goes_on_where_its_seqs_do() -> None:
 def test_a_topic_made_again_and_still_empty_goes_on_at_its_end() -> None:
     bench = Bench(barriers(5, offset=5), topic_id="id-2")
     assert bench.proposed().moves == ((HELD, replace(HELD, topic_id="id-2", next_offset=0)),)
+
+
+def test_a_gap_behind_what_was_loaded_is_a_loss_though_its_offset_is_there() -> None:
+    bench = Bench(row(9, 9), row(10, 14), barriers(5, offset=5))
+    (now,) = bench.proposed().parked
+    assert (now.next_offset, now.next_seq) == (10, 14)
+    assert "seq 10 to 13" in now.because
 
 
 def test_a_table_that_lost_rows_is_parked_and_says_which_and_what_to_run() -> None:
