@@ -20,10 +20,12 @@ COMPARE_EVERY = 5
 
 @dataclass
 class Report:
-    """`faults`: how many by kind. Rows are compared again and again, and counted each time."""
+    """`faults`: how many by kind. `revived`: services that ended by themselves and were started again. Rows are compared again and again,
+    and counted each time."""
 
     cycles: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    revived: int = 0
     transactions: int = 0
     ddl: int = 0
     rows_compared: int = 0
@@ -60,7 +62,7 @@ def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]
             say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s")
             if report.cycles % COMPARE_EVERY == 0 or report.cycles == cycles:
                 _compare(world, report, say)
-        report.transactions, report.ddl = world.transactions, world.ddl
+        report.transactions, report.ddl, report.revived = world.transactions, world.ddl, world.revived
         with world.quiet():
             world.settle()
             _clean(world, report)

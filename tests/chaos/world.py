@@ -36,7 +36,7 @@ class World:
         self.stack, self.pipeline, self.proxies, self.seed = stack, pipeline, proxies, seed
         self.rules = FaultRules(stack.redshift.faults_path)
         self.services: dict[str, Service] = {}
-        self.transactions = self.ddl = 0
+        self.transactions = self.ddl = self.revived = 0
         self._traffic = threading.Event()
         self._idle = threading.Event()
         self._over = False
@@ -58,6 +58,14 @@ class World:
         """Who has ended without being told to."""
         return [name for name, service in self.services.items() if not service.running()]
 
+    def _revive(self) -> None:
+        """Starts again whom Kafka has thrown out of its group, as whatever runs containers would: a broker that was killed may remember an
+        older member of the name."""
+        for name in self.ended():
+            if "Static consumer fenced" in self.services[name].tail(3):
+                self.revived += 1
+                self.start(name)
+
     def executed(self) -> GtidSet:
         with self.stack.mysql.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT @@gtid_executed")
@@ -76,6 +84,7 @@ class World:
             if self._failure is not None:
                 raise self._failure
             took = time.monotonic() - began
+            self._revive()
             if (ended := self.ended()) or took > RECOVERY_MAX_S:
                 raise AssertionError(f"after {took:.1f} s not all is {where}; ended: {ended}\n{logs(self.pipeline)}")
             time.sleep(0.05)
