@@ -92,7 +92,16 @@ class Scene:
             service.stop()
 
     def equal(self) -> None:
+        # After a RESET the set that was loaded may hold the numbers the server counts now, and the auditor would not wait.
+        wait_until(self._is_at_this_history, 60, "the loader is at another history")
         assert_equal(self.pipeline, 60)
+
+    def _is_at_this_history(self) -> bool:
+        done = self.pipeline.run("loader", "status", "--json")
+        if done.returncode:
+            return False  # there is no ledger yet
+        (shard,) = (line for line in map(orjson.loads, done.stdout.splitlines()) if "shard" in line)
+        return GtidSet.parse(shard["gtid_set"]).is_subset(self.executed(self.source))
 
     def server(self, name: str, server_id: int) -> MysqlServer:
         """Another empty MySQL, that may be captured."""
@@ -149,8 +158,11 @@ class Scene:
         self.equal()
         shop._customers, shop._skus, shop._open_orders = known
 
+    def executed(self, server: MysqlServer) -> GtidSet:
+        return GtidSet.parse(str(self.sql(server, "SELECT @@GLOBAL.gtid_executed")[0][0]))
+
     def executed_count(self, server: MysqlServer) -> int:
-        return GtidSet.parse(str(self.sql(server, "SELECT @@GLOBAL.gtid_executed")[0][0])).count()
+        return self.executed(server).count()
 
     def wait_until_followed(self) -> None:
         """No table is parked any more."""

@@ -229,8 +229,8 @@ def test_a_streamer_that_is_killed_meanwhile_goes_on_with_what_was_asked(scene: 
     scene.warehouse.cursor().execute("UPDATE bfkill.orders SET v = -1 WHERE id % 2 = 0")
     rng = random.Random(11)
     asking = scene.pipeline.start("streamer", "--from-timestamp", since)
-    wait_until(lambda: "reread.done" in scene.pipeline.services[0].log.read_text(), 60, "nothing is read again")
     streamer = scene.pipeline.services[0]
+    wait_until(lambda: "signal.heard" in streamer.log.read_text(), 60, "nothing is asked for")
     for _ in range(3):
         streamer.kill9()
         streamer = scene.pipeline.start("streamer")

@@ -28,14 +28,14 @@ def codes(server: MysqlServer) -> MysqlServer:
         [
             "SET SESSION sql_log_bin = 0",
             "SET SESSION cte_max_recursion_depth = 2000000",
-            "CREATE DATABASE charsets",
-            "CREATE TABLE charsets.codes (code VARBINARY(4) PRIMARY KEY)",
-            "INSERT INTO charsets.codes WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 65535)"
+            "CREATE DATABASE all_codes",
+            "CREATE TABLE all_codes.codes (code VARBINARY(4) PRIMARY KEY)",
+            "INSERT INTO all_codes.codes WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 65535)"
             " SELECT UNHEX(LPAD(HEX(i), 2, '0')) FROM n WHERE i < 256"
             " UNION ALL SELECT UNHEX(HEX(i)) FROM n WHERE i >= 0x8000"
             " UNION ALL SELECT UNHEX(CONCAT('8F', HEX(i))) FROM n WHERE i >= 0x8080",
-            "CREATE TABLE charsets.points (point INT PRIMARY KEY)",
-            "INSERT INTO charsets.points WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1114111)"
+            "CREATE TABLE all_codes.points (point INT PRIMARY KEY)",
+            "INSERT INTO all_codes.points WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1114111)"
             " SELECT i FROM n WHERE i NOT BETWEEN 0xD800 AND 0xDFFF",
         ],
     )
@@ -51,7 +51,7 @@ def test_every_code_stands_for_the_character_the_server_gives_it(codes: MysqlSer
         cursor.execute("SET SESSION sql_mode = ''")
         cursor.execute(
             f"SELECT code, HEX(CONVERT({as_text} USING utf32)), HEX(CONVERT({as_text} USING binary)) "
-            f"FROM charsets.codes WHERE LENGTH(code) <= {longest}"
+            f"FROM all_codes.codes WHERE LENGTH(code) <= {longest}"
         )
         rows = cursor.fetchall()
 
@@ -78,7 +78,7 @@ def test_every_code_point_comes_back(codes: MysqlServer, charset: str) -> None:
     with codes.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             f"SELECT point, CONVERT(CONVERT(CONVERT(UNHEX(LPAD(HEX(point), 8, '0')) USING utf32) USING {charset}) USING binary) "
-            f"FROM charsets.points WHERE point <= {last}"
+            f"FROM all_codes.points WHERE point <= {last}"
         )
         wrong = [(hex(point), code) for point, code in cursor.fetchall() if decode(charset, code) != chr(point)]
     assert wrong == []
