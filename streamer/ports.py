@@ -72,6 +72,9 @@ class SourceServer(Protocol):
         """What the event that begins at this place says of itself, empty at the end of its file; None when none begins there. Raises
         Unavailable."""
 
+    def binlog_end(self) -> BinlogPosition:
+        """Where the server's binlog ends. Raises Unavailable."""
+
     def prepared_xa(self) -> Sequence[str] | None:
         """The XA transactions that are prepared and not ended, by xid; None when this account may not know. Raises Unavailable."""
 

@@ -253,6 +253,10 @@ class OpenTransaction:
             )
         self._in_progress = done
 
+    def stands_at(self, place: BinlogPosition) -> None:
+        """Everything that the server had executed when its binlog ended here is on Kafka."""
+        self._binlog = place
+
     def idle_until(self, clock_us: int) -> None:
         """Nothing was committed at the source up to `clock_us` that isn't here."""
         self._times = self._times.seen(clock_us)

@@ -120,6 +120,13 @@ class MysqlServer:
         _, at, _, _, _, text = found[0]
         return str(text) if int(at) == place.offset else None
 
+    def binlog_end(self) -> BinlogPosition:
+        try:
+            file, offset, *_ = self._rows("SHOW BINARY LOG STATUS")[0]
+        except Invalid:
+            file, offset, *_ = self._rows("SHOW MASTER STATUS")[0]  # what it was called before 8.2
+        return BinlogPosition(file, int(offset))
+
     def prepared_xa(self) -> Sequence[str] | None:
         if not Grants.parse(self.grants()).globally("XA_RECOVER_ADMIN"):
             return None  # the server would say that data is damaged

@@ -570,11 +570,14 @@ class Session:
 
     def _heartbeat(self, now: datetime, *, idle: bool) -> None:
         if idle and now - self._looked_at >= self._tuning.heartbeat:
-            before = self._looked
+            before, end = self._looked, self._ports.server.binlog_end()
             clock_us, executed = self._look(now)
             if before is not None and (until := idle_time(*before, executed, self._open.gtid_set)) is not None:
                 self._open.idle_until(until)
             self._looked = (clock_us, executed)
+            if executed.is_subset(self._open.gtid_set):
+                # The server's own word: the dump may still be on its way to where it has something new.
+                self._open.stands_at(end)
         self._commit(self._beats.due(now), now)
 
     def _look(self, now: datetime) -> tuple[int, GtidSet]:

@@ -96,6 +96,9 @@ class FakeSourceServer:
     def grants(self) -> Sequence[str]:
         return self.gate.cross("streamer.grants", lambda: ("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`",))
 
+    def binlog_end(self) -> BinlogPosition:
+        return self.gate.cross("streamer.binlog_end", lambda: BinlogPosition(FILE, 4 + self.server.executed.count()))
+
     def prepared_xa(self) -> Sequence[str] | None:
         return self.gate.cross("streamer.prepared_xa", lambda: ())
 

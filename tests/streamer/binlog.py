@@ -247,6 +247,9 @@ class FakeServer:
     def event_at(self, place: BinlogPosition) -> str | None:
         return None if self._source.began_anew else ""
 
+    def binlog_end(self) -> BinlogPosition:
+        return BinlogPosition(self._source.files[-1][0], 100 + len(self._source.transactions))
+
     def prepared_xa(self) -> Sequence[str] | None:
         return self._source.prepared_xa
 
