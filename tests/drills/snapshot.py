@@ -27,7 +27,7 @@ from tests.stack.scenario import beside, logs
 
 NAME = "snapkills"
 PATIENCE_S = 600
-_LIFE_S = 1.2
+_LIFE_S = 0.7
 """How long a streamer lives at most once its stream has begun."""
 _INSERT_ROWS = 100_000
 _CURSOR = re.compile(r" WHERE `id` > (\d+) ORDER BY")
