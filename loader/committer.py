@@ -146,7 +146,7 @@ class Committer:
         key = tenure.key(part.topic, part.offsets, self._nonce())
         held, truncate = tenure.offsets.get(part.topic), part.changes.truncate
         parked = held is not None and held.state is TableState.PARKED
-        passed = partial(self._passed, tenure, part, topic_id, key, emptied=truncate)
+        passed = partial(self._passed, part, topic_id, key, emptied=truncate)
         if isinstance(part.destination, Nowhere):
             return passed(held.target_table if held else "", part.destination.because.message), {}
         target = part.destination.target
@@ -185,22 +185,7 @@ class Committer:
             objects = {key.data: encoded.parquet, key.manifest: manifest}
             manifest_key, manifest_sha256 = key.manifest, sha256_hex(manifest)
             staged = StagedLoad(target, staging_name(target), self._store.url(key.manifest), encoded.rows, encoded.bare)
-        entry = LedgerEntry(
-            batch_id=key.nonce,
-            topic=part.topic,
-            partition=PARTITION,
-            topic_id=topic_id,
-            epoch=tenure.fence.epoch,
-            offsets=part.offsets,
-            records=encoded.records,
-            superseded=encoded.superseded,
-            applied=encoded.applied,
-            quarantined=encoded.quarantined,
-            values_nulled=encoded.values_nulled,
-            manifest_key=manifest_key,
-            manifest_sha256=manifest_sha256,
-            committed_at=self._clock.now(),
-        )
+        entry = self._entry(part, topic_id, key, encoded, manifest_key, manifest_sha256)
         accounted = entry.superseded + entry.applied + entry.quarantined
         if accounted != len(part.changes):
             raise ValueError(f"{part.topic} {part.offsets}: {len(part.changes)} records read, {accounted} accounted for")
@@ -221,23 +206,30 @@ class Committer:
         load = TableLoad(target, key, staged, batch.truncate or emptied, entry, encoded.quarantine, _closes(tenure, part, target, encoded))
         return load, objects
 
-    def _passed(self, tenure: Tenure, part: Part, topic_id: str, key: BatchKey, target: str, because: str, *, emptied: bool) -> Passed:
-        entry = LedgerEntry(
+    def _entry(
+        self, part: Part, topic_id: str, key: BatchKey, encoded: EncodedBatch, manifest_key: str = "", manifest_sha256: str = ""
+    ) -> LedgerEntry:
+        return LedgerEntry(
             batch_id=key.nonce,
             topic=part.topic,
             partition=PARTITION,
             topic_id=topic_id,
-            epoch=tenure.fence.epoch,
+            epoch=key.epoch,
             offsets=part.offsets,
-            records=len(part.changes),
-            superseded=len(part.changes),
-            applied=0,
-            quarantined=0,
-            values_nulled=0,
-            manifest_key="",
-            manifest_sha256="",
+            records=encoded.records,
+            superseded=encoded.superseded,
+            applied=encoded.applied,
+            quarantined=encoded.quarantined,
+            values_nulled=encoded.values_nulled,
+            manifest_key=manifest_key,
+            manifest_sha256=manifest_sha256,
             committed_at=self._clock.now(),
         )
+
+    def _passed(self, part: Part, topic_id: str, key: BatchKey, target: str, because: str, *, emptied: bool) -> Passed:
+        count = len(part.changes)
+        nothing = EncodedBatch(None, 0, records=count, superseded=count, applied=0, quarantined=0, values_nulled=0)
+        entry = self._entry(part, topic_id, key, nothing)
         return Passed(part.topic, part.destination.schema.table, target, entry, because[:BECAUSE_CHARACTERS_MAX], emptied)
 
     def _apply(self, plan: CommitPlan, keep: Keep) -> None:

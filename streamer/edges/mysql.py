@@ -1,6 +1,7 @@
 """MySQL's control connection: the turn, the server's state, and what its tables are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pymysql
@@ -121,11 +122,8 @@ class MysqlServer:
         return str(text) if int(at) == place.offset else None
 
     def binlog_end(self) -> BinlogPosition:
-        try:
-            file, offset, *_ = self._rows("SHOW BINARY LOG STATUS")[0]
-        except Invalid:
-            file, offset, *_ = self._rows("SHOW MASTER STATUS")[0]  # what it was called before 8.2
-        return BinlogPosition(file, int(offset))
+        with self._translating():
+            return end_of_binlog(self._ask)
 
     def prepared_xa(self) -> Sequence[str] | None:
         if not Grants.parse(self.grants()).globally("XA_RECOVER_ADMIN"):
@@ -159,6 +157,11 @@ class MysqlServer:
             self._connection = None
 
     def _rows(self, sql: str, *arguments: object) -> Sequence[Any]:
+        with self._translating():
+            return self._ask(sql, *arguments)
+
+    def _ask(self, sql: str, *arguments: object) -> Sequence[Any]:
+        """Raises what the driver does, and what keeps a connection from being made."""
         if self._connection is None:
             self._connection = mysql.connect(
                 self._settings,
@@ -167,10 +170,14 @@ class MysqlServer:
                 write_timeout=30,
                 init_command="SET SESSION wait_timeout = 3600, time_zone = '+00:00'",
             )
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, arguments or None)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql, arguments or None)
-                return list(cursor.fetchall())
+            yield
         except pymysql.err.ProgrammingError as error:
             raise Invalid(f"MySQL refuses a question of the streamer: {error.args[-1]} (error {error.args[0]})") from error
         except (MySQLError, OSError) as error:
