@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import settings
+from redshift_connector.core import Connection
 
 from devstack.redshift.grammar import problems
 from devstack.redshift.journal import read_journal
@@ -37,6 +38,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(directory) as running:
         yield running
         assert problems(read_journal(running.redshift.journal_path)) == []
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Iterator[Connection]:
+    """A session of a person's beside the loader's."""
+    with stack.redshift.connect(ssl=False) as connection:
+        connection.autocommit = True
+        yield connection
 
 
 @pytest.fixture(scope="session")

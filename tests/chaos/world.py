@@ -20,7 +20,7 @@ from devstack.redshift.faults import FaultRules
 from devstack.stack import SERVERS, Stack
 from tests.chaos.proxy import Proxy
 from tests.chaos.workload import DATABASE, Workload, create
-from tests.stack.scenario import logs, query
+from tests.stack.scenario import loaded, logs, query
 
 LEDGER = "tidemark_chaos"
 PAUSE_S = 0.004
@@ -125,8 +125,7 @@ class World:
 
     def loaded(self) -> GtidSet:
         with self.warehouse() as connection:
-            there = query(connection, f"SELECT 1 FROM svv_tables WHERE table_schema = '{LEDGER}' AND table_name = 'pipeline'")
-            return GtidSet.parse(query(connection, f"SELECT gtid_set FROM {LEDGER}.fence")[0][0]) if there else GtidSet()
+            return loaded(connection, LEDGER)
 
     def _all_read(self) -> bool:
         with self.warehouse() as connection:

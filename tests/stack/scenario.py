@@ -13,6 +13,7 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 from redshift_connector.core import Connection
 
+from contracts.position import GtidSet
 from demo.shop import TABLES, Shop
 from devstack.pipeline import BUCKET, Pipeline, Service, running_pipeline, wait_until
 from devstack.stack import Stack
@@ -114,6 +115,17 @@ def query(warehouse: Connection, sql: str) -> list[Any]:
     return list(cursor.fetchall())
 
 
+def has_ledger(warehouse: Connection, schema: str) -> bool:
+    """Whether the commit tables are there; the view is made last."""
+    return bool(query(warehouse, f"SELECT 1 FROM svv_tables WHERE table_schema = '{schema}' AND table_name = 'watermarks'"))
+
+
+def loaded(warehouse: Connection, schema: str) -> GtidSet:
+    """What the last whole barrier of a pipeline of one shard brought; nothing while there is no ledger."""
+    fences = query(warehouse, f"SELECT gtid_set FROM {schema}.fence") if has_ledger(warehouse, schema) else []
+    return GtidSet.parse(fences[0][0]) if fences else GtidSet()
+
+
 def assert_ledger_tiles(warehouse: Connection, pipeline: Pipeline) -> None:
     """The committed ranges of every topic join without gap or overlap, end where the offsets say, and account for every record."""
     schema = f"tidemark_{pipeline.name}"
@@ -145,9 +157,6 @@ def wait_for_commits(warehouse: Connection, pipeline: Pipeline, count: int, time
 
     def reached() -> bool:
         schema = f"tidemark_{pipeline.name}"
-        exists = query(
-            warehouse, f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{schema}' AND table_name = 'ledger'"
-        )
-        return bool(exists[0][0]) and query(warehouse, f"SELECT COUNT(*) FROM {schema}.ledger")[0][0] >= count
+        return has_ledger(warehouse, schema) and query(warehouse, f"SELECT COUNT(*) FROM {schema}.ledger")[0][0] >= count
 
     wait_until(reached, timeout_s, f"{count} batches in the ledger\n{logs(pipeline)}")

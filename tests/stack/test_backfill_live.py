@@ -28,13 +28,6 @@ DEAD = range(ROWS - 50, ROWS)  # deleted since, and never there again
 
 
 @pytest.fixture
-def warehouse(stack: Stack) -> Iterator[Connection]:
-    with stack.redshift.connect(ssl=False) as connection:
-        connection.autocommit = True
-        yield connection
-
-
-@pytest.fixture
 def source(stack: Stack) -> Iterator["MysqlConnection[Any]"]:
     with stack.mysql.connect() as connection:
         connection.autocommit(True)

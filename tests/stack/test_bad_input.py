@@ -1,6 +1,5 @@
 """Bad input gets a clear error that names the thing and the fix, exit code 2, and nothing is touched. Each as a person would meet it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ from devstack.stack import Stack
 from tests.stack.scenario import query
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def warehouse(stack: Stack) -> Iterator[Connection]:
-    with stack.redshift.connect(ssl=False) as connection:
-        connection.autocommit = True
-        yield connection
 
 
 @pytest.fixture

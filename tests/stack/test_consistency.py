@@ -17,7 +17,7 @@ from redshift_connector.core import Connection
 
 from devstack.pipeline import Pipeline, running_pipeline, wait_until
 from devstack.stack import Stack
-from tests.stack.scenario import assert_ledger_tiles, frozen, logs, query, traffic
+from tests.stack.scenario import assert_ledger_tiles, frozen, has_ledger, logs, query, traffic
 
 pytestmark = pytest.mark.stack
 
@@ -134,8 +134,8 @@ def wait_for_tables(reader: Connection, pipeline: Pipeline) -> None:
 
     def loaded() -> bool:
         schema = f"tidemark_{pipeline.name}"
-        there = query(reader, f"SELECT 1 FROM svv_tables WHERE table_schema = '{schema}' AND table_name = 'watermarks'")
-        found = bool(there) and query(reader, f"SELECT COUNT(*) FROM {schema}.watermarks WHERE NOT partial") == [[len(TABLES)]]
+        whole = f"SELECT COUNT(*) FROM {schema}.watermarks WHERE NOT partial"
+        found = has_ledger(reader, schema) and query(reader, whole) == [[len(TABLES)]]
         reader.commit()
         return found
 

@@ -1,6 +1,5 @@
 """The pipeline's promises, one scenario each, on real servers and with the services as processes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from tests.stack.scenario import (
 )
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def warehouse(stack: Stack) -> Iterator[Connection]:
-    with stack.redshift.connect(ssl=False) as connection:
-        connection.autocommit = True
-        yield connection
 
 
 def test_every_row_of_related_tables_under_traffic_is_equal(stack: Stack, warehouse: Connection, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from devstack.stack import Stack
 from devstack.warehouse import RedshiftStandIn
 from tests.marks import long
 from tests.stack.feed import Feed, drop, moved, put, table, truncated
+from tests.stack.scenario import has_ledger
 
 pytestmark = pytest.mark.stack
 
@@ -100,8 +101,9 @@ class Scene:
         """Waits until the fence is at barrier `n`."""
 
         def reached() -> bool:
-            there = self.query(f"SELECT 1 FROM svv_tables WHERE table_schema = '{self.schema}' AND table_name = 'watermarks'")
-            return bool(there) and bool(self.query(f"SELECT 1 FROM {self.schema}.fence_0 WHERE barrier_no >= {n}"))
+            return has_ledger(self.warehouse, self.schema) and bool(
+                self.query(f"SELECT 1 FROM {self.schema}.fence_0 WHERE barrier_no >= {n}")
+            )
 
         try:
             wait_until(reached, timeout_s, f"the fence is not at barrier {n}")

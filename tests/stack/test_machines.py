@@ -15,16 +15,7 @@ from devstack.pipeline import Pipeline, Service, wait_until
 from devstack.redshift.faults import FaultRules
 from devstack.stack import Stack
 from tests.marks import long
-from tests.stack.scenario import (
-    assert_equal,
-    assert_ledger_tiles,
-    events,
-    frozen,
-    logs,
-    query,
-    shop_pipeline,
-    traffic,
-)
+from tests.stack.scenario import assert_equal, assert_ledger_tiles, events, frozen, has_ledger, logs, query, shop_pipeline, traffic
 
 pytestmark = pytest.mark.stack
 
@@ -37,10 +28,8 @@ CONFLICTS_MAX = 2
 
 
 @pytest.fixture
-def warehouse(stack: Stack) -> Iterator[Connection]:
-    with stack.redshift.connect(ssl=False) as connection:
-        connection.autocommit = True
-        yield connection
+def warehouse(warehouse: Connection, stack: Stack) -> Iterator[Connection]:
+    yield warehouse
     FaultRules(stack.redshift.faults_path).clear()
 
 
@@ -53,7 +42,7 @@ class Watch:
         self.schema = f"tidemark_{pipeline.name}"
 
     def there(self) -> bool:
-        return bool(query(self._warehouse, f"SELECT 1 FROM svv_tables WHERE table_schema = '{self.schema}' AND table_name = 'watermarks'"))
+        return has_ledger(self._warehouse, self.schema)
 
     def commit_nos(self) -> dict[int, int]:
         return dict(query(self._warehouse, f"SELECT shard, commit_no FROM {self.schema}.fence"))

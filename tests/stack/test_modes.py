@@ -12,7 +12,7 @@ from redshift_connector.core import Connection
 from contracts.position import GtidSet
 from devstack.pipeline import Pipeline, running_pipeline, wait_until
 from devstack.stack import Stack
-from tests.stack.scenario import assert_ledger_tiles, logs, query
+from tests.stack.scenario import assert_ledger_tiles, loaded, logs, query
 
 pytestmark = pytest.mark.stack
 
@@ -107,12 +107,10 @@ class Scene:
             wanted = GtidSet.parse(cursor.fetchall()[0][0])
         schema = f"tidemark_{self.pipeline.name}"
 
-        def loaded() -> bool:
-            there = query(self.warehouse, f"SELECT 1 FROM svv_tables WHERE table_schema = '{schema}' AND table_name = 'watermarks'")
-            fences = query(self.warehouse, f"SELECT gtid_set FROM {schema}.fence") if there else []
-            return any(not wanted.minus(GtidSet.parse(gtid_set)) for (gtid_set,) in fences)
+        def reached() -> bool:
+            return wanted.is_subset(loaded(self.warehouse, schema))
 
-        wait_until(loaded, 60, f"not everything is loaded\n{logs(self.pipeline)}")
+        wait_until(reached, 60, f"not everything is loaded\n{logs(self.pipeline)}")
 
     def rows(self, mode: str, pace: str, columns: str = "", order: str = "id") -> list[tuple[Any, ...]]:
         found = query(self.warehouse, f"SELECT id, name, n{columns} FROM {self.pipeline.name}.{mode}_{pace} ORDER BY {order}")

@@ -1,6 +1,5 @@
 """The rows a table holds before the pipeline is, on real servers: read while they change, through kills, and again when somebody asks."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -12,13 +11,6 @@ from devstack.stack import Stack
 from tests.stack.scenario import assert_equal, assert_ledger_tiles, shop_pipeline, traffic
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def warehouse(stack: Stack) -> Iterator[Connection]:
-    with stack.redshift.connect(ssl=False) as connection:
-        connection.autocommit = True
-        yield connection
 
 
 def status(pipeline: Pipeline) -> dict[str, object]:
