@@ -36,7 +36,8 @@ class Fence:
 @dataclass(frozen=True, slots=True)
 class TopicOffset:
     """How far one topic partition is loaded: next offset and next seq to read. Grows only, and only together with the fence's commit_no.
-    `topic_id` is Kafka's: a recreated topic is another topic. `because`: why the table is parked, and what to run; empty when it isn't.
+    `topic_id` is Kafka's: a recreated topic is another topic. `because`: why the table is parked, and what to run, or that its target
+    was altered and its rows are on their way; else empty.
     `emptied`: a TRUNCATE was read since, so whatever the target holds goes with the first rows that fit it."""
 
     topic: str

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from contracts.ledger import Fence
+from contracts.progress import TableState
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn
 from loader.core.target import BARE, DELETED, table_columns
@@ -69,6 +70,16 @@ def hold_fence(fence: Fence, tables: CommitTables) -> Statement:
     """Keeps the shard from being taken over until this transaction ends. Touches one row, or somebody else owns the shard."""
     sql = f"UPDATE {tables.named('fence')} SET epoch = epoch WHERE shard = %s AND epoch = %s"
     return Statement(sql, (fence.shard, fence.epoch), rows=1)
+
+
+def hold_back(topic: str, tables: CommitTables) -> Statement:
+    """The table isn't `ok` before rows of it are committed: from now on it has other columns than at the last barrier."""
+    sql = (
+        f"UPDATE {tables.named('offsets')} SET state = CASE WHEN state = %s THEN %s ELSE state END, because = %s"
+        " WHERE topic = %s AND state <> %s"
+    )
+    ok, rereading, parked = TableState.OK.value, TableState.REREADING.value, TableState.PARKED.value
+    return Statement(sql, (ok, rereading, "its columns were altered, and its rows are on their way", topic, parked))
 
 
 def after_the_fence(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:

@@ -17,7 +17,7 @@ from contracts.ledger import Fence
 from contracts.sql import qualified, quote
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
 from loader.core.plan import Mode, TargetTable
-from loader.core.statements import CommitTables, hold_fence
+from loader.core.statements import CommitTables, hold_back, hold_fence
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements
 from loader.edges.session import Session
 from runtime.crash import crash_point
@@ -72,7 +72,7 @@ class TargetTables:
                     self._session.run(statement)
                 crash_point("loader.ensure_target.statement")
             self._tell("target.widened", target, due.evolution.widenings)
-            self._adopt(target, due, fence)
+            self._adopt(target, due, fence, holds_back=renewing and bool(due.evolution.alterations))
             self._tell("target.altered", target, due.evolution.alterations)
             versions, _ = self._known_now()
             versions.setdefault((target.topic, _named(target)), []).append((due.version, fingerprint))
@@ -83,12 +83,16 @@ class TargetTables:
         due = self._due(target, renewing=renewing, afresh=afresh)
         return [*due.creation, *due.evolution.widenings, *due.evolution.alterations] if due else []
 
-    def _adopt(self, target: TargetTable, due: _Due, fence: Fence) -> None:
+    def _adopt(self, target: TargetTable, due: _Due, fence: Fence, *, holds_back: bool) -> None:
         """The alterations and the version, together or not at all, and only while the shard is ours: whoever wakes after his epoch is over
-        would give his schema's form to a table that holds a newer one's rows."""
+        would give his schema's form to a table that holds a newer one's rows. `holds_back`: the table isn't what the last barrier says
+        any more, and its state says so."""
+        tables = CommitTables(self._schema, fence.shard)
         with self._session.transaction() as transaction:
-            if transaction.touch(hold_fence(fence, CommitTables(self._schema, fence.shard))) != 1:
+            if transaction.touch(hold_fence(fence, tables)) != 1:
                 raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
+            if holds_back:
+                transaction.touch(hold_back(target.topic, tables))
             for statement in due.evolution.alterations:
                 with _refusing(target, statement):
                     transaction.run(statement)

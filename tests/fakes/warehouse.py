@@ -14,6 +14,7 @@ from contracts.batch import Manifest
 from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
+from contracts.progress import TableState
 from loader.core.plan import CommitPlan, Mode, QuarantinedValue, StagedLoad, TableLoad, TargetTable
 from loader.core.target import DELETED
 from loader.ports import ShardState
@@ -185,14 +186,29 @@ class FakeWarehouse:
         with self._transaction() as t:
 
             def create() -> None:
-                if self.database.targets.get(target_name(target)) == target:
+                there = self.database.targets.get(target_name(target))
+                if there == target:
                     return
                 found = self.store.find(t, fence_table(fence.shard), fence.shard)
                 if not found or found[0][1].epoch != fence.epoch:
                     raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
+                if there is not None and renewing:
+                    self._hold_back(target.topic, fence.shard)
                 self.database.targets[target_name(target)] = target
 
             self._execute("ensure_target", create)
+
+    def _hold_back(self, topic: str, shard: int) -> None:
+        """In one step: an altered table isn't `ok` any more."""
+        t, table = self.store.begin(), offsets_table(shard)
+        if not self.store.lockable(t, table):
+            raise Unavailable(f"{table} is locked")
+        self.store.lock(t, table)
+        for number, key, row in self.store.scan(t, table):
+            if row.topic == topic and row.state is not TableState.PARKED:
+                state = TableState.REREADING if row.state is TableState.OK else row.state
+                self.store.write(t, table, number, key, replace(row, state=state, because="its columns were altered"))
+        self.store.commit(t)
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         copied = dict(self.session.staged)

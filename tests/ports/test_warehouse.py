@@ -8,6 +8,7 @@ import pytest
 from contracts.batch import Manifest, ManifestEntry
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Fenced, Unavailable
+from contracts.progress import TableState
 from contracts.table import Column, Kind, TableId
 from loader.core.plan import Mode
 from loader.core.target import TargetNaming, target_table
@@ -57,6 +58,18 @@ def test_whoever_lost_the_shard_makes_and_alters_no_table(scene: WarehouseScene)
         writer.session.ensure_target(altered, writer.fence, renewing=True)
     writer.take()
     writer.session.ensure_target(altered, writer.fence, renewing=True)
+
+
+def test_an_altered_table_is_not_ok_until_its_rows_are_committed(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    writer.commit(writer.upsert(1, 10))
+    assert (writer.state.offsets[TOPIC].state, writer.state.offsets[TOPIC].because) == (TableState.OK, "")
+    altered = replace(writer.schema, columns=(*writer.schema.columns, Column("w", Kind.INT)))
+    target = target_table(TOPIC, altered, TargetNaming(), Mode.MERGE)
+    writer.session.ensure_target(target, writer.fence, renewing=True)
+    held = scene.warehouse().read_state(0).offsets[TOPIC]
+    assert (held.state, held.next_offset) == (TableState.REREADING, writer.next_offset)
+    assert "altered" in held.because
 
 
 def test_the_next_commit_merges_by_key(scene: WarehouseScene) -> None:

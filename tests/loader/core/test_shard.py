@@ -129,3 +129,14 @@ def test_barriers_that_expired_unread_are_gone() -> None:
         start_of_progress("tm.progress", 5, 6, 9)
     with pytest.raises(Gone, match="ends at offset 4"):
         start_of_progress("tm.progress", 5, 0, 4)
+
+
+def test_a_table_that_was_altered_for_a_commit_that_did_not_come_about_is_not_ok_before_its_rows_come() -> None:
+    altered = replace(HELD, state=TableState.REREADING, because="altered")
+    held = tenure(altered)
+    before_the_alter = open_batch(row(0, topic=ITEMS), barrier(5, items=1)).cut(CutReason.AGE, NOW)
+    plan = held.plan(before_the_alter, loads(held, before_the_alter), {ITEMS: "id-2"}, NOW)
+    assert [offset.topic for offset in plan.offsets] == [ITEMS]
+    with_rows = open_batch(row(10), barrier(5, orders=11), starts={ORDERS: start(10, next_seq=10)}).cut(CutReason.AGE, NOW)
+    (moved,) = held.plan(with_rows, loads(held, with_rows), {ORDERS: "id-1"}, NOW).offsets
+    assert (moved.state, moved.because) == (TableState.OK, "")
