@@ -1,57 +1,72 @@
 """Cycles of faults under traffic, and what they did to the rows."""
 
 import random
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.cut import Cut
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.oracle import Comparison, compare
-from tests.chaos.workload import TABLES
 from tests.chaos.world import LEDGER, World, running_world
 from tests.stack.scenario import assert_ledger_tiles, query
 
-COMPARE_EVERY = 5
-"""Cycles. The traffic rests meanwhile."""
+COMPARE_EVERY = 3
+"""Cycles, while the traffic goes on."""
+REST_EVERY = 5
+"""Cycles after which the traffic rests, and everything is compared with everything."""
+_CUT_PATIENCE_S = 10.0
+"""So long a whole cut may take to come: tables are being read again meanwhile."""
 
 
 @dataclass
 class Report:
-    """`faults`: how many by kind. `revived`: services that ended by themselves and were started again. Rows are compared again and again,
-    and counted each time."""
+    """`faults`: how many by kind. `crash_points`: by name, how many died there. `revived`: services that ended by themselves and were
+    started again. Rows are compared again and again, and counted each time; `comparisons_under_load` of the comparisons with traffic.
+    `records`: on Kafka, each in one entry of the ledger. `wrong`: what else contradicts the ledger; it was printed."""
 
     cycles: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    crash_points: Counter[str] = field(default_factory=Counter)
     revived: int = 0
     transactions: int = 0
     ddl: int = 0
+    comparisons: int = 0
+    comparisons_under_load: int = 0
+    no_cut: int = 0
     rows_compared: int = 0
+    records: int = 0
     lost: int = 0
     foreign: int = 0
     duplicated: int = 0
     orphans_left: int = 0
     committed_objects_deleted: int = 0
+    wrong: int = 0
     streamer_s: list[float] = field(default_factory=list)
     loader_s: list[float] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.foreign or self.duplicated or self.orphans_left or self.committed_objects_deleted)
+        return not (self.lost or self.foreign or self.duplicated or self.orphans_left or self.committed_objects_deleted or self.wrong)
 
     def line(self) -> dict[str, Any]:
         p95 = {"streamer": _p95(self.streamer_s), "loader": _p95(self.loader_s)}
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        return {**counts, "faults": dict(sorted(self.faults.items())), "recovery_s_p95": p95}
+        named = {"faults": dict(sorted(self.faults.items())), "crash_points": dict(sorted(self.crash_points.items()))}
+        return {**counts, **named, "recovery_s_p95": p95}
 
 
 def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]) -> Report:
     """Raises AssertionError when streamer or loader don't recover, or the ledger has a gap."""
     report, chance = Report(), random.Random(seed)
     with running_world(directory, seed) as world:
-        world.recovered()
+        with world.quiet():
+            world.settle()
+            world.reading = False
         for kind, fault in planned(chance, cycles):
             fault(world, chance)
             streamer_s, loader_s = world.recovered()
@@ -60,12 +75,15 @@ def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]
             report.streamer_s.append(streamer_s)
             report.loader_s.append(loader_s)
             say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s")
-            if report.cycles % COMPARE_EVERY == 0 or report.cycles == cycles:
-                _compare(world, report, say)
+            if report.cycles % COMPARE_EVERY == 0:
+                _compare_under_load(world, report, say)
+            if report.cycles % REST_EVERY == 0 or report.cycles == cycles:
+                _compare_at_rest(world, report, say)
         report.transactions, report.ddl, report.revived = world.transactions, world.ddl, world.revived
+        report.crash_points = world.crashes
         with world.quiet():
             world.settle()
-            _clean(world, report)
+            _clean(world, report, say)
     return report
 
 
@@ -78,40 +96,89 @@ def planned(chance: random.Random, cycles: int) -> Iterator[tuple[str, Fault]]:
         yield kind, next(turns[kind])
 
 
-def _compare(world: World, report: Report, say: Callable[[str], None]) -> None:
+def _compare_under_load(world: World, report: Report, say: Callable[[str], None]) -> None:
+    """A whole cut of the warehouse, and the oracle taken to that very moment. The oracle goes on from where it stands, so a cut has to hold
+    what the last one held."""
+    transactions, deadline = world.transactions, time.monotonic() + _CUT_PATIENCE_S
+    before, mirrored = world.oracle.executed(), _mirrored(world)
+    while (cut := world.cut()) is None or not before.is_subset(cut.gtid_set):
+        if time.monotonic() > deadline:
+            report.no_cut += 1
+            say("     no whole cut to compare")
+            return
+        time.sleep(0.1)
+    world.oracle.advance(cut.gtid_set)
+    with world.oracle.server.connect() as mysql:
+        found = compare(mysql, cut)
+    assert world.transactions > transactions, "the traffic rested"
+    report.comparisons_under_load += 1
+    _count(report, found, "under load", say)
+    _complain(report, _ahead(mirrored, cut), say)
+
+
+def _compare_at_rest(world: World, report: Report, say: Callable[[str], None]) -> None:
     with world.quiet():
         world.settle()
-        found = compared(world)
+        mirrored, cut = _mirrored(world), world.cut()
+        assert cut is not None, "no whole cut at rest"
+        with world.source.connect() as mysql:
+            found = compare(mysql, cut)
+        _count(report, found, "at rest", say)
+        _complain(report, _ahead(mirrored, cut), say)
         with world.warehouse() as warehouse:
             assert_ledger_tiles(warehouse, world.pipeline)
-    report.rows_compared += found.rows
-    report.lost += found.lost
-    report.foreign += found.foreign
-    report.duplicated += found.doubled
-    say(f"     {found.rows:,} rows compared: {found.lost} lost, {found.foreign} foreign, {found.doubled} doubled")
+            entries = query(warehouse, f"SELECT topic, start_offset, end_offset, records FROM {LEDGER}.ledger ORDER BY topic, start_offset")
+        _complain(report, world.records.read_on(cut.next_offsets), say)
+        _complain(report, world.records.audit(map(tuple, entries)), say)
+        if world.records.unentered:
+            _complain(report, [f"{world.records.unentered} records are in no entry of the ledger"], say)
+        report.records = world.records.count
 
 
-def compared(world: World) -> Comparison:
-    with world.warehouse() as warehouse, world.stack.mysql.connect() as mysql:
-        targets = dict(query(warehouse, f"SELECT source_table, target_table FROM {LEDGER}.offsets"))
-        named = {table: targets[f"{world.pipeline.name}.{table}"] for table in TABLES if f"{world.pipeline.name}.{table}" in targets}
-        assert len(named) == len(TABLES), f"the warehouse has no {TABLES.keys() - named.keys()}"
-        return compare(mysql, warehouse, named)
+def _count(report: Report, found: Mapping[str, Comparison], when: str, say: Callable[[str], None]) -> None:
+    report.comparisons += 1
+    for table, comparison in found.items():
+        report.rows_compared += comparison.rows
+        report.lost += comparison.lost
+        report.foreign += comparison.foreign
+        report.duplicated += comparison.doubled
+        if not comparison.is_equal:
+            say(f"     unequal: {table}, {comparison}")
+    say(f"     {sum(comparison.rows for comparison in found.values()):,} rows compared {when}")
 
 
-def _clean(world: World, report: Report) -> None:
-    """Writers stop, two sweeps follow; then the bucket holds what the ledger names and nothing else."""
+def _complain(report: Report, wrong: Sequence[str], say: Callable[[str], None]) -> None:
+    report.wrong += len(wrong)
+    for text in wrong:
+        say(f"     wrong: {text}")
+
+
+def _mirrored(world: World) -> dict[str, int]:
+    with world.warehouse() as warehouse:
+        topics = [row[0] for row in query(warehouse, f"SELECT topic FROM {LEDGER}.offsets")]
+    return world.records.mirrored(topics)
+
+
+def _ahead(mirrored: Mapping[str, int], cut: Cut) -> list[str]:
+    """What Kafka says is loaded and the warehouse, asked later, doesn't."""
+    return [f"{topic}: the group is at {offset}" for topic, offset in mirrored.items() if offset > cut.next_offsets[topic]]
+
+
+def _clean(world: World, report: Report, say: Callable[[str], None]) -> None:
+    """Writers stop, two sweeps follow; then the bucket holds what the ledger names and nothing else, and has never lost any of it."""
     assert world.services["loader"].stop() == 0
     for _ in range(2):
         done = world.pipeline.run("janitor", "orphans", "--all-tables", "--all", "--fence", "--yes")
         assert done.returncode == 0, done.stderr
     with world.warehouse() as warehouse:
-        rows = query(warehouse, f"SELECT manifest_key FROM {LEDGER}.ledger WHERE manifest_key <> '' AND object_deleted_at IS NULL")
-    kept = {str(row[0]).removesuffix(".manifest") for row in rows}
-    there = {key.removesuffix(".manifest").removesuffix(".parquet") for key in world.objects()}
-    kept = {key.removesuffix(".parquet") for key in kept}
+        rows = query(warehouse, f"SELECT manifest_key, manifest_sha256, object_deleted_at FROM {LEDGER}.ledger WHERE manifest_key <> ''")
+    assert world.bucket.requests("PUT"), "the bucket's log holds no requests"
+    kept, changed = world.bucket.named((key, digest) for key, digest, _ in rows)
+    there = world.bucket.keys()
     report.orphans_left += len(there - kept)
-    report.committed_objects_deleted += len(kept - there)
+    report.committed_objects_deleted += len((kept - there) | (kept & world.bucket.deleted()))
+    _complain(report, [f"{key} is not what was committed" for key in changed], say)
+    _complain(report, [f"{key} is marked as deleted, and is kept for ever" for key, _, deleted_at in rows if deleted_at], say)
 
 
 def _p95(seconds: list[float]) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from subprocess import TimeoutExpired
 
 from devstack.redshift.faults import Action
+from tests.chaos.followers import ask
 from tests.chaos.proxy import Trap
 from tests.chaos.world import World
 
@@ -26,6 +27,9 @@ _LIVES_S = 6.0
 """How long a process may live that has a crash point before it; then it is killed."""
 _FROZEN_S = 12.0
 """Longer than the loaders' session: who stands still so long is taken for dead."""
+_HALTS_S = 60.0
+_END_TXN = rb"\x00\x1a\x00[\x01-\x05].{4}\x00.[a-z]"
+"""A request's API key, version, correlation id and client id. Source: Kafka protocol guide, "Request Header v1"."""
 _BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _CUT_SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<?xml"
 
@@ -38,7 +42,8 @@ def crash(point: str) -> Fault:
         once = point.split(".")[1] in ("init", "read", "start", "bump_epoch", "read_state", "take_turn", "ensure_target", "ensure")
         dying = world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}")
         try:
-            dying.wait(_LIVES_S)
+            if dying.wait(_LIVES_S) == -signal.SIGKILL:
+                world.crashes[point] += 1
         except TimeoutExpired:
             dying.kill9()
         world.start(name)
@@ -136,7 +141,7 @@ def refused(action: Action, statement: str) -> Fault:
 
 def server_killed(server: str) -> Fault:
     def fault(world: World, chance: random.Random) -> None:
-        held = world.stack.servers[server]
+        held = world.source if server == "mysql" else world.stack.servers[server]
         held.kill9()
         time.sleep(chance.uniform(0, 1))
         held.start()
@@ -146,15 +151,32 @@ def server_killed(server: str) -> Fault:
 
 def rotated(world: World, chance: random.Random) -> None:
     """The binlog goes on in new files, and those that were read are purged."""
-    with world.stack.mysql.connect() as connection, connection.cursor() as cursor:
-        for _ in range(3):
-            cursor.execute("FLUSH BINARY LOGS")
-            time.sleep(0.3)
+    for _ in range(3):
+        ask(world.source, "FLUSH BINARY LOGS")
+        time.sleep(0.3)
+    newest, wanted = ask(world.source, "SHOW BINARY LOG STATUS")[0][0], world.executed()
     world.recovered()
-    with world.stack.mysql.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SHOW BINARY LOG STATUS")
-        newest = cursor.fetchone()[0]
-        cursor.execute("PURGE BINARY LOGS TO %s", (newest,))
+    world.standby.wait_for(wanted)
+    world.oracle.wait_until_received(wanted)
+    ask(world.source, f"PURGE BINARY LOGS TO '{newest}'")
+
+
+def failed_over(world: World, chance: random.Random) -> None:
+    time.sleep(chance.uniform(0, 1))
+    world.fail_over()
+
+
+def failed_over_with_loss(world: World, chance: random.Random) -> None:
+    """A server answers at the source's address that lacks what is on Kafka: the streamer ends, and loads nothing of the other history.
+    Then the right one is there again."""
+    with world.standby.lagging():
+        world.recovered()
+        world.divert(world.standby.server)
+        streamer = world.services["streamer"]
+        assert streamer.wait(_HALTS_S) == 3, streamer.tail()
+        assert "adopt-server" in streamer.tail(), streamer.tail()
+        world.divert(world.source)
+        world.start("streamer")
 
 
 def swept(world: World, chance: random.Random) -> None:
@@ -175,11 +197,14 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "s3_503": (trapped("s3", Trap(b"PUT /", answer=_BUSY), times=4),),
     "s3_truncated": (trapped("s3", Trap(b"PUT /", forwarded=True, answer=_CUT_SHORT), times=2),),
     "s3_lost_answer": (trapped("s3", Trap(b"PUT /", forwarded=True), times=2),),
+    "kafka_commit_cut": (trapped("kafka", Trap(_END_TXN)), trapped("kafka", Trap(_END_TXN, forwarded=True))),
     "commit_cut": (refused("drop_before", "^COMMIT"), refused("drop_after", "^COMMIT"), refused("delay", "^COMMIT")),
     "warehouse_error": (refused("error_1023", "INSERT INTO"), refused("drop_before", "^COPY"), refused("hang", "DELETE FROM")),
     "broker_kill9": (server_killed("kafka"),),
     "mysqld_kill9": (server_killed("mysql"),),
     "rotation_and_purge": (rotated,),
+    "failover": (failed_over,),
+    "failover_with_loss": (failed_over_with_loss,),
     "janitor": (swept,),
 }
 """By kind. Each cycle does one."""

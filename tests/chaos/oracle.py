@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 import pymysql
-from redshift_connector.core import Connection
 
 from contracts.sql import held_column
+from tests.chaos.cut import Cut, Target
 from tests.chaos.workload import DATABASE, quoted
 
 Row = tuple[Any, ...]
@@ -36,12 +36,17 @@ class Comparison:
         return not (self.lost or self.foreign or self.doubled)
 
 
-def compare(mysql: "pymysql.Connection[Any]", warehouse: Connection, targets: Mapping[str, str]) -> Comparison:
-    """`targets`: by MySQL table the warehouse's, as SQL. Nobody may write meanwhile."""
-    found = Comparison(0, 0, 0, 0)
-    for table, target in targets.items():
+def compare(mysql: "pymysql.Connection[Any]", cut: Cut) -> dict[str, Comparison]:
+    """By table: what is in MySQL, where nobody may write meanwhile, with what was in the warehouse. A table without key is there as its
+    events."""
+    found = {}
+    for table, target in cut.targets.items():
         columns, key = _columns(mysql, table)
-        found += difference(_source(mysql, table, columns), _target(warehouse, target, columns), key)
+        source = _source(mysql, table, columns)
+        if key:
+            found[table] = difference(source, _target(target, columns), key)
+        else:
+            found[table] = events_difference(source, target, columns)
     return found
 
 
@@ -72,12 +77,31 @@ def _source(mysql: "pymysql.Connection[Any]", table: str, columns: Sequence[tupl
         return [tuple(plain(value, kind) for value, (_, kind) in zip(row, columns, strict=True)) for row in cursor.fetchall()]
 
 
-def _target(warehouse: Connection, target: str, columns: Sequence[tuple[str, str]]) -> list[Row]:
-    names = {name: '"' + held_column(name).replace('"', '""') + '"' for name, _ in columns}
-    shown = [f"FROM_VARBYTE({names[name]}, 'hex')" if kind == "varbinary" else names[name] for name, kind in columns]
-    cursor = warehouse.cursor()
-    cursor.execute(f"SELECT {', '.join(shown)} FROM {target}")
-    return [tuple(plain(value, kind) for value, (_, kind) in zip(row, columns, strict=True)) for row in cursor.fetchall()]
+def _target(target: Target, columns: Sequence[tuple[str, str]]) -> list[Row]:
+    if not target.rows:
+        return []  # an empty one gets the columns of an altered source with its first row
+    lacks = {held_column(name) for name, _ in columns} - set(target.columns)
+    assert not lacks, f"a target lacks {lacks}"
+    places = [(target.columns.index(held_column(name)), kind) for name, kind in columns]
+    return [tuple(plain(row[place], kind) for place, kind in places) for row in target.rows]
+
+
+def events_difference(source: Sequence[Row], target: Target, columns: Sequence[tuple[str, str]]) -> Comparison:
+    """Rows come and go by events `c`, `d` and `t`; a row that goes and was not there counts as one that is missing."""
+    kinds, seqs = target.columns.index("_tidemark_op"), target.columns.index("_tidemark_seq")
+    theirs: Counter[Row] = Counter()
+    events = sorted(zip(target.rows, _target(target, columns), strict=True), key=lambda event: int(event[0][seqs]))
+    for event, row in events:
+        match event[kinds]:
+            case "t":
+                theirs.clear()
+            case "d":
+                theirs[row] -= 1
+            case _:
+                theirs[row] += 1
+    ours = Counter(source)
+    doubled = len(events) - len({event[seqs] for event, _ in events})
+    return Comparison(ours.total(), (ours - theirs).total(), (theirs - ours).total(), doubled)
 
 
 def plain(value: Any, kind: str) -> Any:

@@ -1,6 +1,7 @@
 """A TCP proxy before a server, which breaks connections on purpose."""
 
 import asyncio
+import re
 import socket
 import struct
 import threading
@@ -16,8 +17,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
 @dataclass(slots=True)
 class Trap:
-    """What happens to the next connection on which a client sends `pattern`: it is cut, `forwarded` or not; with an `answer` the client
-    gets that first."""
+    """What happens to the next connection on which a client sends what `pattern`, a regular expression, finds: it is cut, `forwarded` or
+    not; with an `answer` the client gets that first."""
 
     pattern: bytes
     forwarded: bool = False
@@ -99,7 +100,7 @@ class Proxy:
             await self._open.wait()
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
-            trap = next((trap for trap in self._traps if trap.pattern in data), None) if back else None
+            trap = next((trap for trap in self._traps if re.search(trap.pattern, data, re.DOTALL)), None) if back else None
             if trap is not None and back is not None:
                 self._traps.remove(trap)
                 self.trapped += 1

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.oracle import Comparison, Row, difference, plain
+from tests.chaos.cut import Target
+from tests.chaos.oracle import Comparison, Row, difference, events_difference, plain
 
 ROWS = [(1, "a"), (2, "b")]
 
@@ -24,6 +25,24 @@ ROWS = [(1, "a"), (2, "b")]
 def test_every_difference_is_counted(target: list[Row], found: Comparison) -> None:
     assert difference(ROWS, target, [0]) == found
     assert found.is_equal == (target == ROWS[::-1])
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        (["0c1", "1c1", "2c2"], Comparison(3, 0, 0, 0)),
+        (["9c2", "0c7", "1t0", "2c1", "3c1", "4c1", "5d1"], Comparison(3, 0, 0, 0)),
+        (["0c1", "2c2"], Comparison(3, 1, 0, 0)),
+        (["0c1", "1c1", "2c2", "3d2"], Comparison(3, 1, 0, 0)),
+        (["0c1", "1c1", "2c2", "3d3"], Comparison(3, 1, 0, 0)),
+        (["0c1", "1c1", "2c2", "3c3"], Comparison(3, 0, 1, 0)),
+        (["0c1", "1c1", "2c2", "2c2"], Comparison(3, 0, 1, 1)),
+    ],
+)
+def test_a_table_of_events_is_what_they_come_to(events: list[str], found: Comparison) -> None:
+    rows: list[Row] = [(int(event[2]), event[1], int(event[0])) for event in events]
+    target = Target(("n", "_tidemark_op", "_tidemark_seq"), rows)
+    assert events_difference([(1,), (1,), (2,)], target, [("n", "int")]) == found
 
 
 @pytest.mark.parametrize(

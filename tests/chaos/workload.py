@@ -22,10 +22,13 @@ TABLES = {
     "parent": "id INT PRIMARY KEY, name TEXT CHARACTER SET latin1",
     "child": "id INT PRIMARY KEY, parent_id INT NOT NULL, n INT, FOREIGN KEY (parent_id) REFERENCES parent (id) ON DELETE CASCADE",
     "parted": "id INT PRIMARY KEY, kind ENUM('new','old','lost'), marks SET('a','b','c')",
+    "keyless": "n INT, word VARCHAR(60), doc JSON",
     "wide": f"id INT PRIMARY KEY, {', '.join(f'c{n} INT' for n in range(299))}",
     "hostile 'näme`": "id INT UNSIGNED PRIMARY KEY, `select` YEAR, `Größe` TIME(3), `stamp` TIMESTAMP(6) NULL",
 }
 _AFTER = {"parted": " PARTITION BY HASH(id) PARTITIONS 4"}
+TAGS = ("", "nightly")
+"""Of the GTIDs."""
 _KINDS, _MARKS = ("new", "old", None), ("a", "a,c", "")
 _WORDS = ("", "a", "naïve", "日本語", "🦊 fox", "it's", "x" * 50, 'say "no"', "trailing  ")
 
@@ -43,10 +46,11 @@ def create(connection: "pymysql.Connection[Any]") -> None:
 
 
 class Workload:
-    """One client's transactions. `ddl`: how many ALTERs were run."""
+    """One client's transactions. `ddl`: how many ALTERs were run. `reading`: that tables are still being read for the first time, so those
+    without key are left alone: of their rows nothing tells whether an event was among what was read."""
 
-    def __init__(self, connection: "pymysql.Connection[Any]", seed: int) -> None:
-        self._connection, self._random = connection, random.Random(seed)
+    def __init__(self, connection: "pymysql.Connection[Any]", seed: int, reading: bool) -> None:
+        self._connection, self._random, self._reading = connection, random.Random(seed), reading
         self.transactions = self.ddl = 0
         self._shapes: list[tuple[int, Callable[[Any], None]]] = [
             (130, self._small),
@@ -54,6 +58,8 @@ class Workload:
             (20, self._undone),
             (15, self._families),
             (10, self._medium),
+            (0 if reading else 10, self._keyless),
+            (6, self._sparse),
             (2, self._large),
             (2, self._emptied),
             (1, self._altered),
@@ -65,7 +71,8 @@ class Workload:
         with self._connection.cursor() as cursor:
             compressed = self._random.random() < 0.2
             cursor.execute(f"SET SESSION binlog_transaction_compression = {compressed:d}")
-            cursor.execute(f"SET gtid_next = 'AUTOMATIC{':nightly' if self._random.random() < 0.1 else ''}'")
+            tag = TAGS[self._random.random() < 0.1]
+            cursor.execute(f"SET gtid_next = '{f'AUTOMATIC:{tag}' if tag else 'AUTOMATIC'}'")
             try:
                 self._random.choice(shapes)(cursor)
                 self._connection.commit()
@@ -151,9 +158,32 @@ class Workload:
             (self._random.randint(1_000, LARGE_ROWS),),
         )
 
+    def _keyless(self, cursor: Any) -> None:
+        """Rows that nothing tells from one another, twice now and then."""
+        row = (self._random.randint(1, 40), self._word(), self._random.choice(("1.5", '{"b": [1, null]}', None)))
+        cursor.executemany("INSERT INTO keyless VALUES (%s, %s, %s)", [row] * self._random.randint(1, 2))
+        if self._random.random() < 0.6:
+            cursor.execute(f"DELETE FROM keyless WHERE n = %s LIMIT {self._random.randint(1, 3)}", (self._random.randint(1, 40),))
+
+    def _sparse(self, cursor: Any) -> None:
+        """Of sessions that log no more than they have to, and documents of which only the change is logged."""
+        cursor.execute("SET SESSION binlog_row_value_options = 'PARTIAL_JSON'")
+        cursor.execute(
+            "UPDATE letters SET doc = JSON_SET(doc, '$.n', %s), n = %s WHERE code < %s", (self._key(), self._key(), f"k{self._key() % 100}")
+        )
+        cursor.execute("SET SESSION binlog_row_value_options = ''")
+        self._connection.commit()
+        cursor.execute("SET SESSION binlog_row_image = 'MINIMAL'")
+        try:
+            cursor.execute("DELETE FROM plain WHERE id = %s", (self._key(),))
+            cursor.execute("INSERT IGNORE INTO paired VALUES (%s, 'sparse', %s, NULL)", (self._key() % 50, self._key()))
+            self._connection.commit()
+        finally:
+            cursor.execute("SET SESSION binlog_row_image = 'FULL'")
+
     def _emptied(self, cursor: Any) -> None:
         if self._random.random() < 0.3:
-            cursor.execute(f"TRUNCATE {self._random.choice(('paired', 'parted', 'child'))}")
+            cursor.execute(f"TRUNCATE {self._random.choice(('paired', 'parted', 'child', 'keyless'))}")
 
     def _altered(self, cursor: Any) -> None:
         """A column comes, or the one that came goes."""

@@ -2,12 +2,12 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pymysql
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from redshift_connector.core import Connection
@@ -15,14 +15,20 @@ from redshift_connector.core import Connection
 from contracts.position import GtidSet
 from contracts.progress import Barrier
 from contracts.topics import Topics
-from devstack.pipeline import BUCKET, Pipeline, Service, running_pipeline
+from devstack.mysql import MysqlServer
+from devstack.pipeline import Pipeline, Service, running_pipeline
 from devstack.redshift.faults import FaultRules
 from devstack.stack import SERVERS, Stack
+from tests.chaos.bucket import Bucket
+from tests.chaos.cut import Cut, take
+from tests.chaos.followers import Oracle, Standby, executed
 from tests.chaos.proxy import Proxy
-from tests.chaos.workload import DATABASE, Workload, create
+from tests.chaos.records import Records
+from tests.chaos.workload import DATABASE, TABLES, Workload, create
 from tests.stack.scenario import loaded, logs, query
 
 LEDGER = "tidemark_chaos"
+PREFIX = "lake-chaos/"
 PAUSE_S = 0.004
 """Between two transactions of the traffic."""
 RECOVERY_MAX_S = 120.0
@@ -30,13 +36,20 @@ RECOVERY_MAX_S = 120.0
 
 
 class World:
-    """`services`: who is to run now, by the name it was started under."""
+    """`services`: who is to run now, by the name it was started under. `source`: the MySQL that trades; `standby` may take its place."""
 
-    def __init__(self, stack: Stack, pipeline: Pipeline, proxies: dict[str, Proxy], seed: int) -> None:
+    def __init__(self, stack: Stack, pipeline: Pipeline, proxies: dict[str, Proxy], standby: Standby, oracle: Oracle, seed: int) -> None:
         self.stack, self.pipeline, self.proxies, self.seed = stack, pipeline, proxies, seed
+        self.source, self.standby, self.oracle = stack.mysql, standby, oracle
+        self.records = Records(stack.kafka.bootstrap_servers, f"tidemark-{pipeline.name}-loader")
+        self.bucket = Bucket(stack.s3.client(), PREFIX, stack.directory / "s3" / "log")
         self.rules = FaultRules(stack.redshift.faults_path)
         self.services: dict[str, Service] = {}
         self.transactions = self.ddl = self.revived = 0
+        self.crashes: Counter[str] = Counter()
+        """By crash point, how many died there."""
+        self.reading = True
+        """That tables are still being read for the first time."""
         self._traffic = threading.Event()
         self._idle = threading.Event()
         self._over = False
@@ -67,9 +80,7 @@ class World:
                 self.start(name)
 
     def executed(self) -> GtidSet:
-        with self.stack.mysql.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT @@gtid_executed")
-            return GtidSet.parse(cursor.fetchone()[0].replace("\n", ""))
+        return executed(self.source)
 
     def recovered(self) -> tuple[float, float]:
         """How many seconds streamer and loader take from now on until all that is committed at the source has gone through them. Raises
@@ -141,25 +152,45 @@ class World:
     def quiet(self) -> Iterator[None]:
         """Nobody writes to the source while the block runs."""
         self._traffic.clear()
-        self._idle.wait(30)
+        self._idle.clear()  # it may be of the last time
+        assert self._idle.wait(30), "the traffic doesn't end"
         try:
             yield
         finally:
             self._traffic.set()
 
-    def objects(self) -> set[str]:
-        """Keys of everything under the pipeline's prefix."""
-        pages = self.stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="lake-chaos/")
-        return {item["Key"].removeprefix("lake-chaos/") for page in pages for item in page.get("Contents", [])}
+    def cut(self) -> Cut | None:
+        """What the warehouse holds now, if it is whole."""
+        with self.stack.redshift.connect(ssl=False) as connection:
+            return take(connection, LEDGER, DATABASE, TABLES)
+
+    def divert(self, server: MysqlServer) -> None:
+        """`server` answers where the pipeline looks for its source."""
+        self.proxies["mysql"].upstream = server.port
+        self.proxies["mysql"].reset()
+
+    def fail_over(self) -> None:
+        """The source dies, and the standby, which has all of it, takes its place; when the old source is back it follows."""
+        with self.quiet():
+            self.standby.wait_for(self.executed())
+            self.oracle.advance(self.executed())  # what it has received of the old source is lost when it turns to the new one
+            old, self.source = self.source, self.standby.promote()
+            old.kill9()
+            self.divert(self.source)
+        self.oracle.follow(self.source)
+        old.start()
+        self.standby = Standby(old)
+        self.standby.follow(self.source)
 
     def _trade(self) -> None:
         number = 0
         while not self._over:
             number += 1
             try:
-                with self.stack.mysql.connect(database=DATABASE, autocommit=False) as connection:
-                    workload = Workload(connection, self.seed * 1000 + number)
-                    while not self._over:
+                with self.source.connect(database=DATABASE, autocommit=False) as connection:
+                    workload = Workload(connection, self.seed * 1000 + number, self.reading)
+                    reading = self.reading
+                    while not self._over and self.reading == reading:
                         if not self._traffic.is_set():
                             self._idle.set()
                             self._traffic.wait(0.05)
@@ -199,22 +230,25 @@ def running_world(directory: Path, seed: int) -> Iterator[World]:
         stack.up()
         with stack.mysql.connect() as connection:
             create(connection)
+        standby = MysqlServer(directory / "standby", server_id=71, name="mysql-standby")
+        oracle = Oracle(directory / "oracle")
+        for server in (standby, oracle.server):
+            held.callback(server.stop)
+            server.start()
         settings: dict[str, Any] = {
             "mysql": {"port": proxies["mysql"].port},
             "kafka": {"bootstrap_servers": f"127.0.0.1:{proxies['kafka'].port}"},
-            "s3": {"prefix": "lake-chaos", "endpoint_url": f"http://127.0.0.1:{proxies['s3'].port}"},
+            "s3": {"prefix": PREFIX.rstrip("/"), "keep_committed_seconds": 0, "endpoint_url": f"http://127.0.0.1:{proxies['s3'].port}"},
             "redshift": {"schema": LEDGER, "port": proxies["redshift"].port, "lock_patience_seconds": 2, "statement_timeout_seconds": 20},
             "batch": {"seconds": 0.3},
         }
         pipeline = held.enter_context(
             running_pipeline(stack, directory / "pipeline", name="chaos", tables=[f"{DATABASE}.*"], settings=settings)
         )
-        world = World(stack, pipeline, proxies, seed)
+        world = World(stack, pipeline, proxies, Standby(standby), oracle, seed)
+        world.standby.follow(world.source)
+        oracle.follow(world.source)
         held.enter_context(world.trading())
         world.start("streamer")
         world.start("loader")
         yield world
-
-
-def said(service: Service, event: str) -> bool:
-    return any(orjson.loads(line).get("event") == event for line in service.log.read_bytes().splitlines() if line.startswith(b"{"))
