@@ -1,12 +1,14 @@
 """COPY's cases: what loads from Parquet, and what must not."""
 
+from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from tests.conformance.case import Case, Refused, Rows
-from tests.conformance.statements import LOADED, T
+from tests.conformance.statements import LOADED, STAGE, TWO, T
 
 
 def rows(**changes: Any) -> dict[str, Any]:
@@ -15,6 +17,30 @@ def rows(**changes: Any) -> dict[str, Any]:
 
 def decimals(precision: int, scale: int) -> dict[str, Any]:
     return {"d": pa.array([Decimal(1).scaleb(-scale)], pa.decimal128(precision, scale))}
+
+
+def _column(array: pa.Array) -> dict[str, Any]:
+    return {"a": array}
+
+
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - a TIMESTAMP has no zone
+AS_TEXT = "CAST(a AS VARCHAR)"
+TYPED: tuple[tuple[str, pa.Array, str, Any], ...] = (
+    ("BOOLEAN", pa.array([True]), "a", True),
+    ("SMALLINT", pa.array([-(2**15)], pa.int16()), "a", -(2**15)),
+    ("INTEGER", pa.array([2**31 - 1], pa.int32()), "a", 2**31 - 1),
+    ("BIGINT", pa.array([-(2**63)], pa.int64()), "a", -(2**63)),
+    ("REAL", pa.array([0.1], pa.float32()), "a = CAST(0.1 AS REAL)", True),
+    ("DOUBLE PRECISION", pa.array([1e300]), "a = 1e300", True),
+    ("DECIMAL(38,10)", pa.array([Decimal(10) ** 27], pa.decimal128(38, 10)), "a", Decimal(10) ** 27),
+    ("DATE", pa.array([FIRST.date()]), AS_TEXT, "0001-01-01"),
+    ("TIMESTAMP", pa.array([FIRST], pa.timestamp("us")), AS_TEXT, "0001-01-01 00:00:00"),
+    ("TIMESTAMP", pa.array([LAST], pa.timestamp("us")), AS_TEXT, "9999-12-31 23:59:59.999999"),
+    ("TIMESTAMPTZ", pa.array([LAST], pa.timestamp("us", "UTC")), "a = TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'", True),
+    ("VARCHAR(65535)", pa.array(["é" * 32767]), "OCTET_LENGTH(a)", 65534),
+    ("VARCHAR(4)", pa.array(["a   "]), "OCTET_LENGTH(a)", 4),
+)
+"""A type, the one Arrow column the loader writes for it, and how its value is looked at."""
 
 
 COPIES: tuple[Case, ...] = (
@@ -84,7 +110,7 @@ COPIES: tuple[Case, ...] = (
         (T, "COPY {s}.t {copy}"),
         Refused(),
         parquet=rows,
-        manifest=lambda e: {**e, "meta": {"content_length": 1}},
+        manifest=lambda e: [{**e, "meta": {"content_length": 1}}],
     ),
     Case(
         "Parquet needs the size",
@@ -92,7 +118,7 @@ COPIES: tuple[Case, ...] = (
         (T, "COPY {s}.t {copy}"),
         Refused(text="content_length"),
         parquet=rows,
-        manifest=lambda e: {"url": e["url"], "mandatory": True},
+        manifest=lambda e: [{"url": e["url"], "mandatory": True}],
     ),
     Case(
         "a mandatory file must be there",
@@ -100,7 +126,67 @@ COPIES: tuple[Case, ...] = (
         (T, "COPY {s}.t {copy}"),
         Refused(),
         parquet=rows,
-        manifest=lambda e: {**e, "url": e["url"] + ".gone"},
+        manifest=lambda e: [e, {**e, "url": e["url"] + ".gone"}],
+    ),
+    Case(
+        "one that is not mandatory may be missing, and nobody is told",
+        "loading-data-files-using-manifest",
+        (T, "COPY {s}.t {copy}", "SELECT pg_last_copy_count()"),
+        Rows([[2]]),
+        parquet=rows,
+        manifest=lambda e: [e, {**e, "url": e["url"] + ".gone", "mandatory": False}],
+    ),
+    Case(
+        "a COPY that fails takes the transaction with it",
+        "r_COPY",
+        (T, "COMMIT", TWO, "? COPY {s}.t {copy}", "ROLLBACK", LOADED),
+        Rows([]),
+        parquet=lambda: rows(v=pa.array(["ok", "too long"])),
+    ),
+    Case(
+        "a file without rows loads none",
+        "open",
+        (T, "COPY {s}.t {copy}", "SELECT pg_last_copy_count()"),
+        Rows([[0]]),
+        parquet=lambda: rows(id=pa.array([], pa.int64()), v=pa.array([], pa.string())),
+    ),
+    Case(
+        "NULL does not load where none may be",
+        "t_Defining_constraints",
+        (T, "COPY {s}.t {copy}"),
+        Refused("XX000"),
+        parquet=lambda: rows(id=pa.array([1, None], pa.int64())),
+    ),
+    Case(
+        "into a temp table, by a name that hides no other",
+        "r_CREATE_TABLE_NEW",
+        (T, TWO, STAGE, "COPY stage {copy}", "DELETE FROM {s}.t USING stage WHERE {s}.t.id = stage.id", LOADED),
+        Rows([]),
+        parquet=rows,
+    ),
+    Case(
+        "bytes load into VARBYTE",
+        "r_VARBYTE_type",
+        ("CREATE TABLE {s}.t (b VARBYTE(4))", "COPY {s}.t {copy}", "SELECT TO_HEX(b) FROM {s}.t"),
+        Rows([["00ff"]]),
+        parquet=lambda: {"b": pa.array([b"\x00\xff"])},
+    ),
+    Case(
+        "too many bytes do not",
+        "open",
+        ("CREATE TABLE {s}.t (b VARBYTE(1))", "COPY {s}.t {copy}"),
+        Refused("XX000"),
+        parquet=lambda: {"b": pa.array([b"\x00\xff"])},
+    ),
+    *(
+        Case(
+            f"{sql} loads {str(text)[:30]} from Parquet's {array.type}",
+            "copy-usage_notes-copy-from-columnar",
+            (f"CREATE TABLE {{s}}.t (a {sql})", "COPY {s}.t {copy}", f"SELECT {shown} FROM {{s}}.t"),
+            Rows([[text]]),
+            parquet=partial(_column, array),
+        )
+        for sql, array, shown, text in TYPED
     ),
     Case(
         "MAXERROR is not for Parquet", "copy-usage_notes-copy-from-columnar", (T, "COPY {s}.t {copy} MAXERROR 5"), Refused(), parquet=rows
