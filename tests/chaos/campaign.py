@@ -64,9 +64,7 @@ def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]
     """Raises AssertionError when streamer or loader don't recover, or the ledger has a gap."""
     report, chance = Report(), random.Random(seed)
     with running_world(directory, seed) as world:
-        with world.quiet():
-            world.settle()
-            world.reading = False
+        world.begin()
         for kind, fault in planned(chance, cycles):
             fault(world, chance)
             streamer_s, loader_s = world.recovered()

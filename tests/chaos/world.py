@@ -25,7 +25,7 @@ from tests.chaos.followers import Oracle, Standby, executed
 from tests.chaos.proxy import Proxy
 from tests.chaos.records import Records
 from tests.chaos.workload import DATABASE, TABLES, Workload, create
-from tests.stack.scenario import loaded, logs, query
+from tests.stack.scenario import events, loaded, logs, query
 
 LEDGER = "tidemark_chaos"
 PREFIX = "lake-chaos/"
@@ -133,6 +133,14 @@ class World:
         """Waits until everything is through, also what is read of tables. Somebody has to see to it that nobody writes."""
         self.recovered()
         self._until(self._all_read, "read", time.monotonic())
+
+    def begin(self) -> None:
+        """Waits until every table was read for the first time, and is loaded; then those without key trade, too."""
+        streamer = [self.services["streamer"]]
+        self._until(lambda: len({event["topic"] for event in events(streamer, "reread.done")}) == len(TABLES), "read", time.monotonic())
+        with self.quiet():
+            self.settle()
+            self.reading = False
 
     def loaded(self) -> GtidSet:
         with self.warehouse() as connection:
