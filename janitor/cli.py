@@ -87,22 +87,12 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
 def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Settings, states: frozenset[State], *, shows: bool) -> int:
     """Shows what the flags choose, or deletes it."""
     topics = _topics(args, janitor, settings)
-    showing = shows or args.dry_run
     fence = args.verb == "orphans" and args.fence
-    if fence and not showing:
-        shards = janitor.fence(topics)
-        _say(f"fenced shard {', '.join(map(str, shards))}: no attempt made before can be committed any more")
-    plan, retention, kept = Plan(), _retention(settings), 0
-    for topic in topics:
-        survey = janitor.survey(topic, as_if_fenced=fence and showing)
-        choice = Choice(states, args.older_than, getattr(args, "pattern", None), retention.of(topic))
-        chosen = survey.chosen(choice)
-        plan.add(survey, chosen)
-        kept += len(survey.chosen(replace(choice, keep=timedelta()))) - len(chosen)
+    plan, kept = _planned(args, janitor, settings, states, topics, as_if_fenced=fence)
     noun = "orphan" if args.verb == "orphans" else "batch"
     if kept:
         _say(f"left {counted(kept, 'committed batch')} that keep_committed_seconds, of s3 or of the table, still keeps")
-    if showing:
+    if shows or args.dry_run:
         _print(plan.verdicts, plan.at, args.json)
         _say(
             f"{Tally.of(plan.verdicts).told(noun)}; nothing was deleted"
@@ -111,6 +101,12 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
         return ExitCode.FOUND if plan.chosen else ExitCode.DONE
     if not args.yes:
         plan.refuse_unasked(args.max_delete)
+    if fence and plan.chosen:  # not before: a running loader starts over for it
+        shards = janitor.fence(topics)
+        _say(f"fenced shard {', '.join(map(str, shards))}: no attempt made before can be committed any more")
+        plan, _ = _planned(args, janitor, settings, states, topics)  # what was chosen as if fenced was not proven yet
+        if not args.yes:
+            plan.refuse_unasked(args.max_delete)
     deleted = []
     for verdict in janitor.delete(plan):
         _print([verdict], plan.at, args.json, deleted=True)
@@ -123,6 +119,26 @@ def _remove(args: argparse.Namespace, stop: Stop, janitor: Janitor, settings: Se
         )
         return ExitCode.FAILED
     return ExitCode.DONE
+
+
+def _planned(
+    args: argparse.Namespace,
+    janitor: Janitor,
+    settings: Settings,
+    states: frozenset[State],
+    topics: Sequence[str],
+    *,
+    as_if_fenced: bool = False,
+) -> tuple[Plan, int]:
+    """What the flags choose; and how many committed batches they would choose too if they weren't kept still."""
+    plan, retention, kept = Plan(), _retention(settings), 0
+    for topic in topics:
+        survey = janitor.survey(topic, as_if_fenced=as_if_fenced)
+        choice = Choice(states, args.older_than, getattr(args, "pattern", None), retention.of(topic))
+        chosen = survey.chosen(choice)
+        plan.add(survey, chosen)
+        kept += len(survey.chosen(replace(choice, keep=timedelta()))) - len(chosen)
+    return plan, kept
 
 
 def _list(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:

@@ -117,6 +117,33 @@ def test_exit_codes_and_what_goes(arguments: str, code: int, deleted: int, bucke
     assert len(bucket.deleted) == deleted
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("orphans -t shop.orders --all --fence --max-delete 1", 3),
+        ("orphans -t shop.orders --older-than 3h --fence", 0),
+        ("orphans -t shop.orders --all --fence --dry-run", 4),
+    ],
+)
+def test_no_loader_starts_over_for_what_is_not_deleted_then(arguments: str, code: int, bucket: FakeBucket, ledger: FakeLedger) -> None:
+    assert cli.main(arguments.split()) == code
+    assert (bucket.deleted, [effect for effect in ledger.effects if effect.startswith("bump")]) == ([], [])
+
+
+def test_an_attempt_committed_before_the_fence_came_is_not_among_what_goes(
+    bucket: FakeBucket, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bump = ledger.bump_epoch
+
+    def late(shard: int) -> int:
+        ledger.snapshots[TOPIC] = snapshot(committed(HELD), committed(LIVE), next_offset=110)
+        return bump(shard)
+
+    monkeypatch.setattr(ledger, "bump_epoch", late)
+    assert cli.main(["orphans", "-t", "shop.orders", "--all", "--fence"]) == 0
+    assert set(bucket.deleted) == {DEAD.data, DEAD.manifest}
+
+
 def test_stdout_is_the_objects_alone_and_the_rest_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["orphans", "-t", "shop.orders", "--json"])
     out, err = capsys.readouterr()
