@@ -46,8 +46,9 @@ class Ledger(Protocol):
     def topics(self) -> Mapping[str, str]:
         """The source table of every topic the ledger knows."""
 
-    def snapshot(self, topic: str) -> TopicSnapshot:
-        """All of it in one snapshot, begun after every earlier call here and to the bucket ended."""
+    def snapshot(self, topic: str, since: int | None) -> TopicSnapshot:
+        """All of it in one snapshot, begun after every earlier call here and to the bucket ended. Of the ledger, which grows for ever, the
+        batches that start at offset `since` (None: at no offset) or later, and those whose objects are not recorded as deleted."""
 
     def bump_epoch(self, shard: int) -> int:
         """Epoch + 1 in a transaction of its own, so that no attempt made before can be committed. Raises OutcomeUnknown; asking again is

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.ledger import Guard
-from janitor.core.classify import State, Verdict, classify, missing
+from janitor.core.classify import State, Verdict, classify, gather, missing
 from janitor.core.selection import Choice, Retention, too_many
 from janitor.core.snapshot import LedgerBatch, StoredObject, TopicSnapshot, refuse_unprovable
 from janitor.core.swept import Swept
@@ -98,7 +98,7 @@ class Janitor:
         yield "listing the bucket", self._bucket.top
         # Of a name that is nobody's: the right to delete, and on condition, shows all the same.
         yield "deleting on condition", lambda: self._bucket.delete(StoredObject("tidemark-check", '"no-object"', 0, now))
-        yield "reading the ledger", lambda: self._snapshot(f"{self._guard.pipeline}.check")
+        yield "reading the ledger", lambda: self._snapshot(f"{self._guard.pipeline}.check", None)
 
     def refuse_unknown(self, topic: str, table: str) -> None:
         """Raises Invalid for a table of which nothing is stored or loaded, if any other is: most likely its name is misspelt."""
@@ -111,17 +111,18 @@ class Janitor:
     def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
         """`as_if_fenced`: judges as it would be after `fence`, for those who only look."""
         listing = self._bucket.list(topic)
-        snapshot = self._snapshot(topic)
+        gathered = gather(listing.objects, topic)
+        snapshot = self._snapshot(topic, gathered.first_offset)
         if as_if_fenced:
             snapshot = replace(snapshot, epochs={shard: epoch + 1 for shard, epoch in snapshot.epochs.items()})
-        return Survey(topic, listing.at, classify(listing.objects, snapshot), snapshot)
+        return Survey(topic, listing.at, classify(gathered, snapshot), snapshot)
 
     def fence(self, topics: Sequence[str]) -> list[int]:
         """Bumps the epoch of every shard that owns one of the topics (of all shards for a topic nobody has loaded yet), so that even the
         newest attempt becomes provable; a running loader takes its shard over again. Returns the shards."""
         shards: set[int] = set()
         for topic in topics:
-            snapshot = self._snapshot(topic)
+            snapshot = self._snapshot(topic, None)
             shards |= {offset.shard for offset in snapshot.offsets.values()} or set(snapshot.epochs)
         for shard in sorted(shards):
             self._ledger.bump_epoch(shard)
@@ -158,8 +159,9 @@ class Janitor:
             return error
 
     def sweep(self, retention: Retention, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
-        """Orphans older than an hour, committed batches past their retention, unfinished uploads. The cap is for orphans: how many batches
-        expire is the settings' doing. While the ledger is empty orphans wait for a person."""
+        """Orphans older than an hour, committed batches past their retention, unfinished uploads. A person must confirm orphans alone: how
+        many batches expire is the settings' doing. Raises Refused, before anything goes, for too many orphans or, while the ledger is
+        empty, any."""
         swept = Swept()
         orphans, expired = Plan(), Plan()
         for topic in self.topics():
@@ -201,9 +203,9 @@ class Janitor:
         except Unavailable as error:
             raise _unproven(error) from error
 
-    def _snapshot(self, topic: str) -> TopicSnapshot:
+    def _snapshot(self, topic: str, since: int | None) -> TopicSnapshot:
         try:
-            snapshot = self._ledger.snapshot(topic)
+            snapshot = self._ledger.snapshot(topic, since)
         except Unavailable as error:
             raise _unproven(error) from error
         refuse_unprovable(snapshot, self._guard)

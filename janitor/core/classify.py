@@ -5,7 +5,7 @@ the commit's compare-and-set on (epoch, commit_no) refuses the former for ever, 
 attempt prepared before a move can't pass either. True only of a list taken before the snapshot: what was committed in between is in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -43,30 +43,48 @@ class Verdict:
         return sum(stored.size_bytes for stored in self.objects)
 
 
-def classify(objects: Iterable[StoredObject], snapshot: TopicSnapshot) -> list[Verdict]:
-    """Verdicts in key order. `objects`: everything listed below the snapshot's topic, before the snapshot was taken."""
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Objects listed below one topic: its attempts, each with what there is of it, by their keys without the ending; and all others."""
+
+    attempts: Mapping[str, tuple[BatchKey, Sequence[StoredObject]]]
+    others: Sequence[StoredObject]
+
+    @property
+    def first_offset(self) -> int | None:
+        """The lowest offset an attempt starts at: no batch of the ledger that starts below it has an object here."""
+        return min((key.offsets.start for key, _ in self.attempts.values()), default=None)
+
+
+def gather(objects: Iterable[StoredObject], topic: str) -> Gathered:
+    """`objects`: everything listed below the topic."""
     attempts: dict[str, tuple[BatchKey, list[StoredObject]]] = {}
-    verdicts = []
+    others = []
     for stored in objects:
         stem, _, suffix = stored.key.rpartition(".")
-        if stem in attempts and suffix in SUFFIXES:  # judged once: an attempt's two keys differ in nothing else
+        if stem in attempts and suffix in SUFFIXES:  # parsed once: an attempt's two keys differ in nothing else
             attempts[stem][1].append(stored)
             continue
         key = BatchKey.parse(stored.key)
-        if key is None or key.topic != snapshot.topic:
-            verdicts.append(Verdict(State.FOREIGN, "not the key of a batch of this topic", (stored,)))
+        if key is None or key.topic != topic:
+            others.append(stored)
         else:
             attempts[stem] = (key, [stored])
-    superseded = snapshot.superseded
-    for key, stored_objects in attempts.values():
-        state, proof = judge(key, snapshot, superseded)
-        found = tuple(sorted(stored_objects, key=lambda stored: stored.key))
+    return Gathered(attempts, others)
+
+
+def classify(gathered: Gathered, snapshot: TopicSnapshot) -> list[Verdict]:
+    """Verdicts in key order. `gathered`: of the snapshot's topic, listed before the snapshot was taken."""
+    verdicts = [Verdict(State.FOREIGN, "not the key of a batch of this topic", (stored,)) for stored in gathered.others]
+    for key, objects in gathered.attempts.values():
+        state, proof = judge(key, snapshot)
+        found = tuple(sorted(objects, key=lambda stored: stored.key))
         verdicts.append(Verdict(state, proof, found, key, snapshot.batches.get(BatchId.of(key))))
     return sorted(verdicts, key=lambda verdict: verdict.objects[0].key)
 
 
-def judge(key: BatchKey, snapshot: TopicSnapshot, superseded: bool) -> tuple[State, str]:
-    """The state of an attempt of the snapshot's topic, and why. `superseded`: as `TopicSnapshot.superseded`."""
+def judge(key: BatchKey, snapshot: TopicSnapshot) -> tuple[State, str]:
+    """The state of an attempt of the snapshot's topic, and why."""
     batch = snapshot.batches.get(BatchId.of(key))
     if batch is not None:
         return State.COMMITTED, f"in the ledger of shard {batch.shard} since {batch.committed_at:%Y-%m-%d %H:%M:%S}"
@@ -78,7 +96,7 @@ def judge(key: BatchKey, snapshot: TopicSnapshot, superseded: bool) -> tuple[Sta
     offset = snapshot.offsets.get(key.partition)
     if offset is None:
         return State.IN_FLIGHT, f"epoch {key.epoch} is the fence's, and nothing of the partition is loaded yet"
-    if superseded:
+    if snapshot.superseded:
         return State.IN_FLIGHT, f"epoch {key.epoch} is the fence's, and the topic was made again: its offsets prove nothing"
     if key.offsets.start < offset.next_offset:
         return State.ORPHAN, f"starts at {key.offsets.start}, below the next offset {offset.next_offset}"

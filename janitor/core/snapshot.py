@@ -40,7 +40,6 @@ class LedgerBatch:
 
     id: BatchId
     shard: int
-    topic_id: str
     committed_at: datetime
     object_deleted_at: datetime | None = None
 
@@ -57,13 +56,15 @@ class PartitionOffset:
 @dataclass(frozen=True, slots=True)
 class TopicSnapshot:
     """Guard, fences, offsets and ledger of one moment. `guard`: None when its row is absent. `epochs`: the fence's epoch by shard.
-    `ledger_empty`: no shard has committed anything, or all of it was removed."""
+    `batches`: of the ledger those that may have objects. `newest_topic_id`: the incarnation of the topic that the ledger's newest batch was
+    read from; None without batches. `ledger_empty`: no shard has committed anything, or all of it was removed."""
 
     topic: str
     guard: Guard | None
     epochs: Mapping[int, int]
     offsets: Mapping[int, PartitionOffset]
     batches: Mapping[BatchId, LedgerBatch]
+    newest_topic_id: str | None
     ledger_empty: bool
 
     @property
@@ -77,8 +78,8 @@ class TopicSnapshot:
     @property
     def superseded(self) -> bool:
         """True while the ledger's newest batch is of another incarnation of the topic than the offsets: then offsets prove nothing."""
-        newest = max(self.batches.values(), key=lambda batch: (batch.id.epoch, batch.id.offsets), default=None)
-        return newest is not None and any(offset.topic_id != newest.topic_id for offset in self.offsets.values())
+        newest = self.newest_topic_id
+        return newest is not None and any(offset.topic_id != newest for offset in self.offsets.values())
 
 
 def refuse_unprovable(snapshot: TopicSnapshot, ours: Guard) -> None:

@@ -20,6 +20,7 @@ from janitor.core.snapshot import BatchId, LedgerBatch, PartitionOffset, TopicSn
 
 OWNER = "janitor --fence"
 MARKED_AT_ONCE = 1000
+OFFSET_MAX = 2**63 - 1
 
 Query = Callable[..., list[Any]]
 
@@ -37,17 +38,20 @@ class RedshiftLedger:
         with self._transaction() as query:
             return dict(query(f"SELECT topic, source_table FROM {self._named('offsets')}"))
 
-    def snapshot(self, topic: str) -> TopicSnapshot:
+    def snapshot(self, topic: str, since: int | None) -> TopicSnapshot:
         with self._transaction() as query:
             guards = query(f"SELECT id, bucket, prefix, cluster_id, shards FROM {self._named('pipeline')}")
             fences = query(f"SELECT shard, epoch FROM {self._named('fence')}")
             offsets = query(f'SELECT shard, "partition", topic_id, next_offset FROM {self._named("offsets")} WHERE topic = %s', (topic,))
             batches = query(
-                'SELECT shard, batch_id, "partition", topic_id, epoch, start_offset, end_offset, committed_at, object_deleted_at'
-                f" FROM {self._named('ledger')} WHERE topic = %s",
-                (topic,),
+                'SELECT shard, batch_id, "partition", epoch, start_offset, end_offset, committed_at, object_deleted_at'
+                f" FROM {self._named('ledger')} WHERE topic = %s AND (object_deleted_at IS NULL OR start_offset >= %s)",
+                (topic, OFFSET_MAX if since is None else since),
             )
-            ledger_empty = not batches and not query(f"SELECT batch_id FROM {self._named('ledger')} LIMIT 1")
+            newest = query(
+                f"SELECT topic_id FROM {self._named('ledger')} WHERE topic = %s ORDER BY epoch DESC, start_offset DESC LIMIT 1", (topic,)
+            )
+            ledger_empty = not newest and not query(f"SELECT batch_id FROM {self._named('ledger')} LIMIT 1")
         for name, rows, unique in (("pipeline", guards, 1), ("fence", fences, len({row[0] for row in fences}))):
             if len(rows) > unique:
                 raise Refused(f"{self._named(name)} holds rows it must hold once only; nothing is proven and nothing was deleted")
@@ -59,6 +63,7 @@ class RedshiftLedger:
             epochs={int(shard): int(epoch) for shard, epoch in fences},
             offsets={int(partition): PartitionOffset(int(shard), topic_id, int(at)) for shard, partition, topic_id, at in offsets},
             batches={batch.id: batch for batch in map(_batch, batches)},
+            newest_topic_id=newest[0][0] if newest else None,
             ledger_empty=ledger_empty,
         )
 
@@ -132,11 +137,10 @@ class RedshiftLedger:
 
 
 def _batch(row: Sequence[Any]) -> LedgerBatch:
-    shard, nonce, partition, topic_id, epoch, start, stop, committed_at, deleted_at = row
+    shard, nonce, partition, epoch, start, stop, committed_at, deleted_at = row
     return LedgerBatch(
         id=BatchId(int(partition), OffsetRange(int(start), int(stop)), int(epoch), nonce),
         shard=int(shard),
-        topic_id=topic_id,
         committed_at=committed_at.replace(tzinfo=UTC),
         object_deleted_at=deleted_at and deleted_at.replace(tzinfo=UTC),
     )

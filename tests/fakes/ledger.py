@@ -1,6 +1,6 @@
 """The janitor's view of the warehouse in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -32,11 +32,23 @@ class FakeLedger:
             "janitor.topics", lambda: {row.topic: row.source_table for shard in self.shards for row in self.database.offsets(shard)}
         )
 
-    def snapshot(self, topic: str) -> TopicSnapshot:
+    def snapshot(self, topic: str, since: int | None) -> TopicSnapshot:
         def read() -> TopicSnapshot:
             t = self.database.store.begin()
+            entries = [(shard, entry) for shard, entry in self._entries(t) if entry.topic == topic]
+            newest = max((entry for _, entry in entries), key=lambda entry: (entry.epoch, entry.offsets), default=None)
             return TopicSnapshot(
-                topic, self.guard, self._epochs(t), self._offsets(t, topic), self._batches(t, topic), ledger_empty=self._ledger_empty(t)
+                topic,
+                self.guard,
+                self._epochs(t),
+                self._offsets(t, topic),
+                {
+                    _id(entry): LedgerBatch(_id(entry), shard, entry.committed_at, entry.object_deleted_at)
+                    for shard, entry in entries
+                    if entry.object_deleted_at is None or (since is not None and entry.offsets.start >= since)
+                },
+                newest_topic_id=newest.topic_id if newest else None,
+                ledger_empty=not any(True for _ in self._entries(t)),
             )
 
         return self.gate.cross("janitor.snapshot", read)
@@ -64,17 +76,15 @@ class FakeLedger:
                 found[row.partition] = PartitionOffset(shard, row.topic_id, row.next_offset)
         return found
 
-    def _batches(self, t: Transaction, topic: str) -> Mapping[BatchId, LedgerBatch]:
-        found: dict[BatchId, LedgerBatch] = {}
+    def _entries(self, t: Transaction) -> Iterator[tuple[int, LedgerEntry]]:
+        """All of the ledger, by shard."""
         for shard in self.shards:
             for _, _, entry in self.database.store.scan(t, ledger_table(shard)):
-                if entry.topic == topic:
-                    id = BatchId(entry.partition, entry.offsets, entry.epoch, entry.batch_id)
-                    found[id] = LedgerBatch(id, shard, entry.topic_id, entry.committed_at, entry.object_deleted_at)
-        return found
+                yield shard, entry
 
-    def _ledger_empty(self, t: Transaction) -> bool:
-        return not any(True for shard in self.shards for _ in self.database.store.scan(t, ledger_table(shard)))
+
+def _id(entry: LedgerEntry) -> BatchId:
+    return BatchId(entry.partition, entry.offsets, entry.epoch, entry.batch_id)
 
 
 def _marked(topic: str, wanted: set[str], at: datetime, entry: LedgerEntry) -> LedgerEntry | None:

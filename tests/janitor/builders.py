@@ -1,6 +1,6 @@
 """Attempts, snapshots and neighbours in few words, for the janitor's tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from contracts.batch import BatchKey
 from contracts.errors import Unavailable
 from contracts.ledger import Guard
 from contracts.offsets import OffsetRange
+from janitor.core.classify import Verdict, classify, gather
 from janitor.core.snapshot import BatchId, LedgerBatch, PartitionOffset, StoredObject, TopicSnapshot
 from janitor.ports import Listing, Top
 
@@ -32,8 +33,8 @@ def objects(*keys: BatchKey, age: timedelta = timedelta(hours=2)) -> list[Stored
     return [stored(name, age) for key in keys for name in (key.data, key.manifest)]
 
 
-def committed(key: BatchKey, *, shard: int = 0, topic_id: str = "A", age: timedelta = timedelta(hours=2)) -> LedgerBatch:
-    return LedgerBatch(BatchId.of(key), shard, topic_id, NOW - age)
+def committed(key: BatchKey, *, shard: int = 0, age: timedelta = timedelta(hours=2)) -> LedgerBatch:
+    return LedgerBatch(BatchId.of(key), shard, NOW - age)
 
 
 def snapshot(
@@ -41,15 +42,21 @@ def snapshot(
     epochs: Mapping[int, int] | None = None,
     next_offset: int | None = 100,
     topic_id: str = "A",
+    newest_topic_id: str = "A",
     topic: str = TOPIC,
     shard: int = 0,
     guard: Guard | None = GUARD,
     ledger_empty: bool | None = None,
 ) -> TopicSnapshot:
-    """Epoch 5; loaded up to 100."""
+    """Epoch 5; loaded up to 100. `newest_topic_id`: the last of the batches'."""
     offsets = {} if next_offset is None else {0: PartitionOffset(shard, topic_id, next_offset)}
     empty = not batches if ledger_empty is None else ledger_empty
-    return TopicSnapshot(topic, guard, epochs or {0: 5}, offsets, {batch.id: batch for batch in batches}, empty)
+    held = {batch.id: batch for batch in batches}
+    return TopicSnapshot(topic, guard, epochs or {0: 5}, offsets, held, newest_topic_id if batches else None, empty)
+
+
+def judged(some: Iterable[StoredObject], held: TopicSnapshot) -> list[Verdict]:
+    return classify(gather(some, held.topic), held)
 
 
 @dataclass
@@ -82,8 +89,8 @@ class FakeBucket:
             self.deleted.append(stored.key)
         return True
 
-    def abort_uploads(self, folder: str, older_than: timedelta) -> int:
-        old = [item for item in self.uploads if item[0].startswith(f"{folder}/") and NOW - item[1] > older_than]
+    def abort_uploads(self, beginning: str, older_than: timedelta) -> int:
+        old = [item for item in self.uploads if item[0].startswith(beginning) and NOW - item[1] > older_than]
         self.uploads = [item for item in self.uploads if item not in old]
         return len(old)
 
@@ -101,10 +108,16 @@ class FakeLedger:
         self._answer()
         return {topic: topic.partition(".")[2] for topic, held in self.snapshots.items() if held.offsets}
 
-    def snapshot(self, topic: str) -> TopicSnapshot:
+    def snapshot(self, topic: str, since: int | None) -> TopicSnapshot:
         self._answer()
         self.effects.append(f"snapshot {topic}")
-        return self.snapshots.get(topic) or snapshot(topic=topic, next_offset=None)
+        held = self.snapshots.get(topic) or snapshot(topic=topic, next_offset=None)
+        kept = {
+            id: batch
+            for id, batch in held.batches.items()
+            if batch.object_deleted_at is None or (since is not None and id.offsets.start >= since)
+        }
+        return replace(held, batches=kept)
 
     def bump_epoch(self, shard: int) -> int:
         self._answer()

@@ -70,6 +70,17 @@ def test_the_list_comes_before_the_snapshot(world: World) -> None:
     assert world.bucket.effects == [f"list {TOPIC}", f"snapshot {TOPIC}"]
 
 
+def test_of_the_ledger_is_read_what_may_have_objects(world: World) -> None:
+    """It holds every batch there ever was."""
+    gone = [attempt(start, nonce=f"{start:08x}") for start in (0, 30, 60)]
+    recorded = [replace(committed(key), object_deleted_at=NOW) for key in gone]
+    world.bucket.put(*objects(gone[1]))  # somebody had its version back
+    world.ledger.snapshots[TOPIC] = snapshot(committed(HELD), *recorded)
+    survey = world.janitor.survey(TOPIC)
+    assert sorted(id.offsets.start for id in survey.snapshot.batches) == [30, 60, 90]
+    assert {verdict.key for verdict in survey.verdicts if verdict.state is State.COMMITTED} == {HELD, gone[1]}
+
+
 def test_a_batch_committed_while_the_list_was_made_is_not_touched(world: World) -> None:
     class CommittingBucket(FakeBucket):
         def list(self, folder: str) -> Listing:

@@ -47,17 +47,19 @@ def test_what_was_listed_is_deleted_and_only_that(scene: WarehouseScene) -> None
 
 def test_a_snapshot_holds_guard_epochs_offsets_and_batches(scene: WarehouseScene) -> None:
     ledger = scene.janitors_ledger()
-    empty = ledger.snapshot(TOPIC)
+    empty = ledger.snapshot(TOPIC, 0)
     assert (empty.guard, empty.ledger_empty, empty.offsets, empty.batches) == (guard(scene.name), True, {}, {})
+    assert empty.newest_topic_id is None
     assert empty.epochs == {0: 0}
     writer = Writer(scene)
     plan = writer.commit(writer.upsert(1, 10))
-    found = ledger.snapshot(TOPIC)
+    found = ledger.snapshot(TOPIC, 0)
     key = plan.loads[0].key
     assert (found.epochs, found.ledger_empty) == ({0: writer.epoch}, False)
     assert found.offsets == {0: PartitionOffset(0, "id-1", 1)}
-    assert set(found.batches) == {BatchId.of(key)}
-    assert not ledger.snapshot("p.shop.other").batches
+    assert (set(found.batches), found.newest_topic_id) == ({BatchId.of(key)}, "id-1")
+    other = ledger.snapshot("p.shop.other", 0)
+    assert (other.batches, other.newest_topic_id, other.ledger_empty) == ({}, None, False)
     assert ledger.topics() == {TOPIC: "shop.orders"}
 
 
@@ -72,6 +74,20 @@ def test_deleted_objects_are_recorded_once(scene: WarehouseScene) -> None:
     writer.commit(writer.upsert(1, 10))
     ledger = scene.janitors_ledger()
     for at in (AT, AT.replace(year=2026)):
-        ledger.mark_deleted(TOPIC, list(ledger.snapshot(TOPIC).batches.values()), at)
-    (batch,) = ledger.snapshot(TOPIC).batches.values()
+        ledger.mark_deleted(TOPIC, list(ledger.snapshot(TOPIC, 0).batches.values()), at)
+    (batch,) = ledger.snapshot(TOPIC, 0).batches.values()
     assert batch.object_deleted_at == AT
+
+
+def test_batches_whose_objects_are_gone_are_read_from_an_offset_on_and_all_others_always(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    for number in range(3):
+        writer.commit(writer.upsert(number, 10))
+    ledger = scene.janitors_ledger()
+    first, second, third = sorted(ledger.snapshot(TOPIC, None).batches.values(), key=lambda batch: batch.id.offsets)
+    ledger.mark_deleted(TOPIC, [first, second], AT)
+    for since, starts in ((None, {third}), (second.id.offsets.start + 1, {third}), (second.id.offsets.start, {second, third})):
+        assert set(ledger.snapshot(TOPIC, since).batches) == {batch.id for batch in starts}
+    ledger.mark_deleted(TOPIC, [third], AT)
+    found = ledger.snapshot(TOPIC, None)
+    assert (found.batches, found.newest_topic_id, found.ledger_empty) == ({}, "id-1", False)

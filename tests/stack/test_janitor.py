@@ -183,10 +183,10 @@ def test_a_snapshot_is_of_one_moment(lake: Lake) -> None:
 
     ledger = RedshiftLedger(Between, lake.schema)  # type: ignore[arg-type]  # stands for a Connection
     topic = f"{lake.name}.shop.orders"
-    torn = ledger.snapshot(topic)
+    torn = ledger.snapshot(topic, 0)
     assert (torn.offsets[0].next_offset, len(torn.batches)) == (100, 2)
     ledger.close()
-    after = RedshiftLedger(lambda: redshift.connect(settings), lake.schema).snapshot(topic)
+    after = RedshiftLedger(lambda: redshift.connect(settings), lake.schema).snapshot(topic, 0)
     assert (after.offsets[0].next_offset, len(after.batches)) == (120, 3)
 
 

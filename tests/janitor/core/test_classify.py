@@ -6,9 +6,9 @@ import pytest
 from contracts.batch import BatchKey
 from contracts.errors import Refused
 from contracts.offsets import OffsetRange
-from janitor.core.classify import State, classify, missing
+from janitor.core.classify import State, missing
 from janitor.core.snapshot import TopicSnapshot, refuse_unprovable
-from tests.janitor.builders import GUARD, OTHER, SESSION, TOPIC, attempt, committed, objects, snapshot, stored
+from tests.janitor.builders import GUARD, OTHER, SESSION, TOPIC, attempt, committed, judged, objects, snapshot, stored
 
 HELD = attempt(90, 100, epoch=5, nonce="00000001")  # the newest batch of the ledger, with the fence at epoch 5 and next offset 100
 
@@ -38,7 +38,9 @@ HELD = attempt(90, 100, epoch=5, nonce="00000001")  # the newest batch of the le
         # An older batch of the former incarnation does not matter once the new one has a batch.
         (
             attempt(0, 5, epoch=5, nonce="00000003"),
-            snapshot(committed(attempt(0, 100, epoch=4)), committed(attempt(0, 10, epoch=5), topic_id="B"), topic_id="B", next_offset=10),
+            snapshot(
+                committed(attempt(0, 100, epoch=4)), committed(attempt(0, 10, epoch=5)), newest_topic_id="B", topic_id="B", next_offset=10
+            ),
             State.ORPHAN,
             "starts at 0, below the next offset 10",
         ),
@@ -56,7 +58,7 @@ HELD = attempt(90, 100, epoch=5, nonce="00000001")  # the newest batch of the le
     ],
 )
 def test_an_attempt_is_judged_by_ledger_epoch_and_offset(key: BatchKey, held: TopicSnapshot, state: State, proof: str) -> None:
-    (verdict,) = classify(objects(key), held)
+    (verdict,) = judged(objects(key), held)
     assert verdict.state is state
     assert proof in verdict.proof
     assert verdict.key == key
@@ -65,7 +67,7 @@ def test_an_attempt_is_judged_by_ledger_epoch_and_offset(key: BatchKey, held: To
 
 def test_both_objects_of_an_attempt_share_its_verdict_and_either_may_be_missing() -> None:
     whole, data, manifest = attempt(1, nonce="00000001"), attempt(2, nonce="00000002"), attempt(3, nonce="00000003")
-    verdicts = classify([*objects(whole), stored(data.data), stored(manifest.manifest)], snapshot())
+    verdicts = judged([*objects(whole), stored(data.data), stored(manifest.manifest)], snapshot())
     assert [verdict.key for verdict in verdicts] == [whole, data, manifest]
     assert [len(verdict.objects) for verdict in verdicts] == [2, 1, 1]
     assert {verdict.state for verdict in verdicts} == {State.ORPHAN}
@@ -73,7 +75,7 @@ def test_both_objects_of_an_attempt_share_its_verdict_and_either_may_be_missing(
 
 def test_the_age_of_an_attempt_is_that_of_its_younger_object() -> None:
     key = attempt(1)
-    (verdict,) = classify([stored(key.data, timedelta(hours=3)), stored(key.manifest, timedelta(minutes=5))], snapshot())
+    (verdict,) = judged([stored(key.data, timedelta(hours=3)), stored(key.manifest, timedelta(minutes=5))], snapshot())
     assert verdict.stored_at == stored(key.manifest, timedelta(minutes=5)).stored_at
 
 
@@ -91,14 +93,14 @@ def test_the_age_of_an_attempt_is_that_of_its_younger_object() -> None:
     ],
 )
 def test_what_does_not_parse_whole_or_is_of_another_topic_is_foreign(name: str) -> None:
-    (verdict,) = classify([stored(name)], snapshot())
+    (verdict,) = judged([stored(name)], snapshot())
     assert (verdict.state, verdict.key) == (State.FOREIGN, None)
 
 
 def test_batches_without_objects_are_missing_unless_their_deletion_is_recorded() -> None:
     here, gone, recorded = attempt(0, nonce="00000001"), attempt(10, nonce="00000002"), attempt(20, nonce="00000003")
     held = snapshot(committed(here), committed(gone), replace(committed(recorded), object_deleted_at=SESSION))
-    assert [batch.id.nonce for batch in missing(classify(objects(here), held), held)] == ["00000002"]
+    assert [batch.id.nonce for batch in missing(judged(objects(here), held), held)] == ["00000002"]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,6 @@ def test_our_own_whole_ledger_is_accepted() -> None:
 def test_a_foreign_object_beside_an_attempt_s_own_is_no_part_of_it() -> None:
     key = attempt(1)
     foreign = [stored(f"{key.stem}.{suffix}") for suffix in ("bak", "parquet2", "PARQUET", "")]
-    orphan, *others = sorted(classify([*objects(key), *foreign], snapshot()), key=lambda verdict: verdict.state is State.FOREIGN)
+    orphan, *others = sorted(judged([*objects(key), *foreign], snapshot()), key=lambda verdict: verdict.state is State.FOREIGN)
     assert (orphan.state, {found.key for found in orphan.objects}) == (State.ORPHAN, {key.data, key.manifest})
     assert [(other.state, other.objects) for other in others] == [(State.FOREIGN, (one,)) for one in sorted(foreign, key=lambda o: o.key)]

@@ -2,14 +2,13 @@ from datetime import timedelta
 
 import orjson
 
-from janitor.core.classify import classify
 from janitor.core.report import Tally, attempt_json, attempt_line, object_json, object_lines, readable_age, readable_size
-from tests.janitor.builders import NOW, TOPIC, attempt, objects, snapshot, stored
+from tests.janitor.builders import NOW, TOPIC, attempt, judged, objects, snapshot, stored
 
 
 def test_an_object_s_line_has_state_time_size_key_and_proof() -> None:
     key = attempt(1)
-    (verdict,) = classify(objects(key), snapshot())
+    (verdict,) = judged(objects(key), snapshot())
     assert list(object_lines(verdict, NOW)) == [
         f"orphan     2025-08-14 16:00:00     100 B  {name}  (epoch 1 is below the fence's 5)" for name in (key.manifest, key.data)
     ]
@@ -18,20 +17,20 @@ def test_an_object_s_line_has_state_time_size_key_and_proof() -> None:
 
 def test_an_attempt_s_line_has_its_age_session_number_offsets_and_what_is_there_of_it() -> None:
     key = attempt(1)
-    (verdict,) = classify(objects(key), snapshot())
+    (verdict,) = judged(objects(key), snapshot())
     line = attempt_line(verdict, NOW)
     assert line == (
         "orphan        200 B    2h 00m  session 2025-08-14 15:03:12  batch 1  offsets 1 to 10"
         f"  {key.stem} (manifest and parquet)  epoch 1 is below the fence's 5"
     )
     assert attempt_line(verdict, NOW, deleted=True) == line.replace("orphan   ", "deleted  ")
-    (half,) = classify([stored(key.data)], snapshot())
+    (half,) = judged([stored(key.data)], snapshot())
     assert f"{key.stem} (parquet)" in attempt_line(half, NOW)
 
 
 def test_json_holds_the_same_and_the_keys_parts() -> None:
     key = attempt(1)
-    (verdict,) = classify(objects(key), snapshot())
+    (verdict,) = judged(objects(key), snapshot())
     named = {
         "topic": TOPIC,
         "partition": 0,
@@ -41,22 +40,22 @@ def test_json_holds_the_same_and_the_keys_parts() -> None:
         "offset_stop": 11,
         "epoch": 1,
     }
-    judged = {"state": "orphan", "proof": "epoch 1 is below the fence's 5", "stored_at": "2025-08-14T16:00:00Z", "age_seconds": 7200}
+    state = {"state": "orphan", "proof": "epoch 1 is below the fence's 5", "stored_at": "2025-08-14T16:00:00Z", "age_seconds": 7200}
     assert [orjson.loads(line) for line in object_json(verdict, NOW)] == [
-        {"key": name, "size_bytes": 100, **judged, **named} for name in (key.manifest, key.data)
+        {"key": name, "size_bytes": 100, **state, **named} for name in (key.manifest, key.data)
     ]
     assert orjson.loads(attempt_json(verdict, NOW)) == {
         "keys": [key.manifest, key.data],
         "size_bytes": 200,
         "deleted": False,
-        **judged,
+        **state,
         **named,
     }
     assert orjson.loads(attempt_json(verdict, NOW, deleted=True))["deleted"]
 
 
 def test_a_foreign_key_can_neither_break_a_line_nor_colour_a_terminal() -> None:
-    (verdict,) = classify([stored(f"{TOPIC}/a\n\x1b[31m")], snapshot())
+    (verdict,) = judged([stored(f"{TOPIC}/a\n\x1b[31m")], snapshot())
     (line,) = object_lines(verdict, NOW)
     assert "\n" not in line
     assert "\x1b" not in line
@@ -66,7 +65,7 @@ def test_a_foreign_key_can_neither_break_a_line_nor_colour_a_terminal() -> None:
 
 
 def test_a_tally_counts_attempts_objects_and_bytes() -> None:
-    verdicts = classify([*objects(attempt(1)), stored(attempt(2, nonce="0b0b0b0b").data)], snapshot())
+    verdicts = judged([*objects(attempt(1)), stored(attempt(2, nonce="0b0b0b0b").data)], snapshot())
     assert str(Tally.of(verdicts)) == "3 objects of 2 attempts, 300 B"
     assert Tally.of(verdicts).told("orphan") == "2 orphans, 300 B"
     assert Tally.of(verdicts[:1]).told("batch") == "1 batch, 200 B"

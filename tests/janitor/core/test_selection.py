@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from contracts.batch import BatchKey
-from janitor.core.classify import State, Verdict, classify
+from janitor.core.classify import State, Verdict
 from janitor.core.selection import Choice, Retention, too_many
-from tests.janitor.builders import NOW, attempt, committed, objects, snapshot, stored
+from tests.janitor.builders import NOW, attempt, committed, judged, objects, snapshot, stored
 
 ORPHANS = frozenset({State.ORPHAN})
 HOUR = timedelta(hours=1)
@@ -13,7 +13,7 @@ HOUR = timedelta(hours=1)
 
 def verdict(key: BatchKey | None = None, *, age: timedelta = 2 * HOUR) -> Verdict:
     """An orphan."""
-    (found,) = classify(objects(key or attempt(1), age=age), snapshot())
+    (found,) = judged(objects(key or attempt(1), age=age), snapshot())
     assert found.state is State.ORPHAN
     return found
 
@@ -58,13 +58,13 @@ def test_no_choice_reaches_what_is_unproven_or_foreign(state: State) -> None:
 
 def test_committed_batches_are_taken_only_by_who_asks_for_them() -> None:
     key = attempt(1)
-    (found,) = classify(objects(key), snapshot(committed(key)))
+    (found,) = judged(objects(key), snapshot(committed(key)))
     assert not Choice(ORPHANS).takes(found, NOW)
     assert Choice(frozenset({State.COMMITTED})).takes(found, NOW)
 
 
 def test_a_foreign_object_is_never_taken() -> None:
-    (found,) = classify([stored("x/readme")], snapshot())
+    (found,) = judged([stored("x/readme")], snapshot())
     assert not Choice(frozenset({State.ORPHAN, State.COMMITTED})).takes(found, NOW)
 
 
@@ -98,7 +98,7 @@ def test_many_objects_or_a_large_share_need_a_yes(chosen: int, listed: int, cap:
 )
 def test_committed_batches_stay_for_their_time(age: timedelta, keep: timedelta | None, taken: bool) -> None:
     key = attempt(1)
-    (found,) = classify(objects(key, age=age), snapshot(committed(key)))
+    (found,) = judged(objects(key, age=age), snapshot(committed(key)))
     assert Choice(ORPHANS | {State.COMMITTED}, pattern="*", keep=keep).takes(found, NOW) is taken
     assert Choice(ORPHANS | {State.COMMITTED}, keep=keep).takes(verdict(age=HOUR), NOW)
 

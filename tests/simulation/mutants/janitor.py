@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from janitor.core.classify import State, Verdict, classify
+from janitor.core.classify import State, Verdict, classify, gather
 from janitor.service import Janitor, Survey
 from tests.simulation.world import Variant
 
@@ -35,9 +35,9 @@ class JanitorOfThisEpoch(Janitor):
 
     def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
         listing = self._bucket.list(topic)
-        snapshot = self._snapshot(topic)
+        snapshot = self._snapshot(topic, 0)
         bumped = replace(snapshot, epochs={shard: epoch + 1 for shard, epoch in snapshot.epochs.items()})
-        return Survey(topic, listing.at, classify(listing.objects, bumped), snapshot)
+        return Survey(topic, listing.at, classify(gather(listing.objects, topic), bumped), snapshot)
 
 
 class JanitorOfTheNextOffset(Janitor):
@@ -45,19 +45,19 @@ class JanitorOfTheNextOffset(Janitor):
 
     def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
         listing = self._bucket.list(topic)
-        snapshot = self._snapshot(topic)
+        snapshot = self._snapshot(topic, 0)
         offsets = {number: replace(offset, next_offset=offset.next_offset + 1) for number, offset in snapshot.offsets.items()}
-        return Survey(topic, listing.at, classify(listing.objects, replace(snapshot, offsets=offsets)), snapshot)
+        return Survey(topic, listing.at, classify(gather(listing.objects, topic), replace(snapshot, offsets=offsets)), snapshot)
 
 
 class LedgerBeforeList(Janitor):
     """Reads the ledger, then lists, then reads the fence: what was committed in between looks dead."""
 
     def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
-        ledger = self._snapshot(topic)
+        ledger = self._snapshot(topic, 0)
         listing = self._bucket.list(topic)
-        snapshot = replace(self._snapshot(topic), batches=ledger.batches)
-        return Survey(topic, listing.at, classify(listing.objects, snapshot), snapshot)
+        snapshot = replace(self._snapshot(topic, 0), batches=ledger.batches)
+        return Survey(topic, listing.at, classify(gather(listing.objects, topic), snapshot), snapshot)
 
 
 class LedgerOlderThanFence(Janitor):
@@ -65,9 +65,9 @@ class LedgerOlderThanFence(Janitor):
 
     def survey(self, topic: str, *, as_if_fenced: bool = False) -> Survey:
         listing = self._bucket.list(topic)
-        ledger = self._snapshot(topic)
-        snapshot = replace(self._snapshot(topic), batches=ledger.batches)
-        return Survey(topic, listing.at, classify(listing.objects, snapshot), snapshot)
+        ledger = self._snapshot(topic, 0)
+        snapshot = replace(self._snapshot(topic, 0), batches=ledger.batches)
+        return Survey(topic, listing.at, classify(gather(listing.objects, topic), snapshot), snapshot)
 
 
 MUTANTS: Sequence[Variant] = (
