@@ -36,8 +36,8 @@ class Bucket(Protocol):
     def delete(self, stored: StoredObject) -> bool:
         """Removes this object if it still is the one listed. False when another is in its place; True also when it is gone already."""
 
-    def abort_uploads(self, folder: str, older_than: timedelta) -> int:
-        """Aborts unfinished multipart uploads of batch keys below a folder begun longer ago than that; how many."""
+    def abort_uploads(self, beginning: str, older_than: timedelta) -> int:
+        """Aborts unfinished multipart uploads, begun longer ago than that, of batch keys with this beginning; how many."""
 
 
 class Ledger(Protocol):

@@ -172,8 +172,7 @@ class Janitor:
             swept.at = swept.at or survey.at
             swept.tables += 1
             swept.found(survey.verdicts)
-            if confirmed or not survey.snapshot.ledger_empty:
-                orphans.add(survey, survey.chosen(Choice(frozenset({State.ORPHAN}), older_than=ORPHAN_AGE)))
+            orphans.add(survey, survey.chosen(Choice(frozenset({State.ORPHAN}), older_than=ORPHAN_AGE)))
             keep = retention.of(topic)
             expired.add(survey, survey.chosen(Choice(frozenset({State.COMMITTED}), keep=keep)))
             if keep is not None and not dry_run:
@@ -188,7 +187,7 @@ class Janitor:
         swept.expired = list(self.delete(expired))
         swept.finished = not self._stopping()
         if swept.finished:
-            swept.uploads = sum(self._bucket.abort_uploads(topic, UPLOAD_AGE) for topic in self.topics())
+            swept.uploads = self._bucket.abort_uploads(f"{self._guard.pipeline}.", UPLOAD_AGE)
         return swept
 
     def _record_missing(self, survey: Survey, keep: timedelta) -> None:

@@ -65,16 +65,22 @@ class S3Bucket:
             pass  # another janitor, or this one's own retry
         return True
 
-    def abort_uploads(self, folder: str, older_than: timedelta) -> int:
+    def abort_uploads(self, beginning: str, older_than: timedelta) -> int:
         aborted = 0
-        for page in self._pages("list_multipart_uploads", Prefix=f"{self._prefix}{folder}/"):
+        for page in self._pages("list_multipart_uploads", Prefix=self._prefix + beginning):
             for upload in page.get("Uploads", []):
                 old = _date(page) - upload["Initiated"] > older_than
                 if old and BatchKey.parse(upload["Key"].removeprefix(self._prefix)):
-                    with self._translated(upload["Key"]):
-                        self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-                    aborted += 1
+                    aborted += self._abort(upload["Key"], upload["UploadId"])
         return aborted
+
+    def _abort(self, key: str, upload_id: str) -> bool:
+        try:
+            with self._translated(key):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+        except _Absent:  # another janitor, its writer, or the lifecycle rule
+            return False
+        return True
 
     def _stored(self, item: Any) -> StoredObject:
         return StoredObject(item["Key"].removeprefix(self._prefix), item["ETag"], item["Size"], item["LastModified"].astimezone(UTC))

@@ -135,7 +135,7 @@ class FakeJanitorBucket:
 
         return self.gate.cross("janitor.delete", delete)
 
-    def abort_uploads(self, folder: str, older_than: timedelta) -> int:
+    def abort_uploads(self, beginning: str, older_than: timedelta) -> int:
         return 0  # every PUT here is one request
 
     def _page(self, folder: str, after: str) -> tuple[datetime, Sequence[HeldObject]]:

@@ -136,10 +136,25 @@ def test_old_unfinished_uploads_of_batches_are_aborted_and_foreign_ones_left(rea
     # The server dates every upload 2010.
     for key in (attempt(1).data, f"{TOPIC}/notes.txt"):
         real.client.create_multipart_upload(Bucket=real.settings.bucket, Key=f"{PREFIX}/{key}")
-    assert real.bucket.abort_uploads(TOPIC, timedelta(days=365_000)) == 0
-    assert real.bucket.abort_uploads(TOPIC, timedelta(days=1)) == 1
+    assert real.bucket.abort_uploads("shop.", timedelta(days=365_000)) == 0
+    assert real.bucket.abort_uploads("crm.", timedelta(days=1)) == 0
+    assert real.bucket.abort_uploads("shop.", timedelta(days=1)) == 1
     left = real.client.list_multipart_uploads(Bucket=real.settings.bucket)["Uploads"]
     assert [upload["Key"] for upload in left] == [f"{PREFIX}/{TOPIC}/notes.txt"]
+
+
+def test_an_upload_that_another_janitor_aborted_first_is_no_fault(real: RealWorld) -> None:
+    for number in (1, 2):
+        real.client.create_multipart_upload(Bucket=real.settings.bucket, Key=f"{PREFIX}/{attempt(number).data}")
+    other = S3Bucket(s3.client(real.settings), real.settings.bucket, PREFIX)
+    raced: list[int] = []
+
+    def race(**_: object) -> None:
+        raced.append(other.abort_uploads("shop.", timedelta(days=1)))
+
+    real.client.meta.events.register("before-call.s3.AbortMultipartUpload", race)
+    assert real.bucket.abort_uploads("shop.", timedelta(days=1)) == 0
+    assert raced == [2, 0]
 
 
 def test_keys_that_need_escaping_come_back_as_they_are(real: RealWorld) -> None:

@@ -239,17 +239,26 @@ def test_a_dry_sweep_touches_nothing(world: World) -> None:
 
 
 def test_a_sweep_aborts_uploads_nobody_finished_in_a_day(world: World) -> None:
-    world.bucket.uploads = [(DEAD.data, NOW - 2 * DAY), (LIVE.data, NOW - timedelta(hours=2))]
+    unknown, other = attempt(0, topic="shop.shop.fresh"), attempt(0, topic="crm.shop.orders")
+    world.bucket.uploads = [(key.data, NOW - 2 * DAY) for key in (DEAD, unknown, other)] + [(LIVE.data, NOW - timedelta(hours=2))]
     swept = world.janitor.sweep(Retention(), confirmed=False, delete_max=None, dry_run=False)
-    assert swept.uploads == 1
-    assert [key for key, _ in world.bucket.uploads] == [LIVE.data]
+    assert swept.uploads == 2
+    assert [key for key, _ in world.bucket.uploads] == [other.data, LIVE.data]
 
 
-def test_while_the_ledger_is_empty_a_sweep_leaves_orphans_to_a_person(world: World) -> None:
+def test_while_the_ledger_is_empty_a_sweep_leaves_orphans_to_a_person_and_says_so(world: World) -> None:
     world.ledger.snapshots[TOPIC] = snapshot()
-    assert world.sweep() == (0, 0, True)
+    with pytest.raises(Refused, match=r"ledger is empty.*--yes"):
+        world.sweep()
     assert world.bucket.deleted == []
     assert world.sweep(yes=True)[0] == 2
+
+
+def test_an_empty_ledger_is_nothing_to_a_sweep_that_finds_no_orphan(world: World) -> None:
+    world.bucket.objects.clear()
+    world.bucket.put(*objects(LIVE))
+    world.ledger.snapshots[TOPIC] = snapshot()
+    assert world.sweep() == (0, 0, True)
 
 
 def test_the_sweeps_cap_is_for_orphans_and_checked_before_anything_goes(world: World) -> None:
