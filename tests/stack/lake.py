@@ -106,6 +106,17 @@ class Lake:
         assert "Traceback" not in done.stderr
         return done
 
+    def pipe(self, arguments: str, into: str) -> "subprocess.CompletedProcess[str]":
+        """`janitor <arguments> | <into>` in a shell; the exit code is the janitor's."""
+        return subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m janitor {arguments} | {into}; exit ${{PIPESTATUS[0]}}"],
+            env={**os.environ, "TIDEMARK_CONFIG": str(self.config)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def change(self, section: str | None, **values: Any) -> None:
         """Of the settings; None for those outside any section."""
         settings = yaml.safe_load(self.config.read_text())

@@ -1,16 +1,22 @@
 """The janitor's commands as a person runs them, on an S3 server and the warehouse stand-in; batches and ledger are written by hand."""
 
 import re
+import sys
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from contracts.batch import BatchKey
+from contracts.offsets import OffsetRange
 from janitor.edges.redshift import RedshiftLedger
 from runtime.connect import redshift
 from runtime.settings import load
 from tests.marks import long
-from tests.stack.lake import EVERYTHING, LIVE, NONCES, Lake, readme
+from tests.stack.lake import BUCKET, EVERYTHING, LIVE, NONCES, SESSION, Lake, readme
+from tests.stack.throttle import throttled
 
 pytestmark = pytest.mark.stack
 
@@ -75,6 +81,17 @@ def test_list_names_every_object_with_its_state_and_filters(lake: Lake) -> None:
     assert "readme.txt" in lake.run("list", "--all-tables", "--state", "foreign", code=0).stdout
 
 
+def test_a_list_goes_through_a_pipe(lake: Lake) -> None:
+    by_hour = lake.pipe("list -t shop.orders", "grep 20250814_15 | grep -c in-flight")
+    assert (by_hour.returncode, by_hour.stdout, by_hour.stderr) == (0, "2\n", "9 objects of 5 attempts, 36 B\n")
+    assert lake.pipe("list -t shop.orders", "grep -c 20250814_16").stdout == "0\n"
+    proofs = lake.pipe("orphans -t shop.orders --json", f"{sys.executable} -c 'import sys, json; [json.loads(line) for line in sys.stdin]'")
+    assert (proofs.returncode, proofs.stderr.count("orphan")) == (4, 1)
+    cut = lake.pipe("list -t shop.orders", "true")
+    assert "Traceback" not in cut.stderr
+    assert "bug" not in cut.stderr
+
+
 def test_clean_removes_committed_batches_by_pattern_and_the_ledger_says_so(lake: Lake) -> None:
     pattern = f"*_e00000001_{NONCES['held']}*"
     assert "left 1 committed batch" in lake.run("clean", "-t", "shop.orders", "--pattern", pattern, code=0).stderr
@@ -85,6 +102,16 @@ def test_clean_removes_committed_batches_by_pattern_and_the_ledger_says_so(lake:
     lake.run("clean", "-t", "shop.orders", "--pattern", pattern, code=0)
     assert lake.words() == EVERYTHING - {"held"} | {readme(lake)}
     assert lake.marked() == {"held"}
+
+
+def test_clean_by_age_takes_what_is_older_and_nothing_younger(lake: Lake) -> None:
+    lake.keep_for_a_moment()
+    assert lake.run("clean", "-t", "shop.orders", "--older-than", "1h", code=0).stderr == "deleted 0 batches, 0 B\n"
+    assert lake.words() == EVERYTHING | {readme(lake)}
+    done = lake.run("clean", "-t", "shop.orders", "--older-than", "1s", code=0)
+    assert done.stderr == "deleted 4 batches, 28 B\n"
+    assert lake.words() == {"live", readme(lake)}
+    assert lake.marked() == {"held", "newer"}
 
 
 @pytest.mark.long
@@ -106,6 +133,45 @@ def test_a_sweep_leaves_the_young_and_expires_committed_batches_past_their_time(
     summary = orjson.loads(line)
     assert (summary["event"], summary["expired"], summary["orphans"]) == ("sweep.done", 2, 0)
     assert (summary["objects_in_flight"], summary["objects_foreign"]) == (2, 1)
+
+
+def test_a_sweep_two_hours_later_as_the_cron_job_runs_it(lake: Lake, tmp_path: Path) -> None:
+    """Orphans go without anybody's word, uploads nobody finished too; a table's own retention goes before the bucket's."""
+    client = lake.servers.s3.client()
+    fresh = BatchKey(f"{lake.name}.shop.fresh", 0, SESSION, 1, OffsetRange(0, 9), 1, "0000000a")
+    for name in (lake.key(LIVE).data, fresh.data, f"{lake.name}.shop.orders/notes.txt"):
+        client.create_multipart_upload(Bucket=BUCKET, Key=f"lake-{lake.name}/{name}")  # long ago: the server dates all of them 2010
+    textfile = tmp_path / "janitor.prom"
+    lake.change(None, janitor={"metrics_textfile": str(textfile)})
+    lake.change("tables", override={"shop.orders": {"keep_committed_seconds": "90m"}})
+    with throttled(lake.servers.s3.endpoint_url) as s3:
+        lake.change("s3", endpoint_url=s3.url)
+        s3.ahead = timedelta(minutes=59)
+        young = orjson.loads(lake.run(code=0).stdout)
+        assert (young["orphans"], young["expired"], young["uploads_aborted"]) == (0, 0, 2)
+        assert lake.words() == EVERYTHING | {readme(lake)}
+        s3.ahead = timedelta(hours=2)
+        assert len(lake.run("--dry-run", code=4).stdout.splitlines()) == 5
+        swept = orjson.loads(lake.run(code=0).stdout)
+    assert (swept["event"], swept["tables"], swept["orphans"], swept["expired"], swept["uploads_aborted"]) == ("sweep.done", 1, 2, 2, 0)
+    assert lake.words() == {"live", readme(lake)}
+    assert lake.marked() == {"held", "newer"}
+    (left,) = client.list_multipart_uploads(Bucket=BUCKET, Prefix=f"lake-{lake.name}/")["Uploads"]
+    assert left["Key"].endswith("notes.txt")
+    told = textfile.read_text()
+    assert f'tidemark_janitor_deleted_attempts{{pipeline="{lake.name}",state="orphan"}} 2.0' in told
+    assert f'tidemark_janitor_last_sweep_succeeded{{pipeline="{lake.name}"}} 1.0' in told
+
+
+def test_a_sweep_beside_an_emptied_ledger_is_refused_until_a_person_says_it_is_right(lake: Lake) -> None:
+    lake.sql(f"DELETE FROM {lake.schema}.ledger_0")
+    with throttled(lake.servers.s3.endpoint_url) as s3:
+        lake.change("s3", endpoint_url=s3.url)
+        s3.ahead = timedelta(hours=2)
+        assert "the ledger is empty" in lake.run(code=3).stderr
+        assert lake.words() == EVERYTHING | {readme(lake)}
+        lake.run("--yes", code=0)
+    assert lake.words() == {"live", readme(lake)}
 
 
 @pytest.mark.parametrize(

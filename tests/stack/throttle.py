@@ -1,9 +1,11 @@
-"""A proxy before an S3 server that answers some requests the way S3 does when it is asked too much."""
+"""A proxy before an S3 server that answers some requests the way S3 does when it is asked too much, or tells a later time."""
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -11,13 +13,15 @@ SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please r
 
 
 class Throttle:
-    """`url` to be asked at. `refuse`: how many of the next requests with `method` get a 503; `refused`: how many did."""
+    """`url` to be asked at. `refuse`: how many of the next requests with `method` get a 503; `refused`: how many did. `ahead`: how much
+    later the server's clock tells than it is."""
 
     def __init__(self, url: str, method: str) -> None:
         self.url = url
         self.method = method
         self.refuse = 0
         self.refused = 0
+        self.ahead = timedelta()
         self._lock = threading.Lock()
 
     def turn_away(self, method: str) -> bool:
@@ -59,6 +63,9 @@ def throttled(endpoint_url: str, method: str = "DELETE") -> Iterator[Throttle]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((time.time() if timestamp is None else timestamp) + throttle.ahead.total_seconds())
 
         def log_message(self, format: str, *args: object) -> None:
             """Nobody reads it."""
