@@ -47,7 +47,9 @@ def run(main: Callable[[Stop], int]) -> int:
     try:
         crash.validate()
         with _signals() as stop:
-            return main(stop)
+            code = main(stop)
+            sys.stdout.flush()  # here, where somebody notices that nobody reads it
+            return code
     except PipelineError as error:
         fields = {f"{name}_" if name in {"event", "error", "message"} else name: value for name, value in error.fields.items()}
         if structlog.is_configured():  # a fault in the settings comes before there is a log

@@ -170,8 +170,13 @@ def test_a_crash_plan_outside_a_test_or_unreadable_is_refused_before_anything_ru
     assert "put" not in out.replace("loader.put", "")
 
 
-def test_a_closed_pipe_is_no_bug() -> None:
-    process = start("def main(stop):\n  print('started', flush=True)\n  while True: print('x' * 70000)\nsys.exit(run(main))")
+@pytest.mark.parametrize("rest", ["while True: print('x' * 70000)", "gone.poll(); print('a line that fits the buffer'); return 0"])
+def test_a_closed_pipe_is_no_bug(rest: str) -> None:
+    waits = "import select; gone = select.poll(); gone.register(1, 0)"
+    process = start(
+        f"{waits}\ndef main(stop):\n  print('started', flush=True)\n  {rest}\nsys.exit(run(main))",
+        PYTHONUNBUFFERED="",
+    )
     started(process)
     assert process.stdout is not None
     process.stdout.close()

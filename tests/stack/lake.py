@@ -110,7 +110,7 @@ class Lake:
         """`janitor <arguments> | <into>` in a shell; the exit code is the janitor's."""
         return subprocess.run(
             ["bash", "-c", f"{sys.executable} -m janitor {arguments} | {into}; exit ${{PIPESTATUS[0]}}"],
-            env={**os.environ, "TIDEMARK_CONFIG": str(self.config)},
+            env={**os.environ, "TIDEMARK_CONFIG": str(self.config), "PYTHONUNBUFFERED": ""},
             capture_output=True,
             text=True,
             timeout=60,
