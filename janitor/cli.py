@@ -172,9 +172,14 @@ def _matching(args: argparse.Namespace, verdicts: Iterable[Verdict]) -> list[Ver
 
 
 def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> int:
-    retention = _retention(settings)
+    retention, log = _retention(settings), structlog.get_logger()
+
+    def tell(verdict: Verdict) -> None:
+        assert verdict.key is not None
+        log.debug("attempt.deleted", state=verdict.state.value, key=verdict.key.stem, size_bytes=verdict.size_bytes, proof=verdict.proof)
+
     try:
-        swept = janitor.sweep(retention, confirmed=args.yes, delete_max=args.max_delete, dry_run=args.dry_run)
+        swept = janitor.sweep(retention, confirmed=args.yes, delete_max=args.max_delete, dry_run=args.dry_run, tell=tell)
     except PipelineError:
         with suppress(Unavailable):  # what stopped the sweep is told, and is the graver of the two
             _publish(args, settings, None)
@@ -182,7 +187,7 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
     orphans, expired, keep = Tally.of(swept.orphans), Tally.of(swept.expired), retention.keep
     if args.dry_run:
         _print([*swept.orphans, *swept.expired], swept.at, args.json)
-    structlog.get_logger().info(
+    log.info(
         "sweep.planned" if args.dry_run else "sweep.done" if swept.finished else "sweep.stopped",
         tables=swept.tables,
         orphans=orphans.attempts,

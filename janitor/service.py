@@ -158,10 +158,18 @@ class Janitor:
         except PipelineError as error:
             return error
 
-    def sweep(self, retention: Retention, *, confirmed: bool, delete_max: int | None, dry_run: bool) -> Swept:
+    def sweep(
+        self,
+        retention: Retention,
+        *,
+        confirmed: bool,
+        delete_max: int | None,
+        dry_run: bool,
+        tell: Callable[[Verdict], object] = lambda verdict: None,
+    ) -> Swept:
         """Orphans older than an hour, committed batches past their retention, unfinished uploads. A person must confirm orphans alone: how
-        many batches expire is the settings' doing. Raises Refused, before anything goes, for too many orphans or, while the ledger is
-        empty, any."""
+        many batches expire is the settings' doing. `tell` hears of each attempt that is gone, as soon as it is. Raises Refused, before
+        anything goes, for too many orphans or, while the ledger is empty, any."""
         swept = Swept()
         orphans, expired = Plan(), Plan()
         for topic in self.topics():
@@ -183,8 +191,10 @@ class Janitor:
             return swept
         if not confirmed:
             orphans.refuse_unasked(delete_max)
-        swept.orphans = list(self.delete(orphans))
-        swept.expired = list(self.delete(expired))
+        for plan, gone in ((orphans, swept.orphans), (expired, swept.expired)):
+            for verdict in self.delete(plan):
+                tell(verdict)
+                gone.append(verdict)
         swept.finished = not self._stopping()
         if swept.finished:
             swept.uploads = self._bucket.abort_uploads(f"{self._guard.pipeline}.", UPLOAD_AGE)

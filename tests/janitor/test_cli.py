@@ -243,6 +243,14 @@ def test_a_sweep_is_one_log_line(capsys: pytest.CaptureFixture[str], bucket: Fak
     assert (told["objects_in_flight"], told["objects_foreign"], told["keep_committed"]) == (2, 1, "7d")
 
 
+def test_at_level_debug_a_sweep_names_each_attempt_it_deleted(capsys: pytest.CaptureFixture[str], settings: Path) -> None:
+    change(settings, logs={"level": "debug"})
+    cli.main([])
+    gone, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (gone["event"], gone["state"], gone["key"], gone["size_bytes"]) == ("attempt.deleted", "orphan", DEAD.stem, 200)
+    assert "below the fence's" in gone["proof"]
+
+
 def test_check_names_each_fault_and_goes_on(ledger: FakeLedger, capsys: pytest.CaptureFixture[str], bucket: FakeBucket) -> None:
     ledger.unreachable = True
     before = dict(bucket.objects)
