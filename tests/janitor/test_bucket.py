@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from moto.s3.models import s3_backends
@@ -15,7 +15,7 @@ from janitor.edges.s3 import S3Bucket
 from janitor.ports import Bucket
 from runtime.connect import s3
 from runtime.sections import S3
-from tests.janitor.builders import OTHER, TOPIC, FakeBucket, attempt, stored
+from tests.janitor.builders import NOW, OTHER, TOPIC, FakeBucket, attempt, stored
 
 PREFIX = "lake/tidemark"
 
@@ -122,6 +122,20 @@ def test_a_list_of_many_pages_is_whole(real: RealWorld) -> None:
     for key in keys:  # past the HTTP server, for speed: it runs in this process
         s3_backends["123456789012"]["aws"].put_object(real.settings.bucket, f"{PREFIX}/{key}", b"x")
     assert [found.key for found in real.bucket.list(TOPIC).objects] == keys
+
+
+def test_ages_are_measured_from_when_the_list_began(real: RealWorld) -> None:
+    """A later page is answered later: from there everything would look older than it was."""
+    for number in range(1001):
+        s3_backends["123456789012"]["aws"].put_object(real.settings.bucket, f"{PREFIX}/{attempt(number).data}", b"x")
+    dates = ["Thu, 14 Aug 2025 18:00:00 GMT", "Thu, 14 Aug 2025 19:00:00 GMT"]
+
+    def answered(parsed: dict[str, Any], **_: object) -> None:
+        parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = dates.pop(0)
+
+    real.client.meta.events.register("after-call.s3.ListObjectsV2", answered)
+    assert real.bucket.list(TOPIC).at == NOW
+    assert dates == []
 
 
 def test_ages_are_measured_by_the_servers_clock(real: RealWorld) -> None:
