@@ -16,13 +16,15 @@ TOPIC = f"{PIPELINE}.{TABLE}"
 SESSION = datetime(2026, 11, 20, 15, 3, 12, tzinfo=UTC)
 EPOCH = 3
 ROWS = 1000  # a batch
+HISTORY = 2**18
+"""Batches before those in the bucket, whose objects are gone: three months of a table that is loaded every half a minute."""
 _INSERTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Lake:
     """`attempts`, each of a data object and a manifest. Of ten one is an orphan by its epoch, one by its offsets; the last hundred are in
-    flight; the ledger holds the others."""
+    flight; the ledger holds the others, and all that came before."""
 
     attempts: int
 
@@ -32,7 +34,7 @@ class Lake:
 
     @property
     def next_offset(self) -> int:
-        return len(self.committed) * ROWS
+        return (HISTORY + len(self.committed)) * ROWS
 
     def keys(self) -> Iterator[str]:
         for number in range(self.attempts):
@@ -42,7 +44,8 @@ class Lake:
 
     def key(self, number: int) -> BatchKey:
         epoch = EPOCH - 1 if number % 10 == 0 and number in self.committed else EPOCH
-        return BatchKey(TOPIC, 0, SESSION, number, OffsetRange(number * ROWS, (number + 1) * ROWS), epoch, f"{number:08x}")
+        start = (HISTORY + number) * ROWS
+        return BatchKey(TOPIC, 0, SESSION, number, OffsetRange(start, start + ROWS), epoch, f"{number:08x}")
 
     @property
     def orphans(self) -> int:
@@ -70,11 +73,25 @@ class Lake:
                 TABLE,
                 TABLE,
             )
-            held = [self.key(number) for number in self.committed if number % 10 >= 2]
-            for at in range(0, len(held), _INSERTED_AT_ONCE):
+            execute(
+                f"INSERT INTO {SCHEMA}.ledger_0 VALUES"
+                f" ('ffffffff', '{TOPIC}', 0, 'A', 1, 0, {ROWS}, {ROWS}, 0, {ROWS}, 0, 0, '', '', %s, %s)",
+                now,
+                now,
+            )
+            held = 1
+            while held < HISTORY:
+                execute(
+                    f'INSERT INTO {SCHEMA}.ledger_0 SELECT batch_id, topic, "partition", topic_id, epoch, start_offset + {held * ROWS},'
+                    f" end_offset + {held * ROWS}, records, superseded, applied, quarantined, values_nulled, manifest_key, manifest_sha256,"
+                    f" committed_at, object_deleted_at FROM {SCHEMA}.ledger_0"
+                )
+                held *= 2
+            kept = [self.key(number) for number in self.committed if number % 10 >= 2]
+            for at in range(0, len(kept), _INSERTED_AT_ONCE):
                 rows = ", ".join(
                     f"('{key.nonce}', '{TOPIC}', 0, 'A', {key.epoch}, {key.offsets.start}, {key.offsets.stop}, {ROWS}, 0, {ROWS}, 0, 0,"
                     f" '{PREFIX}/{key.manifest}', '', '{now:%Y-%m-%d %H:%M:%S}', NULL)"
-                    for key in held[at : at + _INSERTED_AT_ONCE]
+                    for key in kept[at : at + _INSERTED_AT_ONCE]
                 )
                 execute(f"INSERT INTO {SCHEMA}.ledger_0 VALUES {rows}")
