@@ -1,8 +1,8 @@
 """What streamer and loader do for every event and every row, in Rust. `streamer.core.kernel` and `loader.core.kernel` fit it to the
 project's own values.
 
-Every method of Decoder and Packets raises KernelError: ("malformed", message), ("absent", database, table, column), ("other rows",),
-("too few rows", rows).
+Every method of Decoder and Packets, and `commits_met`, raises KernelError: ("malformed", message), ("absent", database, table, column),
+("other rows",), ("too few rows", rows).
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,9 @@ class Packets:
     def take(self, received: memoryview) -> bytes: ...
     @property
     def answer(self) -> bytes | None: ...
+
+def commits_met(block: bytes, at: int, since_us: int) -> tuple[int, int | None, list[tuple[str, int, int]], bool]:
+    """streamer.core.commits.Met: where it ends, first_us, [(server, first, stop)], reached."""
 
 class RowPackets:
     """The server's answer to one SELECT. Its methods raise KernelError: ("malformed", message), ("refused", ERR packet)."""

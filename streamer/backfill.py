@@ -68,9 +68,9 @@ def _bounds(settings: Settings, ports: Beside, window: Window) -> tuple[GtidSet,
     position = KafkaPositions(settings.kafka, settings.topics).peek()
     status = ports.server.status()
     last = status.executed if position is None else position.gtid_set
-    first = set_before(ports, status, _us(window.since))
+    first = set_before(ports, status, _us(window.since), ports.commits_met)
     if window.until is not None and _us(window.until) < status.now_us:
-        last = last.minus(last.minus(set_before(ports, status, _us(window.until))))
+        last = last.minus(last.minus(set_before(ports, status, _us(window.until), ports.commits_met)))
     return first, last
 
 

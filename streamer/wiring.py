@@ -14,6 +14,7 @@ from runtime.clock import SystemClock
 from runtime.lifecycle import Stop, crash_points
 from runtime.settings import Settings
 from streamer.core import decoders
+from streamer.core.commits import CommitsMet
 from streamer.core.decoder import Decoder
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
@@ -86,6 +87,7 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
         observe,
         chosen.decoder,
         chosen.selected,
+        chosen.commits_met,
         since_us,
         Snapshot(settings.streamer.snapshot),
     )
@@ -100,6 +102,7 @@ class Beside:
     binlog: MysqlBinlog
     keys: SqliteKeys
     decoder: Decoder
+    commits_met: CommitsMet
 
 
 @contextmanager
@@ -111,4 +114,4 @@ def beside(settings: Settings, stop: Stop) -> Iterator[Beside]:
     binlog = MysqlBinlog(settings.mysql, settings.server_id("backfill"), name, chosen.packets)
     decoder = chosen.decoder(settings.topics.prefix, settings.kafka.message_bytes_max, None)
     with closing(server), closing(binlog), closing(SqliteKeys(settings.memory_bytes_max // 2)) as keys:
-        yield Beside(SystemClock(stop), server, binlog, keys, decoder)
+        yield Beside(SystemClock(stop), server, binlog, keys, decoder, chosen.commits_met)

@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::binlog::packets;
+use crate::binlog::{commits, packets};
 use crate::decoder::chunk::Record;
 use crate::decoder::fault::Fault;
 use crate::decoder::split::Done;
@@ -25,7 +25,7 @@ use crate::decoder::way::WaySpec;
 use crate::decoder::{Settings, Step};
 
 /// Of all bindings; neither service takes another.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 create_exception!(tidemark_kernel, KernelError, PyException);
 
@@ -225,12 +225,24 @@ impl Packets {
     }
 }
 
+type CommitsMet = (usize, Option<u64>, Vec<(String, u64, u64)>, bool);
+
+#[pyfunction]
+fn commits_met(py: Python<'_>, block: &[u8], at: usize, since_us: u64) -> PyResult<CommitsMet> {
+    let found = py
+        .detach(|| commits::scan(block, at, since_us))
+        .map_err(|malformed| raised(malformed.into()))?;
+    let runs = found.before.iter().map(|run| (run.source.to_string(), run.first, run.stop));
+    Ok((found.stop, found.first_us, runs.collect(), found.reached))
+}
+
 #[pymodule]
 fn tidemark_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", VERSION)?;
     module.add("KernelError", module.py().get_type::<KernelError>())?;
     module.add_class::<Decoder>()?;
     module.add_class::<Packets>()?;
+    module.add_function(wrap_pyfunction!(commits_met, module)?)?;
     envelopes::binding::register(module)?;
     selected::binding::register(module)?;
     probe::register(module)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from runtime import kernel
+from streamer.core.commits import CommitsMet, commits_met
 from streamer.core.decoder import DecoderFactory
 from streamer.core.packets import Packets, PythonPackets
 from streamer.core.selected import PythonRowPackets, PythonSelectedRows, RowPackets, SelectedRowsFactory
@@ -18,12 +19,13 @@ class Decoders:
     name: str
     decoder: DecoderFactory
     packets: Callable[[], Packets]
+    commits_met: CommitsMet
     row_packets: Callable[[], RowPackets]
     selected: SelectedRowsFactory
     because: str = ""
 
 
-PYTHON = Decoders("python", PythonDecoder, PythonPackets, PythonRowPackets, PythonSelectedRows)
+PYTHON = Decoders("python", PythonDecoder, PythonPackets, commits_met, PythonRowPackets, PythonSelectedRows)
 
 
 def choose(wanted: str) -> Decoders:
@@ -31,5 +33,12 @@ def choose(wanted: str) -> Decoders:
     runs, because = kernel.choose("streamer.decoder", wanted)
     if runs:
         native = import_module("streamer.core.kernel")
-        return Decoders("kernel", native.KernelDecoder, native.KernelPackets, native.KernelRowPackets, native.KernelSelectedRows)
+        return Decoders(
+            "kernel",
+            native.KernelDecoder,
+            native.KernelPackets,
+            native.kernel_commits_met,
+            native.KernelRowPackets,
+            native.KernelSelectedRows,
+        )
     return replace(PYTHON, because=because)

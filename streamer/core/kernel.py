@@ -1,5 +1,5 @@
-"""The kernel as a Decoder, a Packets, a RowPackets and a SelectedRows: its plain tuples in the project's own values, its errors in the
-project's own words."""
+"""The kernel as a Decoder, a Packets, a CommitsMet, a RowPackets and a SelectedRows: its plain tuples in the project's own values, its
+errors in the project's own words."""
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,6 +14,7 @@ from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import InProgress
 from contracts.table import TableId
 from streamer.core.charsets import BINARY, plan
+from streamer.core.commits import Met
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.events import Header, parse
@@ -129,6 +130,14 @@ class KernelPackets:
     @property
     def answer(self) -> bytes | None:
         return self._kernel.answer
+
+
+def kernel_commits_met(block: bytes, at: int, since_us: int) -> Met:
+    """A CommitsMet."""
+    try:
+        return Met(*tidemark_kernel.commits_met(block, at, since_us))
+    except tidemark_kernel.KernelError as error:
+        raise Corrupt(str(error.args[1])) from error
 
 
 class KernelRowPackets:

@@ -18,6 +18,7 @@ from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineErro
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
+from streamer.core.commits import CommitsMet, commits_met
 from streamer.core.continuity import check_continuity, check_place
 from streamer.core.decoder import DecoderFactory
 from streamer.core.preflight import (
@@ -76,6 +77,7 @@ class Streamer:
         observe: Callable[[Tally], None] | None = None,
         decoder: DecoderFactory = PythonDecoder,
         selected: SelectedRowsFactory = PythonSelectedRows,
+        met: CommitsMet = commits_met,
         since_us: int | None = None,
         snapshot: Snapshot = Snapshot.INITIAL,
     ) -> None:
@@ -88,6 +90,7 @@ class Streamer:
         self._observe = observe or (lambda _: None)
         self._decoder = decoder
         self._selected = selected
+        self._commits_met = met
         self._snapshot = snapshot
         self._since_us = since_us
         self._begun = False  # this process has established the pipeline's first position, or tried to
@@ -264,7 +267,7 @@ class Streamer:
                 "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
             )
         if self._since_us is not None:
-            first = set_before(self._ports, status, self._since_us)
+            first = set_before(self._ports, status, self._since_us, self._commits_met)
             return Position(0, status.uuid, first, 0, 0, 0, BinlogPosition("", 4))
         if self._snapshot is not Snapshot.NEVER:
             return Position(0, status.uuid, status.executed, 0, 0, 0, BinlogPosition("", 4))

@@ -15,7 +15,7 @@ from contracts.errors import Invalid, Refused, Unavailable
 from contracts.position import GtidSet
 from contracts.signals import KEYS_BYTES_MAX, KEYS_MAX, Ask, Signal
 from contracts.table import TableId
-from streamer.core.commits import CommitScan
+from streamer.core.commits import CommitScan, CommitsMet, commits_met
 from streamer.core.decoder import Decoder
 from streamer.core.events import Type
 from streamer.core.route import Choices, route
@@ -42,7 +42,7 @@ class Source(Protocol):
     def binlog(self) -> BinlogSource: ...
 
 
-def set_before(ports: Source, status: ServerStatus, since_us: int) -> GtidSet:
+def set_before(ports: Source, status: ServerStatus, since_us: int, met: CommitsMet = commits_met) -> GtidSet:
     """What the server had executed before its first transaction committed at or after `since_us`; all it has when there is none yet.
     Binlog files are taken to follow each other in time: a server clock that stepped back by more than a file holds is not noticed.
 
@@ -54,13 +54,13 @@ def set_before(ports: Source, status: ServerStatus, since_us: int) -> GtidSet:
     low, high = 0, len(files) - 1
     while low < high:  # the last file that begins before the moment holds it
         middle = (low + high + 1) // 2
-        first_us = _first_commit_us(ports, status, ports.server.previous_gtids(files[middle]))
+        first_us = _scanned(ports, status, ports.server.previous_gtids(files[middle]), 0, met).first_us
         if first_us is not None and first_us < since_us:
             low = middle
         else:
             high = middle - 1
     previous = ports.server.previous_gtids(files[low])
-    scan = _scanned(ports, status, previous, since_us)
+    scan = _scanned(ports, status, previous, since_us, met)
     if low == 0 and previous and (scan.first_us is None or scan.first_us > since_us):
         oldest = "nothing" if scan.first_us is None else f"nothing before {_told(scan.first_us)}"
         raise Refused(
@@ -73,14 +73,9 @@ def set_before(ports: Source, status: ServerStatus, since_us: int) -> GtidSet:
     return previous.union(scan.before)
 
 
-def _first_commit_us(ports: Source, status: ServerStatus, previous: GtidSet) -> int | None:
-    """When the first transaction not in `previous` was committed; None when there is none."""
-    return _scanned(ports, status, previous, 0).first_us
-
-
-def _scanned(ports: Source, status: ServerStatus, previous: GtidSet, since_us: int) -> CommitScan:
+def _scanned(ports: Source, status: ServerStatus, previous: GtidSet, since_us: int, met: CommitsMet) -> CommitScan:
     """The transactions behind `previous`, up to the first one not before the moment, or to the last the server had executed."""
-    scan = CommitScan(since_us)
+    scan = CommitScan(since_us, met)
     if not (wanted := status.executed.minus(previous).count()):
         return scan
     # Sets are dear to compare, and there may be a million transactions; numbers are not.

@@ -9,6 +9,7 @@ use crate::malformed::{malformed, Result};
 
 const MORE_7: u64 = 1 << 55; // set in the immediate commit timestamp: the original one follows
 const TAG_LENGTH_MAX: u64 = 32;
+const GTID_EVENT: &str = "GTID event";
 
 /// Who numbers transactions: a server, and a tag ("" for none).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,27 +48,37 @@ impl fmt::Display for Gtid {
 
 /// GTID_LOG_EVENT, type 33.
 pub fn parse(body: &[u8]) -> Result<Gtid> {
-    let what = "GTID event";
-    let mut c = Cursor::new(body, what);
+    let mut c = Cursor::new(body, GTID_EVENT);
+    let (gtid, more) = head(&mut c)?;
+    if more {
+        c.uint(7)?;
+    }
+    c.lenenc()?; // length of the transaction
+    Ok(gtid)
+}
+
+/// What whoever looks at a million of them needs: no further.
+pub fn parse_head(body: &[u8]) -> Result<Gtid> {
+    Ok(head(&mut Cursor::new(body, GTID_EVENT))?.0)
+}
+
+/// As far as its commit time, and whether the original one follows.
+fn head(c: &mut Cursor) -> Result<(Gtid, bool)> {
     c.u8()?; // flags: whether the transaction may hold statement-format changes
     let server = uuid(c.take(16)?);
     let number = transaction_number(c.u64()?)?;
     let form = c.u8()?;
     if form != 2 {
-        return malformed(format!("{what}: logical timestamps of unknown kind {form}"));
+        return malformed(format!("{GTID_EVENT}: logical timestamps of unknown kind {form}"));
     }
     c.take(16)?; // last committed, sequence number
-    let mut commit_us = c.uint(7)?;
-    if commit_us & MORE_7 != 0 {
-        commit_us &= !MORE_7;
-        c.uint(7)?;
-    }
-    c.lenenc()?; // length of the transaction
+    let immediate = c.uint(7)?;
     let source = Source {
         server,
         tag: String::new(),
     };
-    Ok(Gtid { source, number, commit_us })
+    let commit_us = immediate & !MORE_7;
+    Ok((Gtid { source, number, commit_us }, commit_us != immediate))
 }
 
 /// GTID_TAGGED_LOG_EVENT, type 42: a message of numbered fields, a field left out has its default.
