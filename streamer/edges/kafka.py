@@ -26,6 +26,7 @@ from streamer.ports import Message
 _LIBRARY_LOG = logging.getLogger("librdkafka")
 _STATS_INTERVAL_MS = 500
 _BATCH_BYTES = 4 << 20
+_PIECES = 4  # that many are handed over for a batch
 _LINGER_MS = 200
 # After a commit the coordinator still writes the transaction's markers. A partition added to the next one before that is refused, and
 # librdkafka asks again only 20 ms later.
@@ -44,6 +45,7 @@ class KafkaSink:
         self._id = transactional_id(topics)
         self._timeout = timedelta(seconds=settings.transaction_timeout_seconds)
         message_bytes_max = settings.message_bytes_max + RECORD_OVERHEAD_BYTES
+        self._batch_bytes = min(_BATCH_BYTES, message_bytes_max)
         self._config = {
             **client_config(settings),
             "transactional.id": self._id,
@@ -54,7 +56,7 @@ class KafkaSink:
             # librdkafka has one request of a partition under way, and while one waits behind it that could go, its thread looks again and
             # again: so batches are large, and nothing goes before its batch is full or a commit flushes it.
             "linger.ms": _LINGER_MS,
-            "batch.size": min(_BATCH_BYTES, message_bytes_max),
+            "batch.size": self._batch_bytes,
             "batch.num.messages": 100_000,
             "message.max.bytes": message_bytes_max,
             "queue.buffering.max.kbytes": min(max(queue_bytes_max // 1024, 1024), _QUEUE_KBYTES_MAX),
@@ -110,17 +112,24 @@ class KafkaSink:
                 raise translated(exception, f"a record of {message.topic} could not be queued") from exception
 
     def send_rows(self, rows: Records) -> None:
+        records = rows.records
+        # Never two batches of them in the queue: the second would make librdkafka's thread turn until the first is answered.
+        piece = max(1, self._batch_bytes * len(records) // (_PIECES * max(rows.size_bytes, 1)))
+        before = len(self._producer)
         deadline = time.monotonic() + self._timeout.total_seconds()
-        left: list[Record] = list(rows.records)
-        while True:
-            if self._producer.produce_batch(rows.topic, left, 0) == len(left):
-                break
+        for start in range(0, len(records), piece):
+            while len(self._producer) - before > (2 * _PIECES - 2) * piece and time.monotonic() < deadline:
+                self._producer.poll(0.05)
+            self._queue(rows.topic, list(records[start : start + piece]), deadline)
+        self._producer.poll(0)
+
+    def _queue(self, topic: str, left: list[Record], deadline: float) -> None:
+        while self._producer.produce_batch(topic, left, 0) < len(left):
             # Its first failure is the first record not queued: those behind it were not, either, or the order would be lost.
-            left = self._unqueued(rows.topic, left)
+            left = self._unqueued(topic, left)
             self._producer.poll(0.05)
             if time.monotonic() > deadline:
                 raise Unavailable(f"Kafka took nothing for {self._timeout.total_seconds():.0f} s while the queue was full")
-        self._producer.poll(0)
 
     def commit(self, meanwhile: Callable[[], bool] | None = None) -> None:
         if meanwhile is None:

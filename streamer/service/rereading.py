@@ -168,6 +168,11 @@ class Rereading:
                         break
 
     @property
+    def busy(self) -> bool:
+        """Whether a chunk is being read, or was read and is not sent yet."""
+        return any(self._chunks.values())
+
+    @property
     def waiting(self) -> bool:
         """Whether a chunk was read that is not sent yet."""
         return any(chunks[0].rows is not None for chunks in self._chunks.values() if chunks)

@@ -159,7 +159,8 @@ class Session:
         if step is not None:
             self._take(step)
         elif rows:
-            idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else timedelta(0))
+            awaits = self._rereading.busy and not self._rereading.ready(self._reading.passed)
+            idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else _WHILE_REREADING if awaits else timedelta(0))
         else:
             patience = max(self._beats.next(now) - now, timedelta(0))
             idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._open.reading else patience)
@@ -167,8 +168,9 @@ class Session:
             self._stream_until = now
         now = self._ports.clock.now()
         if self._open.rows and not self._under_way:
-            # A chunk that can go at once goes into the same Kafka transaction: a commit for each would be most of what a reading costs.
-            caught_up = idle and not self._rereading.ready(self._reading.passed)
+            # While tables are being read their chunks and the changes share a Kafka transaction as long as its age allows: a commit at each
+            # moment at which nothing is left would cost more than what it commits.
+            caught_up = idle and not self._rereading.busy
             if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=caught_up, policy=policy):
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
                 self._close(reason, now, None if idle else self._reading.ahead)

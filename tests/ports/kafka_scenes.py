@@ -52,7 +52,8 @@ class KafkaScene(Protocol):
 
     def member(self, name: str) -> Membership: ...
 
-    def sink(self) -> EnvelopeSink: ...
+    def sink(self, queue_bytes_max: int = 1 << 20) -> EnvelopeSink:
+        """The fake's queue has no bound."""
 
     def positions(self) -> PositionStore: ...
 
@@ -103,7 +104,7 @@ class FakeKafka:
         self.numbers += 1
         return FakeMembership(self.broker, self.group, self.gate, name, self.numbers)
 
-    def sink(self) -> EnvelopeSink:
+    def sink(self, queue_bytes_max: int = 1 << 20) -> EnvelopeSink:
         return FakeSink(self.broker, self.gate, f"tidemark-{self.name}")
 
     def positions(self) -> PositionStore:
@@ -196,8 +197,8 @@ class RealKafka:
     def member(self, name: str) -> Membership:
         return self._kept(GroupMembership(self.config, group=f"{self.name}-loader", progress=self.topics.progress, instance=name))
 
-    def sink(self) -> EnvelopeSink:
-        return self._kept(KafkaSink(self.settings, self.topics, 1 << 20))
+    def sink(self, queue_bytes_max: int = 1 << 20) -> EnvelopeSink:
+        return self._kept(KafkaSink(self.settings, self.topics, queue_bytes_max))
 
     def positions(self) -> PositionStore:
         return KafkaPositions(self.settings, self.topics)

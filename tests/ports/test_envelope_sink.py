@@ -124,14 +124,19 @@ def test_the_rows_of_a_batch_keep_their_order_and_show_with_the_commit(kafka: Ka
     assert kafka.committed(rows(kafka)) == [b"0 xxxxxxxxxx", b"1 xxxxxxxxxx", b"2 xxxxxxxxxx"]
 
 
-def test_rows_wait_while_the_queue_is_full_and_none_is_lost_or_doubled(kafka: KafkaScene) -> None:
-    sink = begun(kafka)
+@pytest.mark.parametrize(
+    ("queue_bytes_max", "count"),
+    [pytest.param(1 << 20, 1_500, id="while the queue is full"), pytest.param(64 << 20, 12_000, id="while a batch is on its way")],
+)
+def test_rows_wait_and_none_is_lost_or_doubled(kafka: KafkaScene, queue_bytes_max: int, count: int) -> None:
+    sink = kafka.sink(queue_bytes_max)
+    sink.init()
     sink.begin()
     for _ in range(2):
-        sink.send_rows(batch(kafka, 1500, 1000))  # the queue of the real one holds 1 MiB
+        sink.send_rows(batch(kafka, count, 1000))
     sink.commit()
     numbers = [int(value.split()[0]) for value in kafka.committed(rows(kafka))]
-    assert numbers == [*range(1500), *range(1500)]
+    assert numbers == [*range(count), *range(count)]
 
 
 def test_others_work_is_done_while_a_commit_is_awaited_until_there_is_no_more(kafka: KafkaScene) -> None:

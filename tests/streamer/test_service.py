@@ -1,5 +1,6 @@
 """The loop over fakes: what is on Kafka after any crash, and what makes it stop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import ClassVar
@@ -17,7 +18,7 @@ from streamer.core.decoder import DecoderFactory
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.core.twin import PythonDecoder
-from streamer.ports import Ports
+from streamer.ports import Ports, ReadRequest, TableReader, TableRows
 from streamer.service import Snapshot, Streamer, Tuning, lock_name
 from tests.decoders import DECODERS, decoder_named
 from tests.fakes.broker import Broker
@@ -50,6 +51,7 @@ class World:
     broker: Broker = field(default_factory=Broker)
     choices: Choices = field(default_factory=lambda: Choices(TOPICS, 1, captures, ("shop.*",)))
     tuning: Tuning = field(default_factory=Tuning)
+    readers: Sequence[TableReader] = ()
     decoder: ClassVar[DecoderFactory] = PythonDecoder
 
     def __post_init__(self) -> None:
@@ -67,10 +69,11 @@ class World:
             self.sink,
             Positions(self.broker, self.gate, TOPICS.position),
             FakeTopicAdmin(self.broker, self.gate, "p"),
-            (),
+            self.readers,
             FakeSignals(self.broker, self.gate, TOPICS.signals),
         )
-        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us, snapshot=Snapshot.NEVER)
+        snapshot = Snapshot.INITIAL if self.readers else Snapshot.NEVER
+        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us, snapshot=snapshot)
 
     def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
         """Until everything the source has executed is on Kafka."""
@@ -96,6 +99,20 @@ class World:
 
     def barriers(self, shard: int = 0) -> list[Barrier]:
         return [Barrier.decode(value) for _, value in self.records(TOPICS.progress, shard)]
+
+
+class BusyReader:
+    """A TableReader that is never done."""
+
+    def ask(self, request: ReadRequest) -> None:
+        self.asked = request
+
+    def rows(self) -> TableRows | None:
+        return None
+
+    def abandon(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @pytest.fixture(params=DECODERS, autouse=True)
@@ -146,6 +163,23 @@ def test_every_row_change_becomes_an_envelope_with_a_barrier_behind_it(world: Wo
     assert deleted.source.key_change
     assert created.source.key_change
     assert [decode_key(key) for key, _ in world.records(ORDERS_TOPIC)[3:5] if key] == [{"id": 2}, {"id": 5}]
+
+
+def test_changes_wait_for_each_other_while_a_table_is_being_read_and_no_longer_than_a_kafka_transaction_may(world: World) -> None:
+    reader = BusyReader()
+    world.readers, world.source.seen = (reader,), (ORDERS.id,)
+    streamer = world.run()
+    while not hasattr(reader, "asked"):
+        streamer.step()
+    began, before = world.time.elapsed_us, len(world.barriers())
+    for number in range(100):
+        world.source.commit(ORDERS.insert((number, number)))
+        for _ in range(8):
+            streamer.step()
+    world.run(streamer)
+    took = timedelta(microseconds=world.time.elapsed_us - began)
+    assert 2 <= len(world.barriers()) - before <= took / world.tuning.close.age_max + 2
+    streamer.close()
 
 
 def test_a_schema_is_on_its_topic_with_the_first_row_that_uses_it(world: World) -> None:
