@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from janitor import cli
+from janitor.flags import parse
 from runtime.command import ExitCode
 from runtime.lifecycle import STOP_PATIENCE_SECONDS
 
@@ -69,4 +69,4 @@ def test_settings_and_secrets_are_where_the_command_looks(pod: Any, monkeypatch:
     assert mounts["secrets"] == "/run/secrets"
     program, *arguments = container["command"]
     assert program == "janitor"
-    assert cli._parser().parse_args(arguments).verb is None
+    assert parse(arguments).verb is None
