@@ -104,8 +104,8 @@ class Reread:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Rows of a table that are to be read again by their keys, while the stream goes on. `signals`: offsets of the signals that name the
-    keys, the oldest first, of which no row is on Kafka yet."""
+    """Rows of a table that are to be read again by their keys, or row events that are to be sent again, while the stream goes on.
+    `signals`: offsets of the signals that name them, the oldest first, of which none is on Kafka yet."""
 
     table: TableId
     standing: Standing

@@ -8,7 +8,7 @@ from contracts.envelope import Envelope, Op, Row, Source
 from contracts.offsets import OffsetRange
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import Asked, Barrier, InProgress, Position, Reread, RowCursor, Standing, TableState
-from contracts.signals import Ask, Signal
+from contracts.signals import Ask, RowEvent, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -112,6 +112,14 @@ ASKED = replace(
 )
 
 KEYS_SIGNAL = Signal("80", Ask.REREAD, TableId("shop", "orders"), keys=(b'{"id":1}', '{"id":"ü\\n"}'.encode()), key_form=SCHEMA.key_form)
+
+EVENTS_SIGNAL = Signal(
+    "81",
+    Ask.EMIT,
+    ENVELOPE.source.table,
+    events=(RowEvent(b'{"id":1}', ENVELOPE.encode()), RowEvent(None, DELETE.encode())),
+    schema=ENVELOPE.source.schema,
+)
 
 SIGNAL = Signal("7f", Ask.SNAPSHOT, TableId("shop", "orders"), where="id > 'ü'")
 

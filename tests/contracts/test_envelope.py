@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.envelope import Envelope, Op, Row, Source, decode_key, encode_key
+from contracts.envelope import Envelope, Op, Row, Source, decode_key, encode_key, with_seq
 from contracts.table import TableId
 from tests.contracts.specimens import ENVELOPE
 
@@ -40,6 +40,11 @@ def test_an_envelope_survives_encoding_and_encodes_alike_again(envelope: Envelop
     data = envelope.encode()
     assert Envelope.decode(data) == envelope
     assert Envelope.decode(data).encode() == data
+
+
+@given(ENVELOPES, COUNTS)
+def test_another_seq_changes_nothing_but_the_seq(envelope: Envelope, seq: int) -> None:
+    assert with_seq(envelope.encode(), seq) == replace(envelope, source=replace(envelope.source, seq=seq)).encode()
 
 
 def test_what_does_not_apply_is_left_out() -> None:

@@ -25,6 +25,7 @@ FORMS: dict[str, bytes] = {
     "reading.json": specimens.READING.encode_topic("tm.shop.orders"),
     "asked.json": specimens.ASKED.encode_topic("tm.shop.orders"),
     "signal-keys.json": specimens.KEYS_SIGNAL.encode(),
+    "signal-events.json": specimens.EVENTS_SIGNAL.encode(),
     "key-form.txt": specimens.SCHEMA.key_form.encode(),
     "signal.json": specimens.SIGNAL.encode(),
     "schema.json": specimens.SCHEMA.encode(),
@@ -54,6 +55,7 @@ def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["asked.json"]}) == specimens.ASKED
     assert Signal.decode(golden["signal.json"]) == specimens.SIGNAL
     assert Signal.decode(golden["signal-keys.json"]) == specimens.KEYS_SIGNAL
+    assert Signal.decode(golden["signal-events.json"]) == specimens.EVENTS_SIGNAL
     assert TableSchema.decode(golden["schema.json"]) == specimens.SCHEMA
     assert Manifest.decode(golden["manifest.json"]) == specimens.MANIFEST
     assert [BatchKey.parse(line) for line in golden["batch-key.txt"].decode().splitlines()] == [specimens.BATCH_KEY] * 2

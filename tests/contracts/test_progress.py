@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.progress import Barrier, Position, Standing, TableState, shard_of
 from contracts.signals import Signal
-from tests.contracts.specimens import ASKED, BARRIER, GTID_SET, KEYS_SIGNAL, POSITION, READING, SIGNAL
+from tests.contracts.specimens import ASKED, BARRIER, EVENTS_SIGNAL, GTID_SET, KEYS_SIGNAL, POSITION, READING, SIGNAL
 
 COUNTS = st.integers(0, 2**63 - 1)
 STANDINGS = st.dictionaries(st.text(), st.builds(Standing, st.sampled_from(TableState), COUNTS), max_size=3)
@@ -101,10 +101,22 @@ def test_topics_without_a_position_are_refused_and_nothing_at_all_is_no_position
                 (b'"key_form"', b'"where"'),
             )
         ),
+        *(
+            EVENTS_SIGNAL.encode().replace(old, new, 1)
+            for old, new in (
+                (b'"emit"', b'"snapshot"'),
+                (b'"events":[', b'"events":[1,'),
+                (b'"events":[', b'"events":[[null,{}],'),
+                (b'["shop","orders"]', b'["shop","items"]'),
+                (b'"op":"u"', b'"op":"r"'),
+                (b'"schema":"' + EVENTS_SIGNAL.schema.encode(), b'"schema":"another'),
+                (b'"events"', b'"event"'),
+            )
+        ),
     ],
 )
 def test_what_is_no_signal_is_refused(data: bytes) -> None:
-    assert data not in (SIGNAL.encode(), KEYS_SIGNAL.encode())
+    assert data not in (SIGNAL.encode(), KEYS_SIGNAL.encode(), EVENTS_SIGNAL.encode())
     with pytest.raises(ValueError, match=r"."):
         Signal.decode(data)
 
