@@ -40,6 +40,7 @@ streamer                         run: from the stored position; a first run read
 streamer --from-timestamp 2h     run a new pipeline that holds what has changed since two hours ago
 streamer --from-timestamp 2h     beside a running streamer: have the rows that changed since then read again
 streamer --from-timestamp '2026-11-20 14:30:00' --until 2026-11-21 -t shop.orders --dry-run   what would be
+streamer --from-timestamp 2h -t shop.log --again   emit the events of an append table a second time
 streamer snapshot -t shop.orders   ask the running streamer to read a table again
 streamer adopt-server            go on from a server that has lost transactions or binlogs: every table is read again
 streamer check                   every setting, grant, server variable and endpoint; each fault with its fix
@@ -90,7 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DB.TABLE",
         help="only of it; may be repeated",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be read again, and exit 4 if anything would")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="of append tables, which are left out else, emit the events a second time, as they were",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be read or emitted again, and exit 4 if anything would")
     parser.add_argument("--json", dest="shown_json", action="store_true", help="with --dry-run: one JSON object")
     verbs = parser.add_subparsers(dest="verb", metavar="snapshot | adopt-server | check | status")
     _snapshot_verb(verbs)
@@ -129,10 +135,10 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
         if stored or arguments.dry_run:
             settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
             return backfill(settings, stop, window, dry_run=arguments.dry_run, as_json=arguments.shown_json)
-        if arguments.until or arguments.only:
+        if arguments.until or arguments.only or arguments.again:
             raise Invalid(
                 f"pipeline {settings.pipeline} has no position yet, so --from-timestamp begins its stream, which goes on and on with all "
-                "captured tables: leave out --until and --table; tables.include chooses tables"
+                "captured tables: leave out --until, --table and --again; tables.include chooses tables"
             )
     health = Health()
     with ExitStack() as shown:
@@ -164,14 +170,16 @@ def _observers(shown: ExitStack) -> Callable[[Tally], None]:
 def _window(arguments: argparse.Namespace) -> Window | None:
     """What --from-timestamp asks for. Raises Invalid for flags that do not go together."""
     if arguments.from_timestamp is None:
-        if arguments.until or arguments.only or arguments.dry_run or arguments.shown_json:
-            raise Invalid("--until, --table, --dry-run and --json belong to --from-timestamp (or behind a verb: streamer status --json)")
+        if arguments.until or arguments.only or arguments.again or arguments.dry_run or arguments.shown_json:
+            raise Invalid(
+                "--until, --table, --again, --dry-run and --json belong to --from-timestamp (or behind a verb: streamer status --json)"
+            )
         return None
     if arguments.until is not None and arguments.until <= arguments.from_timestamp:
         raise Invalid(f"--until {arguments.until.isoformat()} is not after --from-timestamp {arguments.from_timestamp.isoformat()}")
     if arguments.shown_json and not arguments.dry_run:
         raise Invalid("--json goes with --dry-run, which lists")
-    return Window(arguments.from_timestamp, arguments.until, arguments.only)
+    return Window(arguments.from_timestamp, arguments.until, arguments.only, arguments.again)
 
 
 def _ask_for_snapshot(arguments: argparse.Namespace, _stop: Stop) -> int:

@@ -81,17 +81,10 @@ class SourceServer(Protocol):
     def cascading(self) -> Sequence[TableId]:
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 
-    def close(self) -> None: ...
-
-
-class BackfillServer(SourceServer, Protocol):
-    """What a backfill beside a running streamer asks, too."""
-
-    def turn_taken(self, name: str) -> bool:
-        """Whether a streamer holds this turn. Raises Unavailable."""
-
     def definition(self, table: TableId) -> Definition | None:
         """The table as it is now; None when it is not there. Raises Unavailable; Invalid, naming the column, for a type not known."""
+
+    def close(self) -> None: ...
 
 
 class BinlogSource(Protocol):

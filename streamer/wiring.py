@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -36,7 +37,9 @@ log = structlog.get_logger()
 def choices(settings: Settings) -> Choices:
     """What is captured, and what the settings choose for single tables."""
     tables = {
-        TableId.parse(name): TableChoice(override.key, override.shard, override.mode in ("merge", "soft_delete"))
+        TableId.parse(name): TableChoice(
+            override.key, override.shard, needs_key=override.mode in ("merge", "soft_delete"), append=override.mode == "append"
+        )
         for name, override in settings.tables.override.items()
     }
     captures = settings.tables.selection.captures
@@ -95,13 +98,14 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a backfill works with, beside a running streamer: connections of its own, on a dump that is not the streamer's."""
+    """What a backfill works with, beside a running streamer: connections of its own, on a dump that is not the streamer's. `decoder`: a new
+    one for each reading of the binlog."""
 
     clock: SystemClock
     server: MysqlServer
     binlog: MysqlBinlog
     keys: SqliteKeys
-    decoder: Decoder
+    decoder: Callable[[], Decoder]
     commits_met: CommitsMet
 
 
@@ -112,6 +116,6 @@ def beside(settings: Settings, stop: Stop) -> Iterator[Beside]:
     server = MysqlServer(settings.mysql)
     name = f"tidemark-{settings.topics.prefix}-backfill"
     binlog = MysqlBinlog(settings.mysql, settings.server_id("backfill"), name, chosen.packets)
-    decoder = chosen.decoder(settings.topics.prefix, settings.kafka.message_bytes_max, None)
+    decoder = partial(chosen.decoder, settings.topics.prefix, settings.kafka.message_bytes_max, None)
     with closing(server), closing(binlog), closing(SqliteKeys(settings.memory_bytes_max // 2)) as keys:
         yield Beside(SystemClock(stop), server, binlog, keys, decoder, chosen.commits_met)

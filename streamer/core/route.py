@@ -21,11 +21,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TableChoice:
-    """What the settings say of one table. `needs_key`: a mode was asked for that loads rows by their key."""
+    """What the settings say of one table. `needs_key`: a mode was asked for that loads rows by their key; `append`: the one that loads
+    every event."""
 
     key: tuple[str, ...] | None = None
     shard: int | None = None
     needs_key: bool = False
+    append: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Choices:
 
     def of(self, table: TableId) -> TableChoice:
         return self.tables.get(table, TableChoice())
+
+    def appends(self, schema: TableSchema) -> bool:
+        """Whether the table's target holds every event, and not a row for each key. `schema`: under the key of its `Route`."""
+        choice = self.of(schema.table)
+        return choice.append or not (schema.key or choice.needs_key)
 
     def topic(self, table: TableId) -> str:
         return self.topics.rows(table)

@@ -1,12 +1,15 @@
-"""What changed in a part of the binlog: which rows, by their Kafka keys, and which tables lost rows that it does not name."""
+"""What changed in a part of the binlog: which rows, by their Kafka keys, or as the row events themselves; and which tables lost rows that
+it does not name."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from contracts.envelope import Envelope
 from contracts.position import Gtid, GtidSet
-from contracts.table import TableId
+from contracts.table import TableId, TableSchema
 from streamer.core.ddl import DatabaseDropped, Verb
-from streamer.core.decoder import Chunk, Decoder, Shown, Step, Unrouted
+from streamer.core.decoder import Chunk, Decoder, Record, Shown, Step, Unrouted
 from streamer.core.route import Choices, route
 from streamer.core.schemas import TableMap
 from streamer.core.transactions import Began, Ddl, EventJudge
@@ -17,12 +20,25 @@ ROWS_MAX = 30_000  # decoded at a time
 @dataclass(slots=True)
 class Changed:
     """A table that changed. `key_forms`: of the schemas its rows were decoded by. `emptied`: the statement that took rows it does not name,
-    the last one; empty for none. `keyless`: its rows have no keys."""
+    the last one; empty for none. `keyless`: its rows have no keys. `events`: how many row events of it there are, where those are looked
+    for; `last_us`: by the fingerprint of each schema that rows were decoded by, when the last of them was committed."""
 
     table: TableId
     key_forms: set[str] = field(default_factory=set)
     emptied: str = ""
     keyless: bool = False
+    events: int = 0
+    last_us: dict[str, int] = field(default_factory=dict)
+
+
+class EventSink(Protocol):
+    """Takes the row events of a window, in their order."""
+
+    def take(self, schema: TableSchema, records: Sequence[Record], commit_us: int) -> None:
+        """Records of the transaction under way, all of one table, and when it was committed."""
+
+    def ended(self, commit_us: int) -> None:
+        """The transaction under way is whole; it may have had no records."""
 
 
 class WindowScan:
@@ -37,15 +53,22 @@ class WindowScan:
         decoder: Decoder,
         unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]],
         found: Callable[[str, Sequence[bytes]], None],
+        *,
+        again: bool = False,
+        events: EventSink | None = None,
     ) -> None:
         """`captures`: of which tables to look at changes, all of them captured. `wanted`: the transactions to look at. `unique_keys`: as of
-        `route`. `found`: told the topic and the keys of changes, as often as they occur."""
+        `route`. `found`: told the topic and the keys of changes, as often as they occur. `again`: of append tables row events are looked
+        for instead, and `events` takes them."""
         self._choices = choices
         self._judge = EventJudge(captures)
         self._wanted = wanted
         self._decoder = decoder
         self._unique_keys = unique_keys
         self._found = found
+        self._again = again
+        self._events = events
+        self._schemas: dict[str, TableSchema] = {}  # by topic, of its rows to come
         self.left = wanted.count()
         self.tables: dict[str, Changed] = {}
         self.files: list[str] = []
@@ -68,12 +91,27 @@ class WindowScan:
         wanted = chunk.commits.gtids if chunk.commits is not None else GtidSet()
         if chunk.in_progress is not None:
             wanted = wanted.with_gtid(chunk.in_progress.gtid)
-        if not wanted.is_subset(self._wanted):
+        if wanted.is_subset(self._wanted):
+            commit_us = _commit_us(chunk) if self._again and chunk.records else 0
+            for rows in chunk.records:
+                self._rows(rows.topic, rows.records, commit_us)
+            if chunk.commits is not None:
+                self._came(chunk.commits.count)
+        if chunk.commits is not None and self._events is not None:
+            self._events.ended(chunk.commits.newest_us)
+
+    def _rows(self, topic: str, records: Sequence[Record], commit_us: int) -> None:
+        """Of one transaction. `commit_us`: told where events are looked for."""
+        schema = self._schemas[topic]
+        if self._again:
+            last_us = self.tables[topic].last_us
+            last_us[schema.fingerprint] = max(commit_us, last_us.get(schema.fingerprint, 0))
+        if not (self._again and self._choices.appends(schema)):
+            self._found(topic, [key for record in records if (key := record["key"]) is not None])
             return
-        for rows in chunk.records:
-            self._found(rows.topic, [key for record in rows.records if (key := record["key"]) is not None])
-        if chunk.commits is not None:
-            self._came(chunk.commits.count)
+        self.tables[topic].events += len(records)
+        if self._events is not None:
+            self._events.take(schema, records, commit_us)
 
     def _came(self, count: int) -> None:
         self.left -= count
@@ -89,9 +127,12 @@ class WindowScan:
         changed = self._changed(table.table)
         if way.schema.key:
             changed.key_forms.add(way.schema.key_form)
-            self._decoder.use(table, way, 0)
         else:
             changed.keyless = True
+        if way.schema.key or self._again:
+            self._schemas[way.topic] = way.schema
+            self._decoder.use(table, way, 0)
+        else:
             self._decoder.ignore(table)
 
     def _changed(self, table: TableId) -> Changed:
@@ -108,6 +149,8 @@ class WindowScan:
                 self._decoder.ended()
                 if meaning.gtid in self._wanted:
                     self._came(1)
+                if self._events is not None:
+                    self._events.ended(meaning.commit_us)
 
     def _ddl(self, ddl: Ddl, gtid: Gtid) -> None:
         change = ddl.change
@@ -122,3 +165,10 @@ class WindowScan:
         for table in (*emptied, *(table for names in change.renames for table in names)):
             if self._judge.captures(table):
                 self._changed(table).emptied = f"{change.verb.value.upper()} TABLE ({gtid})"
+
+
+def _commit_us(chunk: Chunk) -> int:
+    """When the transaction that its rows are of was committed."""
+    if chunk.commits is not None:
+        return chunk.commits.newest_us
+    return Envelope.decode(chunk.records[0].records[0]["value"] or b"").source.commit_ts_us

@@ -73,6 +73,7 @@ class MysqlServer:
         return bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
 
     def turn_taken(self, name: str) -> bool:
+        """Whether a streamer holds this turn. Raises Unavailable."""
         return self._rows("SELECT IS_USED_LOCK(%s)", name)[0][0] is not None
 
     def definition(self, table: TableId) -> Definition | None:

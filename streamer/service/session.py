@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from contracts.errors import Refused, Unavailable
+from contracts.envelope import with_seq
+from contracts.errors import Invalid, Refused, Unavailable
 from contracts.position import GtidSet
 from contracts.progress import Asked, InProgress, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
 from streamer.core.continuity import Watch, purged_at_us
 from streamer.core.ddl import DatabaseDropped, Verb
-from streamer.core.decoder import Chunk, DecoderFactory, Records, Shown, Step, Unrouted
+from streamer.core.decoder import Chunk, DecoderFactory, Record, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
@@ -23,7 +24,7 @@ from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
 from streamer.core.translate import Origin, gone_records, truncate_message
 from streamer.ports import Ports, TableRows, Tally
-from streamer.service.asking import AskedKeys, without
+from streamer.service.asking import AskedRows, without
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
 from streamer.service.rereading import KeyRange, Rereading, Sent
@@ -78,7 +79,7 @@ class Session:
         self._selected = selected
         self._sent: list[Sent] = []  # chunks in the open Kafka transaction
         self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
-        self._asked = AskedKeys(position)
+        self._asked = AskedRows(position)
         self._stream_until = self._heard_at = ports.clock.now()
         self._opened_at = ports.clock.now()
         self.begun = False  # a Kafka transaction is open
@@ -152,8 +153,8 @@ class Session:
         policy, rows = self._tuning.close, self._open.rows
         late = rows > 0 and now - self._opened_at >= policy.age_max
         split = rows >= policy.split_rows  # what comes goes into the next Kafka transaction
-        # A chunk of rows that were read can go only between two transactions.
-        soon = late or self._rereading.waiting
+        # Rows that were read, or are to be sent again, can go only between two transactions.
+        soon = late or self._rereading.waiting or self._asked.emitting
         step = self._reading.next(0 if soon else policy.rows_max - rows, policy.split_rows - (0 if split else rows))
         idle = False
         if step is not None:
@@ -170,7 +171,7 @@ class Session:
         if self._open.rows and not self._under_way:
             # While tables are being read their chunks and the changes share a Kafka transaction as long as its age allows: a commit at each
             # moment at which nothing is left would cost more than what it commits.
-            caught_up = idle and not self._rereading.busy
+            caught_up = idle and not self._rereading.busy and self._events_due() is None
             if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=caught_up, policy=policy):
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
                 self._close(reason, now, None if idle else self._reading.ahead)
@@ -192,19 +193,38 @@ class Session:
             return
         self._rereading.collect(self._committed.server_uuid, now)
         # The stream gets at least as much of the time as the reading, while it has anything to do.
-        if now >= self._stream_until and (found := self._rereading.next(self._reading.passed)) is not None:
-            chunk, read = found
-            if chunk.keys is not None:
-                self._send_keys(chunk, chunk.keys, read, now)
-            else:
-                self._send_chunk(chunk, read, now)
+        if now >= self._stream_until and self._send_due(now):
             took = self._ports.clock.now() - now
             self._stream_until = now + 2 * took
         # Whoever loads the rows has read in a barrier before them that the table is being read anew.
         told = self._committed.readings
         rereads = {topic: reread for topic, reread in self._open.rereads.items() if topic in told}
-        asked = {topic: self._asked.of(asked) for topic, asked in self._open.asked.items() if topic in told}
+        asked = {topic: self._asked.keys_of(asked) for topic, asked in self._open.asked.items() if topic in told}
         self._rereading.ask(rereads, asked, self._streamed(), now)
+
+    def _send_due(self, now: datetime) -> bool:
+        """Sends the row events of a signal, or a chunk of rows that were read; False when there is none that may go now."""
+        if (due := self._events_due()) is not None:
+            self._send_events(*due, now)
+        elif (found := self._rereading.next(self._reading.passed)) is not None:
+            chunk, read = found
+            if chunk.keys is not None:
+                self._send_keys(chunk, chunk.keys, read, now)
+            else:
+                self._send_chunk(chunk, read, now)
+        else:
+            return False
+        return True
+
+    def _events_due(self) -> tuple[str, int, Signal] | None:
+        """The row events to be sent again next: their topic, the offset of their signal, and the signal. Who loads them has read in a
+        barrier before them that they come. None while rows of a transaction are read ahead, or out and the transaction is not."""
+        if not self._asked.emitting or not self._reading.drained or self._under_way or self._open.in_progress is not None:
+            return None
+        for topic, asked in self._open.asked.items():
+            if topic in self._committed.readings and (found := self._asked.events_of(asked)) is not None:
+                return topic, *found
+        return None
 
     def _streamed(self) -> GtidSet:
         """Every transaction of which a row was taken."""
@@ -243,7 +263,7 @@ class Session:
         if fault or definition is None:
             log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, because=fault)
             self._rereading.spoil(topic)  # more of this signal's keys may be on their way
-            self._keys_done(topic, [keys.of.offset])
+            self._asked_done(topic, [keys.of.offset])
             return
         records = self._encoded(chunk, rows, definition, way, now)
         present = {record["key"] for record in records.records}
@@ -254,8 +274,36 @@ class Session:
         keys.of.done = keys.stop
         if keys.stop == len(signal.keys):
             log.info("reread.done", topic=topic, id=signal.id, keys=keys.stop)
-            self._keys_done(topic, [keys.of.offset])
+            self._asked_done(topic, [keys.of.offset])
         self._sent.append(Sent(topic, keys.stop - keys.start, rows.packets.size_bytes, self._ports.clock.now() - began, by_keys=True))
+
+    def _send_events(self, topic: str, offset: int, signal: Signal, now: datetime) -> None:
+        """Row events once more, as they were; only their seqs are new."""
+        definition, fault = self._fit(signal)
+        if definition is None or fault:
+            log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, events=len(signal.events), because=fault)
+        else:
+            way = self._make_room(definition, len(signal.events), now)
+            first = self._open.next_seq(topic)
+            records: list[Record] = [
+                {"key": event.key, "value": with_seq(event.value, seq)} for seq, event in enumerate(signal.events, start=first)
+            ]
+            self._send_read(Records(topic, records, sum(len(event.value) for event in signal.events)), way)
+            log.info("reread.done", topic=topic, id=signal.id, events=len(records))
+        self._asked_done(topic, [offset])
+
+    def _fit(self, signal: Signal) -> tuple[Definition | None, str]:
+        """The table as it is now, and why the row events of a signal can't be loaded as events of it; empty when they can."""
+        try:
+            definition = self._ports.server.definition(signal.table)
+            if definition is None:
+                return None, "there is no such table"
+            schema = self._route(definition.schema).schema
+        except Invalid as error:
+            return None, error.message
+        if not self._choices.appends(schema):
+            return definition, "its target holds rows, not events"
+        return definition, "" if schema.fingerprint == signal.schema else "its schema is another one by now than that of the events"
 
     def _make_room(self, definition: Definition, rows: int, now: datetime) -> Route:
         """Where the rows of this table go, of which at most so many come in this Kafka transaction, or the next if it is full."""
@@ -282,7 +330,7 @@ class Session:
             self._tally.size_bytes += records.size_bytes
             self._tally.read += len(records.records)
 
-    def _keys_done(self, topic: str, offsets: Collection[int]) -> None:
+    def _asked_done(self, topic: str, offsets: Collection[int]) -> None:
         self._open.ask(topic, without(self._open.asked[topic], offsets))
         self._asked.drop(offsets)
 
@@ -316,7 +364,7 @@ class Session:
                 self._alone = False
         for topic, offsets in self._asked.lost(self._open.asked).items():
             log.error("signal.lost", topic=topic, offsets=offsets, advice="kafka.retention_hours is over: ask for these rows again")
-            self._keys_done(topic, offsets)
+            self._asked_done(topic, offsets)
 
     def _act(self, signal: Signal, offset: int, now: datetime) -> None:
         topic = self._choices.topic(signal.table)
@@ -328,17 +376,17 @@ class Session:
                 self._empty(signal.table, topic, now, now_us)
             standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
             self._open.reread(topic, Reread(signal.table, standing, where=signal.where))
-        elif signal.ask is Ask.REREAD:
+        elif signal.ask in (Ask.REREAD, Ask.EMIT):
             held = self._open.asked.get(topic)
             standing = held.standing if held is not None else Standing(TableState.REREADING, int(now.timestamp() * 1_000_000))
             self._open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
             self._asked.hold(offset, signal)
         elif signal.ask is Ask.STOP and topic in self._open.asked:
-            self._read_no_more(topic)
+            self._read_no_more(topic, "it was asked to stop")
         elif reread is None:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
         elif signal.ask is Ask.STOP:
-            self._read_no_more(topic)
+            self._read_no_more(topic, "it was asked to stop")
         else:
             self._open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
 
@@ -471,12 +519,12 @@ class Session:
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
         topic = self._choices.topic(table)
-        self._read_no_more(topic)
+        self._read_no_more(topic, f"the table was {how}")
         self._open.drop(topic, gone=True)
         advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
         log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
 
-    def _read_no_more(self, topic: str) -> None:
+    def _read_no_more(self, topic: str, because: str) -> None:
         """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
         without it, nobody may alter the target to make room for them."""
         self._rereading.spoil(topic)
@@ -485,7 +533,8 @@ class Session:
         if topic not in self._committed.readings and self._open.touched(topic) and not self._alone:
             self._close(CloseReason.SCHEMA, self._ports.clock.now())
         if (asked := self._open.asked.get(topic)) is not None:
-            self._keys_done(topic, asked.signals)
+            self._asked_done(topic, asked.signals)
+        log.warning("reread.given_up", topic=topic, signals=asked.signals if asked else (), because=because)
         self._open.reread(topic, None)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:

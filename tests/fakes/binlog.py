@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
+from streamer.core.definition import Definition
 from streamer.core.events import ARTIFICIAL, Type
 from streamer.ports import ServerStatus
 from tests.fakes.clock import Time
@@ -116,6 +117,9 @@ class FakeSourceServer:
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
         return ()
+
+    def definition(self, table: TableId) -> Definition | None:
+        raise AssertionError(f"nobody asks what {table} is: no row events are sent again here")
 
     def close(self) -> None:
         self.drop()

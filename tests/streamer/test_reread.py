@@ -21,7 +21,7 @@ from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
 from streamer.service import Snapshot, Streamer, Tuning, session
-from streamer.service.asking import AskedKeys, without
+from streamer.service.asking import AskedRows, without
 from streamer.service.reading import Reading
 from streamer.service.rereading import Rereading
 from streamer.service.session import Session
@@ -383,11 +383,11 @@ def test_a_signal_that_expired_before_its_keys_were_read_is_named_and_left() -> 
     position = world.position()
     assert position is not None
     asked = Asked(ORDERS, Standing(TableState.REREADING, 1), (0, 1))
-    keys = AskedKeys(replace(position, asked={ORDERS_TOPIC: asked}, next_signal=2))
+    keys = AskedRows(replace(position, asked={ORDERS_TOPIC: asked}, next_signal=2))
     assert keys.hear_at == 0
     keys.heard(1, Signal("1", Ask.REREAD, ORDERS, keys=(b'{"id":0}',), key_form="f").encode())
     assert keys.lost({ORDERS_TOPIC: asked}) == {ORDERS_TOPIC: [0]}
-    assert [held.offset for held in keys.of(asked)] == [1]
+    assert [held.offset for held in keys.keys_of(asked)] == [1]
     assert without(asked, [0]) == replace(asked, signals=(1,))
     assert without(asked, [0, 1]) is None
 
