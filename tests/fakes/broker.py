@@ -8,6 +8,7 @@ one that arrives late, or a second time, ends whatever transaction that producer
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from contracts.errors import Fenced, Gone, Refused
 
@@ -38,7 +39,7 @@ class Partition:
 
     @property
     def stable_end(self) -> int:
-        return min(self.open.values(), default=self.end)
+        return min(self.open.values()) if self.open else len(self.entries)
 
     def append(self, entry: Entry) -> None:
         if entry.transaction is not None and not entry.marker:
@@ -103,14 +104,20 @@ class Group:
         return self.assignment(member)
 
     def assignment(self, member: str) -> frozenset[int]:
-        names = sorted(self.members)
         if member not in self.members:
             return frozenset()
-        return frozenset(p for p in range(self.partitions) if names[(p + self.turn) % len(names)] == member)
+        return shares(tuple(sorted(self.members)), self.partitions, self.turn % len(self.members))[member]
 
     def flap(self) -> None:
         """Gives everything to another member, for no reason a member could know."""
         self.turn += 1
+
+
+@cache
+def shares(members: tuple[str, ...], partitions: int, turn: int) -> Mapping[str, frozenset[int]]:
+    """Which member has which partitions."""
+    count = len(members)
+    return {name: frozenset(p for p in range(partitions) if (p + turn) % count == at) for at, name in enumerate(members)}
 
 
 class Broker:

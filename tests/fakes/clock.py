@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 DAWN = datetime(2025, 8, 14, 15, 0, 0, tzinfo=UTC)
 
 
+MICROSECOND = timedelta(microseconds=1)
+
+
 @dataclass(slots=True)
 class Time:
     """The one true time of a world, in microseconds since its dawn."""
@@ -13,7 +16,7 @@ class Time:
     elapsed_us: int = 0
 
     def advance(self, pause: timedelta) -> None:
-        self.elapsed_us += pause // timedelta(microseconds=1)
+        self.elapsed_us += pause // MICROSECOND
 
     def now(self) -> datetime:
         return DAWN + timedelta(microseconds=self.elapsed_us)

@@ -109,11 +109,13 @@ class FakeShardLog:
         return found
 
     def _has_news(self) -> bool:
-        return any(
-            self.broker.partition(topic, self._number(topic)).stable_end > reading.offset
-            for topic, reading in self.reading.items()
-            if topic not in self.held
-        )
+        topics, held = self.broker.topics, self.held
+        for topic, reading in self.reading.items():
+            if topic not in held and topic in topics:
+                number = self.shard if topic == self.progress else 0
+                if topics[topic].partitions[number].stable_end > reading.offset:
+                    return True
+        return False
 
     def position(self, topic: str) -> int:
         return self.reading[topic].offset

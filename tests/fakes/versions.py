@@ -135,12 +135,13 @@ class Store:
 
     def now(self, table: str) -> list[Any]:
         """The values of all committed rows."""
-        numbers = [number for found in self.rows.get(table, {}).values() for number in found]
-        last = (self.history[number][-1][1] for number in numbers if self.history[number])
-        return [value for value in last if value is not None]
+        history = self.history
+        versions = [history[number] for found in self.rows.get(table, {}).values() for number in found]
+        return [last for known in versions if known and (last := known[-1][1]) is not None]
 
     def _release(self, t: Transaction) -> None:
-        self.locks = {table: holder for table, holder in self.locks.items() if holder is not t}
+        if self.locks:
+            self.locks = {table: holder for table, holder in self.locks.items() if holder is not t}
 
     def _look(self, t: Transaction) -> None:
         _check(t)

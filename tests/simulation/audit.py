@@ -5,7 +5,7 @@ Nothing here trusts the code under test: it reads the broker's log, the source's
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -92,17 +92,17 @@ class Audit:
         for shard in sorted({table.shard for table in self.history.tables}):
             tables = [table for table in self.history.tables if table.shard == shard]
             own = {offsets_table(shard), ledger_table(shard), *(self._targets[table.table] for table in tables)}
-            if own & written or (fence_table(shard) in written and self.database.fence(shard).commit_no):
+            if own & written:
                 self.check_shard(shard, tables)
+            elif fence_table(shard) in written and (fence := self.database.fence(shard)).commit_no:
+                if (before := self._fences.get(shard)) is not None and before.commit_no == fence.commit_no:
+                    self._check_takeover(before, fence)
+                else:
+                    self.check_shard(shard, tables)
 
     def check_shard(self, shard: int, tables: list[SourceTable]) -> None:
         fence = self.database.fence(shard)
-        before = self._fences.get(shard)
-        if before and (fence.epoch, fence.commit_no) < (before.epoch, before.commit_no):
-            self.report("FENCE_BACK", f"shard {shard}: {before} to {fence}")
-        if before and fence.commit_ts_us < before.commit_ts_us:
-            self.report("WATERMARK_BACK", f"shard {shard}: {before.commit_ts_us} to {fence.commit_ts_us}")
-        self._fences[shard] = fence
+        self._check_fence(fence)
         rows = self.database.offsets(shard)
         offsets = {row.topic: row for row in rows}
         if len(offsets) != len(rows):
@@ -113,6 +113,21 @@ class Audit:
             self._check_ledger(shard, topic, offsets.get(topic))
             self._check_mirror(topic, 0, offsets[topic].next_offset if topic in offsets else 0)
         self._check_mirror(self.topics.progress, shard, fence.progress_offset)
+
+    def _check_takeover(self, before: Fence, fence: Fence) -> None:
+        """It changes nothing but epoch and owner."""
+        if replace(before, epoch=fence.epoch, owner=fence.owner) != fence or fence.epoch <= before.epoch:
+            self.report("TAKEOVER", f"shard {fence.shard}: {before} to {fence}")
+        self._fences[fence.shard] = fence
+
+    def _check_fence(self, fence: Fence) -> None:
+        """What a commit says never goes back."""
+        shard, before = fence.shard, self._fences.get(fence.shard)
+        if before and (fence.epoch, fence.commit_no) < (before.epoch, before.commit_no):
+            self.report("FENCE_BACK", f"shard {shard}: {before} to {fence}")
+        if before and fence.commit_ts_us < before.commit_ts_us:
+            self.report("WATERMARK_BACK", f"shard {shard}: {before.commit_ts_us} to {fence.commit_ts_us}")
+        self._fences[shard] = fence
 
     def _check_rows(self, table: SourceTable, fence: Fence, offset: TopicOffset | None) -> None:
         """I1: the target holds the committed records below next_offset, each once; and the source at the fence's GTID set."""

@@ -7,77 +7,20 @@ Bugs".
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from random import Random
 
 from greenlet import greenlet
 
-from tests.fakes.clock import Time
+from tests.fakes.clock import MICROSECOND, Time
 from tests.fakes.faults import Fate, Gate, Killed, happen
+from tests.simulation.risks import QUIET, Risks, weight
 
-TICK = timedelta(milliseconds=100)
+TICK_US = 100_000
 """What one step takes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Risks:
-    """How often an effect meets each fate, and how long a pause may last in steps. `lost_at`: the effects whose request or answer is lost,
-    `pause_at`: those that a process pauses in front of; none named: any.
-
-    How often a step does what nobody in the pipeline has a hand in. `flap`: moves the group's shards; `expiry`: lets retention look at a
-    topic; `asking`: lets somebody ask for a table to be read anew, or for a pause; `haste`: lets the source go on, None for now this, now
-    that. `transactions`: how many there are (at least, fewer than), on how many `tables`; `statements`:
-    how many of them are DDL."""
-
-    kill: float = 0.012
-    pause: float = 0.012
-    lost: float = 0.03
-    flap: float = 0.004
-    expiry: float = 0.02
-    asking: float = 0.01
-    haste: float | None = None
-    statements: float = 0.15
-    transactions: tuple[int, int] = (4, 10)
-    tables: int = 3
-    pause_steps_max: int = 60
-    lost_at: tuple[str, ...] = ()
-    pause_at: tuple[str, ...] = ()
-
-
-QUIET = {
-    "loader.poll_group": 0.1,
-    "loader.bounds": 0.3,
-    "loader.topic_id": 0.2,
-    "loader.seek": 0.5,
-    "janitor.top": 0.2,
-    "janitor.topics": 0.2,
-    "streamer.send": 0.1,
-    "streamer.next": 0.1,
-    "streamer.tables": 0.3,
-    "streamer.grants": 0.3,
-    "streamer.status": 0.3,
-    "streamer.ensure": 0.2,
-}
-"""Effects so frequent that stopping at each would drown the others: how often they stop."""
-
-
-WEIGHTS = {
-    "loader.commit": 1.5,
-    "loader.commit.truncate": 10.0,
-    "loader.commit.lock": 8.0,
-    "janitor.bump_epoch.lock": 8.0,
-    "streamer.tables": 4.0,
-    "streamer.grants": 4.0,
-    "streamer.status": 2.0,
-    "streamer.ensure": 2.0,
-    "loader.mirror": 3.0,
-    "janitor.bump_epoch": 3.0,
-    "janitor.delete": 2.0,
-    "streamer.abort": 3.0,
-}
-"""How much likelier a fault is at effects that matter more than they are common, by its name or the first two words of it."""
+CALM_STOPS = 0.15
+"""How many of the effects stop once no fault is left to befall them: enough that those who met the last faults still meet each other."""
 
 
 class Actor(Gate):
@@ -122,13 +65,6 @@ class Actor(Gate):
         self.hands.append(hand)
         return self.scheduler.add(hand)
 
-    def runnable(self, step: int, now_us: int) -> bool:
-        if self.paused_until > step:
-            return False
-        if self.wake_us is None or now_us >= self.wake_us:
-            return True
-        return self.ready is not None and self.ready()
-
     def _switch(self, effect: str) -> None:
         if self.dead:
             raise Killed(self.name)
@@ -140,9 +76,17 @@ class Actor(Gate):
     def fate(self, effect: str, *, lossy: bool) -> Fate:
         if self.dead:
             raise Killed(self.name)
-        if effect in QUIET and self.rng.random() > QUIET[effect]:
+        if self._passes(effect):
             return Fate.RUN
         return self._stop(effect, lossy=lossy)
+
+    def _passes(self, effect: str) -> bool:
+        """Whether an effect happens without a stop in front of it."""
+        scheduler = self.scheduler
+        if scheduler.calm and self.rng.random() > CALM_STOPS:
+            scheduler.decide(self, effect, lossy=False)
+            return True
+        return effect in QUIET and self.rng.random() > QUIET[effect]
 
     def _stop(self, effect: str, *, lossy: bool) -> Fate:
         self._switch(effect)
@@ -159,7 +103,9 @@ class Actor(Gate):
 
     def wait(self, effect: str, ready: Callable[[], bool], timeout: timedelta) -> bool:
         if not ready():
-            self.ready, self.wake_us = ready, self.time.elapsed_us + timeout // timedelta(microseconds=1)
+            self.ready, self.wake_us = ready, self.time.elapsed_us + timeout // MICROSECOND
+        elif self.scheduler.calm and self._passes(effect):
+            return True
         fate = self._stop(effect, lossy=False)
         self.ready = self.wake_us = None
         if fate is Fate.KILL_AFTER:
@@ -192,6 +138,7 @@ class Scheduler:
         self.actors: list[Actor] = []
         self.belated: list[Callable[[], object]] = []
         self.step = 0
+        self.calm = False
         self.trace: list[str] | None = None
         self.hits: Counter[tuple[str, str]] = Counter()
         self.lossy: dict[str, bool] = {}
@@ -201,10 +148,6 @@ class Scheduler:
         """How likely a step is to let something happen that is on its way."""
         by_priority = self.rng.random() < 0.5
         self.changes = {self.rng.randrange(1, calm_after) for _ in range(3)} if by_priority else None
-
-    @property
-    def calm(self) -> bool:
-        return self.step > self.calm_after
 
     def add(self, actor: Actor) -> Actor:
         self.actors.append(actor)
@@ -241,15 +184,20 @@ class Scheduler:
 
     def turn(self) -> bool:
         """One step of somebody, or of the network. False when nobody can move and nothing is on its way."""
-        self.step += 1
-        self.time.advance(TICK)
-        if self.belated and (self.calm or self.rng.random() < self.promptness):
-            happen(self.belated.pop(self.rng.randrange(len(self.belated))))
-        now_us, calm = self.time.elapsed_us, self.calm
-        if calm:
+        step = self.step = self.step + 1
+        now_us = self.time.elapsed_us = self.time.elapsed_us + TICK_US
+        if step > self.calm_after and not self.calm:
+            self.calm = True
             for actor in self.actors:
                 actor.paused_until = 0
-        ready = [actor for actor in self.actors if actor.runnable(self.step, now_us)]
+        if self.belated and (self.calm or self.rng.random() < self.promptness):
+            happen(self.belated.pop(self.rng.randrange(len(self.belated))))
+        ready = [
+            actor
+            for actor in self.actors
+            if actor.paused_until <= step
+            and ((wake_us := actor.wake_us) is None or now_us >= wake_us or (actor.ready is not None and actor.ready()))
+        ]
         if not ready:
             return self._skip()
         actor = self._pick(ready)
@@ -294,8 +242,3 @@ class Scheduler:
             if actor.greenlet:
                 actor.greenlet.switch()
         self.actors.clear()
-
-
-@cache
-def weight(effect: str) -> float:
-    return WEIGHTS.get(effect) or WEIGHTS.get(".".join(effect.split(".")[:2]), 1.0)

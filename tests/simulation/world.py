@@ -43,7 +43,8 @@ from tests.simulation.binlog import LiveServer
 from tests.simulation.encoder import encode_as_json
 from tests.simulation.feeder import Feeder
 from tests.simulation.reader import FakeTableReader
-from tests.simulation.schedule import Actor, Risks, Scheduler
+from tests.simulation.risks import Risks
+from tests.simulation.schedule import Actor, Scheduler
 from tests.simulation.source import History, source_table, write_history
 from tests.simulation.worker import FakeWorker
 

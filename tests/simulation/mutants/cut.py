@@ -13,7 +13,7 @@ from loader.core.shard import start_of_rows
 from loader.ports import LogBounds
 from loader.service import ShardLoader, _Reading
 from tests.fakes.kafka_clients import FakeShardLog
-from tests.simulation.schedule import Risks
+from tests.simulation.risks import Risks
 from tests.simulation.world import Variant
 
 _cut = OpenBatch.cut

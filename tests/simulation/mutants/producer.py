@@ -14,7 +14,7 @@ from tests.fakes.broker import Broker, latest_by_key
 from tests.fakes.faults import Gate
 from tests.fakes.kafka_clients import FakePositionStore, FakeSink
 from tests.simulation import world
-from tests.simulation.schedule import Risks
+from tests.simulation.risks import Risks
 from tests.simulation.world import Variant
 
 

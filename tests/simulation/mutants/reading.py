@@ -14,7 +14,7 @@ from streamer.service.session import Session
 from tests.simulation import binlog, source
 from tests.simulation.binlog import LiveServer
 from tests.simulation.mutants.producer import LONG
-from tests.simulation.schedule import Risks
+from tests.simulation.risks import Risks
 from tests.simulation.world import Variant
 
 

@@ -15,7 +15,7 @@ from loader.ports import ShardState
 from tests.fakes.object_store import FakeBatchStore, HeldObject
 from tests.fakes.versions import Transaction
 from tests.fakes.warehouse import Database, FakeWarehouse, StagedRow, fence_table, moved, offsets_table
-from tests.simulation.schedule import Risks
+from tests.simulation.risks import Risks
 from tests.simulation.world import Variant
 
 
