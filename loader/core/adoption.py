@@ -25,6 +25,8 @@ def adopted(held: TopicOffset, found: Found, since_us: int, *, keyed: bool, lost
     emptied and read again; one whose target holds every event (`keyed` false) lacks them for ever, and goes on. `lost`: rows may be
     missing, whatever the seqs say."""
     seq = held.next_seq if found.seq is None else found.seq
+    if not held.topic_id and seq == held.next_seq and not lost:
+        return held  # nothing was loaded and nothing is missing: a row would say "ok" of a table that may be in its snapshot
     moved = replace(held, topic_id=found.topic_id, next_offset=found.offset, next_seq=seq)
     if (seq == held.next_seq and not lost) or not keyed:
         return moved

@@ -54,6 +54,15 @@ def test_a_topic_made_again_and_still_empty_goes_on_at_its_end() -> None:
     assert bench.proposed().moves == ((HELD, replace(HELD, topic_id="id-2", next_offset=0)),)
 
 
+def test_a_table_never_loaded_that_lacks_nothing_gets_no_row_that_would_call_it_ok() -> None:
+    bench = Bench(barriers(5, offset=5), topic_id="id-2")
+    unloaded = replace(HELD, topic_id="", next_offset=0, next_seq=0)
+    assert proposed(bench.shelf.read_state(0), {ORDERS: unloaded}, PROGRESS, bench.log, lambda _: True).moves == ()
+    lacking = Bench(row(0, 2), barriers(5, offset=5), topic_id="id-2")
+    (now,) = proposed(lacking.shelf.read_state(0), {ORDERS: unloaded}, PROGRESS, lacking.log, lambda _: True).parked
+    assert (now.next_offset, now.next_seq) == (0, 2)
+
+
 def test_a_gap_behind_what_was_loaded_is_a_loss_though_its_offset_is_there() -> None:
     bench = Bench(row(9, 9), row(10, 14), barriers(5, offset=5))
     (now,) = bench.proposed().parked
