@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import accumulate
 
+from contracts.errors import Unavailable
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.table import TableId
 from streamer.core.definition import Definition
@@ -24,7 +25,9 @@ FILE = "binlog.000001"
 @dataclass
 class Server:
     """A source server: all its binlog will be, by transaction, raw events without positions, and how far it is. `executed_of`: its GTID set
-    after so many of them. `turn`: the process that holds the lock."""
+    after so many of them. `begins_at`: where in its file its first transaction begins. `turn`: the process that holds the lock.
+
+    `moved_to`: the server that has taken over, to which its name leads from then on; who was connected stays so until it is `down`."""
 
     uuid: str
     time: Time
@@ -34,10 +37,13 @@ class Server:
     variables: dict[str, str] = field(default_factory=lambda: dict(READY))
     turn: object | None = None
     written: int = 0
+    begins_at: int = 4
+    moved_to: "Server | None" = None
+    down: bool = False
 
     def __post_init__(self) -> None:
         sizes = (sum(map(len, events)) for _, events in self.binlog)
-        self._ends = list(accumulate(sizes, initial=4 + len(format_description())))
+        self._ends = list(accumulate(sizes, initial=self.begins_at + len(format_description())))
         self._visible_us: list[int] = []
         self._executed_us: list[int] = []
 
@@ -48,6 +54,17 @@ class Server:
         self._visible_us.append(max(now_us + visible_after // step, self._visible_us[-1] if self._visible_us else 0))
         self._executed_us.append(max(self._visible_us[-1] + executed_after // step, self._executed_us[-1] if self._executed_us else 0))
         self.written += 1
+
+    def follow(self, other: "Server", count: int) -> None:
+        """Takes over from it: so many of its transactions are there, and become visible when they would have there."""
+        self.written = count
+        self._visible_us, self._executed_us = other._visible_us[:count], other._executed_us[:count]
+        other.moved_to = self
+
+    @property
+    def current(self) -> "Server":
+        """The one a new connection leads to."""
+        return self.moved_to or self
 
     @property
     def visible(self) -> int:
@@ -72,9 +89,13 @@ class FakeSourceServer:
     """The control connection of one process. The lock goes with the connection: `drop` says that the server has noticed its end."""
 
     def __init__(self, server: Server, gate: Gate) -> None:
-        self.server = server
+        self._known = server
         self.gate = gate
         self.dropped = False
+
+    @property
+    def server(self) -> Server:
+        return self._known.current
 
     def take_turn(self, name: str) -> bool:
         def take() -> bool:
@@ -143,8 +164,9 @@ class FakeBinlogSource:
         self._told = 4  # the place the reader knows of
 
     def start(self, executed: GtidSet) -> None:
-        self.gate.cross("streamer.start", lambda: None)
-        self._executed, self._next, self._at, self._told = executed, 0, 4, 4
+        self.server = self.gate.cross("streamer.start", lambda: self.server.current)
+        self._executed, self._next = executed, 0
+        self._at = self._told = self.server.begins_at
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._events = [rotate, format_description()]
 
@@ -153,6 +175,8 @@ class FakeBinlogSource:
             self.gate.wait("streamer.next", self._more, timeout)
         else:
             self.gate.cross("streamer.next", lambda: None)
+        if self.server.down:
+            raise Unavailable("the connection to the server was lost")
         if not self._more():
             return None
         if not self._events:

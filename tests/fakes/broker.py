@@ -24,7 +24,7 @@ class Entry:
     marker: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Partition:
     """A log. Offsets are list indices: nothing is ever compacted away in between."""
 
@@ -77,7 +77,7 @@ class Transaction:
     """An open transaction of one transactional id."""
 
     serial: int
-    touched: list[tuple[str, int]] = field(default_factory=list)
+    touched: list["Partition"] = field(default_factory=list)
 
 
 @dataclass
@@ -126,6 +126,8 @@ class Broker:
 
     def __init__(self, defer: Callable[[Callable[[], None]], None] | None = None) -> None:
         self.topics: dict[str, Topic] = {}
+        self.deleted: dict[str, list[Topic]] = {}
+        """What was there under a name before."""
         self.epochs: dict[str, int] = {}
         self.transactions: dict[str, Transaction] = {}
         self.defer = defer or (lambda write: write())
@@ -138,7 +140,7 @@ class Broker:
         return self.topics[name]
 
     def delete(self, name: str) -> None:
-        del self.topics[name]
+        self.deleted.setdefault(name, []).append(self.topics.pop(name))
 
     def topic(self, name: str) -> Topic:
         """Raises Gone when there is no such topic."""
@@ -173,9 +175,10 @@ class Broker:
         if transaction is None:
             self._serial += 1
             transaction = self.transactions[transactional_id] = Transaction(self._serial)
-        if (topic, partition) not in transaction.touched:
-            transaction.touched.append((topic, partition))
-        self.partition(topic, partition).append(Entry(key, value, transaction.serial))
+        log = self.partition(topic, partition)
+        if log not in transaction.touched:
+            transaction.touched.append(log)
+        log.append(Entry(key, value, transaction.serial))
 
     def end(self, transactional_id: str, epoch: int, *, commit: bool) -> None:
         """EndTxn. Nothing open is success: the coordinator takes it for a repeated request."""
@@ -189,8 +192,7 @@ class Broker:
 
     def _finish(self, transactional_id: str, *, commit: bool) -> None:
         transaction = self.transactions.pop(transactional_id)
-        for name, number in transaction.touched:
-            log = self.partition(name, number)
+        for log in transaction.touched:
             self.defer(lambda log=log: log.mark(transaction.serial, commit))  # type: ignore[misc]  # mypy cannot infer a default's type
 
 

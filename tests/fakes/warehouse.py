@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from contracts.batch import Manifest
-from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import TableState
@@ -55,6 +55,8 @@ class Database:
         self.bucket = bucket
         self.store = Store(isolation)
         self.targets: dict[str, TargetTable] = {}
+        self.obstructed: set[str] = set()
+        """Targets that can't be altered, nor be looked at without finding that out."""
         self.mirror: Mapping[tuple[str, int], tuple[int, str]] = {}
         """What Kafka has been told; only a wrong design reads it."""
 
@@ -110,8 +112,8 @@ def marked(values: tuple[tuple[str, Any], ...], deleted: bool) -> tuple[tuple[st
 
 
 def rows_as_json(data: bytes, target: TargetTable) -> list[StagedRow]:
-    """What `tests.simulation.encoder` writes: [[key, deleted, {column: value}], …]."""
-    return [StagedRow(key, deleted, tuple(sorted(values.items()))) for key, deleted, values in orjson.loads(data)]
+    """What `tests.simulation.encoder` writes: [[key, deleted, {column: value}, bare], …]."""
+    return [StagedRow(key, deleted, tuple(sorted(values.items())), bare) for key, deleted, values, bare in orjson.loads(data)]
 
 
 ReadRows = Callable[[bytes, TargetTable], list[StagedRow]]
@@ -187,6 +189,8 @@ class FakeWarehouse:
 
             def create() -> None:
                 there = self.database.targets.get(target_name(target))
+                if target_name(target) in self.database.obstructed and (afresh or there != target):
+                    raise Unfit(f"{target_name(target)} has a column of somebody else's", table=target_name(target))
                 if there == target:
                     return
                 found = self.store.find(t, fence_table(fence.shard), fence.shard)
@@ -289,7 +293,7 @@ class FakeWarehouse:
             staged = self.session.staged.get(load.staged.staging)
             if staged is None:
                 raise Unavailable(f"staging table {load.staged.staging} went with its session: stage again")
-            if mode is Mode.SOFT_DELETE and load.entry.quarantined:
+            if mode is Mode.SOFT_DELETE and load.staged.bare:
                 self._execute("commit.mark", lambda: self._mark_keys(t, table, staged))
             if mode.keyed:
                 self._execute("commit.delete", lambda: self._delete_keys(t, table, staged))
@@ -337,6 +341,8 @@ class FakeWarehouse:
             for value in load.quarantine:
                 self.store.insert(t, quarantine_table(shard), topic, OpenEntry(value, load.entry.batch_id))
             self.store.insert(t, ledger_table(shard), load.entry.batch_id, load.entry)
+        for passed in plan.passed:
+            self.store.insert(t, ledger_table(shard), passed.entry.batch_id, passed.entry)
 
     def _copied(self, load: StagedLoad) -> list[StagedRow]:
         """COPY … MANIFEST of mandatory entries, row count checked."""

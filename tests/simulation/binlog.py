@@ -10,8 +10,11 @@ from streamer.ports import ReadRequest, TableRows
 from tests.fakes.binlog import Server
 from tests.fakes.clock import Time
 from tests.fakes.tables import table_rows
-from tests.simulation.source import SERVER, History, Row, RowChange, SourceTransaction, executed
+from tests.simulation.source import SERVER, History, Row, RowChange, SourceTransaction
 from tests.streamer.binlog import Table, gtid, query, xid
+
+AHEAD = 1_000
+"""Where the first server's binlog begins: a place in that of the one that takes over lies before what the stream has passed by then."""
 
 STEP_MAX_MS = 1_500
 """The longest each step of a commit takes: two are less than the streamer waits for a server to commit what it has sent."""
@@ -20,9 +23,9 @@ STEP_MAX_MS = 1_500
 class LiveServer(Server):
     """A server that goes through a History. `past`: how much of it lies behind it when it begins to be looked at."""
 
-    def __init__(self, history: History, time: Time, past: int) -> None:
+    def __init__(self, history: History, time: Time, past: int, uuid: str = SERVER, begins_at: int = AHEAD) -> None:
         binlog: list[tuple[Gtid, list[bytes]]] = [(t.gtid, list(_events(t))) for t in history.transactions]
-        super().__init__(SERVER, time, binlog, executed, [table.table for table in history.tables])
+        super().__init__(uuid, time, binlog, history.executed.__getitem__, [table.table for table in history.tables], begins_at=begins_at)
         self.history = history
         self._tables = {table.table: table for table in history.tables}
         for _ in range(past):
@@ -30,7 +33,8 @@ class LiveServer(Server):
 
     @property
     def over(self) -> bool:
-        return self.written == len(self.binlog)
+        """Whether it has written what it will."""
+        return self.written == (self.history.stops_at if self.uuid == SERVER else len(self.binlog))
 
     def go_on(self, rng: Random) -> None:
         """The next transaction is written, unless the engine has yet to commit one whose rows it waits for."""
@@ -53,7 +57,7 @@ class LiveServer(Server):
 
 
 def _events(transaction: SourceTransaction) -> Iterator[bytes]:
-    yield gtid(transaction.gtid.number, transaction.commit_us)
+    yield gtid(transaction.gtid.number, transaction.commit_us, transaction.gtid.server)
     if transaction.ddl:
         yield query(transaction.ddl)
         return

@@ -7,7 +7,7 @@ import orjson
 from contracts.envelope import decode_key
 from loader.core.changes import DecodedChanges
 from loader.core.collapse import latest
-from loader.core.plan import EncodedBatch, TableBatch, TargetTable
+from loader.core.plan import EncodedBatch, Mode, TableBatch, TargetTable
 from loader.core.records import Change
 
 OP, SEQ = "_tidemark_op", "_tidemark_seq"
@@ -21,20 +21,22 @@ def encode_as_json(batch: TableBatch, target: TargetTable) -> EncodedBatch:
     if target.mode.keyed and batch.truncate:
         return EncodedBatch(None, 0, records, 0, records, 0, 0)
     if target.mode.keyed:
-        rows = [_merged(change) for change in latest(changes, batch.schema.key)]
+        rows = [_merged(change, target.mode) for change in latest(changes, batch.schema.key)]
     else:
         rows = [_appended(change) for change in changes]
-    return EncodedBatch(orjson.dumps(rows), len(rows), records, records - len(rows), len(rows), 0, 0)
+    bare = any(row[3] for row in rows)
+    return EncodedBatch(orjson.dumps(rows), len(rows), records, records - len(rows), len(rows), 0, 0, bare=bare)
 
 
-def _merged(change: Change) -> list[Any]:
+def _merged(change: Change, mode: Mode) -> list[Any]:
     assert change.key is not None
     key = decode_key(change.key)["id"]
     after = change.envelope.after
-    return [key, after is None, dict(after or {})]
+    gone = change.envelope.before if mode is Mode.SOFT_DELETE and not change.envelope.source.snapshot else None
+    return [key, after is None, dict(after or gone or {}), mode is Mode.SOFT_DELETE and after is None and gone is None]
 
 
 def _appended(change: Change) -> list[Any]:
     envelope = change.envelope
     values = dict(envelope.after or envelope.before or {})
-    return [None, False, {**values, OP: envelope.op.value, SEQ: envelope.source.seq}]
+    return [None, False, {**values, OP: envelope.op.value, SEQ: envelope.source.seq}, False]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from tests.fakes.faults import Fate
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX
-from tests.simulation.world import Outcome, run
+from tests.simulation.variant import Outcome
+from tests.simulation.world import run
 
 CHUNK = 50
 KINDS = {

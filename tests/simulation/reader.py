@@ -52,7 +52,12 @@ class FakeTableReader:
                 self._answer = answer
 
     def _read(self, hand: Actor, asked: ReadRequest) -> TableRows:
-        if not hand.wait("streamer.ask.committed", lambda: asked.streamed.is_subset(self.server.executed), COMMIT_PATIENCE):
+        server = self.server.current
+        assert isinstance(server, LiveServer)
+        if not hand.wait("streamer.ask.committed", lambda: asked.streamed.is_subset(server.executed), COMMIT_PATIENCE):
             raise Unavailable(f"the server has not committed {asked.streamed}")
-        moment = hand.cross("streamer.ask.rows", lambda: self.server.visible)
-        return hand.cross("streamer.ask.end", lambda: self.server.read(asked, moment))
+        moment = hand.cross("streamer.ask.rows", lambda: server.visible)
+        rows = hand.cross("streamer.ask.end", lambda: server.read(asked, moment))
+        if server.down:
+            raise Unavailable("the connection to the server was lost")
+        return rows

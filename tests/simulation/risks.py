@@ -10,9 +10,12 @@ class Risks:
     `pause_at`: those that a process pauses in front of; none named: any.
 
     How often a step does what nobody in the pipeline has a hand in. `flap`: moves the group's shards; `expiry`: lets retention look at a
-    topic; `asking`: lets somebody ask for a table to be read anew, or for a pause; `haste`: lets the source go on, None for now this, now
-    that. `transactions`: how many there are (at least, fewer than), on how many `tables`; `statements`:
-    how many of them are DDL."""
+    topic; `asking`: lets somebody ask for rows to be read anew, or for a pause; `obstructing`: puts a column into a target's way, or takes
+    it away; `parking`: lets somebody leave a table alone; `recreating`: deletes a topic and makes it again; `haste`: lets the source go on,
+    None for now this, now that.
+
+    `moving`: how many schedules have another server take over, `losing`: how many of those lose transactions. `transactions`: how many
+    there are (at least, fewer than), on how many `tables`; `statements`: how many of them are DDL."""
 
     kill: float = 0.012
     pause: float = 0.012
@@ -20,6 +23,11 @@ class Risks:
     flap: float = 0.004
     expiry: float = 0.02
     asking: float = 0.01
+    obstructing: float = 0.004
+    parking: float = 0.002
+    recreating: float = 0.001
+    moving: float = 0.25
+    losing: float = 0.4
     haste: float | None = None
     statements: float = 0.15
     transactions: tuple[int, int] = (4, 10)
@@ -50,6 +58,9 @@ WEIGHTS = {
     "loader.commit": 1.5,
     "loader.commit.truncate": 10.0,
     "loader.commit.lock": 8.0,
+    "loader.commit.mark": 10.0,
+    "operator.order": 6.0,
+    "operator.sleep": 15.0,
     "janitor.bump_epoch.lock": 8.0,
     "streamer.tables": 4.0,
     "streamer.grants": 4.0,

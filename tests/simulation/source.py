@@ -1,8 +1,8 @@
-"""What the applications do to MySQL: random transactions, and what every table holds after each."""
+"""What the applications do to MySQL: random transactions, and what every table holds after each; and what becomes of them when another
+server takes over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from random import Random
 
 from contracts.envelope import Op
@@ -11,6 +11,9 @@ from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.plan import Mode
 
 SERVER = "11111111-2222-3333-4444-555555555555"
+REPLICA = "11111111-2222-3333-4444-666666666666"
+"""The server that takes over, when one does."""
+
 KEYS = 5
 DELETES, MOVES = 0.25, 0.3
 """How often a change of a row there is deletes it, or moves it to another key that is free."""
@@ -74,41 +77,68 @@ class SourceTransaction:
 @dataclass
 class History:
     """Transactions in commit order. After g of them `states[g]` holds the rows of every table by key, `versions[g]` which of its schemas is
-    in force."""
+    in force, and `executed[g]` is what the server has executed.
+
+    `moves_at`: how many of them the first server has written when another one takes over, None when none does. `lost`: its transactions,
+    when the other one lacks the last of them; those behind `moves_at` then are the other server's own."""
 
     tables: tuple[SourceTable, ...]
-    transactions: list[SourceTransaction] = field(default_factory=list)
-    states: list[Mapping[TableId, Mapping[int, Row]]] = field(default_factory=list)
-    versions: list[Mapping[TableId, int]] = field(default_factory=list)
+    transactions: list[SourceTransaction]
+    states: list[Mapping[TableId, Mapping[int, Row]]]
+    versions: list[Mapping[TableId, int]]
+    executed: list[GtidSet]
+    moves_at: int | None = None
+    lost: "History | None" = None
+
+    @classmethod
+    def empty(cls, tables: tuple[SourceTable, ...]) -> "History":
+        return cls(tables, [], [{t.table: {} for t in tables}], [{t.table: 0 for t in tables}], [GtidSet()])
+
+    def copy(self) -> "History":
+        return History(self.tables, [*self.transactions], [*self.states], [*self.versions], [*self.executed])
 
     @property
     def all(self) -> GtidSet:
-        return executed(len(self.transactions))
+        return self.executed[-1]
+
+    @property
+    def stops_at(self) -> int:
+        """How many transactions the first server writes."""
+        return len(self.transactions) if self.moves_at is None else self.moves_at
+
+    def moment(self, of: GtidSet) -> "tuple[History, int] | None":
+        """When a server had executed just that: whose history it is, and after how many of its transactions. None for never."""
+        count = of.count()
+        for history in (self, *((self.lost,) if self.lost else ())):
+            if count < len(history.executed) and history.executed[count] == of:
+                return history, count
+        return None
 
 
-@cache
-def executed(count: int) -> GtidSet:
-    """The first so many transactions of the server."""
-    return GtidSet.of({(SERVER, ""): [(1, count + 1)]} if count else {})
-
-
-def write_history(rng: Random, tables: tuple[SourceTable, ...], used: int, count: int, *, statements: float, rewrites: bool) -> History:
+def write_history(
+    rng: Random,
+    tables: tuple[SourceTable, ...],
+    used: int,
+    count: int,
+    *,
+    statements: float,
+    rewrites: bool,
+    moves: tuple[int, int] | None = None,
+) -> History:
     """`count` transactions over few keys of the first `used` tables, so that they meet. `statements`: how many of them are DDL; `rewrites`:
-    some of it changes rows without row events."""
-    history = History(tables)
-    rows: dict[TableId, dict[int, Row]] = {t.table: {} for t in tables}
-    versions = {t.table: 0 for t in tables}
-    history.states.append({table: {} for table in rows})
-    history.versions.append(dict(versions))
-    writer = _Writer(rng, rows, versions, statements, rewrites)
-    commit_us = FIRST_COMMIT_US
-    for number in range(1, count + 1):
-        # Servers' clocks step back now and then.
-        commit_us += rng.randrange(1, 900_000) if rng.random() < 0.9 else -rng.randrange(1, 400_000)
-        changes, ddl, of = writer.transaction(tables[:used])
-        history.transactions.append(SourceTransaction(Gtid(SERVER, number), commit_us, changes, ddl, of))
-        history.states.append({table: dict(found) for table, found in rows.items()})
-        history.versions.append(dict(versions))
+    some of it changes rows without row events. `moves`: after how many another server takes over, and how many of those it lacks."""
+    history = History.empty(tables)
+    writer = _Writer(rng, tables[:used], statements, rewrites)
+    if moves is None:
+        writer.write(history, SERVER, count)
+        return history
+    stops_at, lacks = moves
+    writer.write(history, SERVER, stops_at - lacks)
+    lost = history.copy() if lacks else None
+    if lost is not None:
+        writer.write(lost, SERVER, lacks)
+    history.moves_at, history.lost = stops_at - lacks, lost
+    writer.write(history, REPLICA, count - stops_at)
     return history
 
 
@@ -118,15 +148,34 @@ Written = tuple[tuple[RowChange, ...], str, SourceTable | None]
 @dataclass
 class _Writer:
     rng: Random
-    rows: dict[TableId, dict[int, Row]]
-    versions: dict[TableId, int]
+    tables: tuple[SourceTable, ...]
     statements: float
     rewrites: bool
     value: int = 0
+    commit_us: int = FIRST_COMMIT_US
+    rows: dict[TableId, dict[int, Row]] = field(default_factory=dict)
+    versions: dict[TableId, int] = field(default_factory=dict)
 
-    def transaction(self, tables: tuple[SourceTable, ...]) -> Written:
-        """Its changes; for DDL its statement and table."""
+    def write(self, history: History, server: str, count: int) -> None:
+        """So many transactions more, the first of this server's own or those that follow on its last."""
         rng = self.rng
+        self.rows = {table: dict(rows) for table, rows in history.states[-1].items()}
+        self.versions = dict(history.versions[-1])
+        number = sum(1 for transaction in history.transactions if transaction.gtid.server == server)
+        for _ in range(count):
+            number += 1
+            # Servers' clocks step back now and then.
+            self.commit_us += rng.randrange(1, 900_000) if rng.random() < 0.9 else -rng.randrange(1, 400_000)
+            changes, ddl, of = self._transaction()
+            gtid = Gtid(server, number)
+            history.transactions.append(SourceTransaction(gtid, self.commit_us, changes, ddl, of))
+            history.states.append({table: dict(found) for table, found in self.rows.items()})
+            history.versions.append(dict(self.versions))
+            history.executed.append(history.executed[-1].with_gtid(gtid))
+
+    def _transaction(self) -> Written:
+        """Its changes; for DDL its statement and table."""
+        rng, tables = self.rng, self.tables
         if rng.random() < self.statements:
             return self._statement(rng.choice(tables))
         changes: list[RowChange] = []

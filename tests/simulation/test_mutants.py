@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.explore import hunt
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX
-from tests.simulation.world import Outcome
+from tests.simulation.variant import Outcome
 
 
 @pytest.fixture(scope="module")

@@ -1,51 +1,49 @@
-"""A whole pipeline in one process: a source that goes on, streamers with their readers of tables, two loaders, janitors, and who asks for
-readings, on the fakes, in the order a seed decides."""
+"""A whole pipeline in one process: a source that goes on and may move to another server, streamers with their readers of tables, two
+loaders, janitors, and people, on the fakes, in the order a seed decides."""
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from unittest.mock import patch
 
 import structlog
 
-from contracts.errors import Fenced, OutcomeUnknown, Refused, Unavailable
+from contracts.errors import Fenced, Gone, OutcomeUnknown, Refused, Unavailable
 from contracts.ledger import Fence, Guard
-from contracts.signals import Ask, Signal
-from contracts.table import TableId, TableSchema
+from contracts.table import TableSchema
 from contracts.topics import Topics
 from janitor.core.classify import State
 from janitor.core.selection import Choice
 from janitor.service import Janitor, Plan
-from loader.committer import Committer
 from loader.core.cut import CutPolicy
 from loader.core.plan import Mode, TargetTable
 from loader.core.readers import collect_decoded
 from loader.core.target import TargetNaming, target_table
 from loader.destinations import Destinations
-from loader.service import Loader
 from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.service import Ports, Snapshot, Streamer, Tuning
 from tests.fakes.binlog import FakeBinlogSource, FakeSourceServer
 from tests.fakes.broker import Broker, Group
 from tests.fakes.faults import Gate
-from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSignals, FakeSink, FakeTopicAdmin
+from tests.fakes.kafka_clients import FakeMembership, FakePositionStore, FakeSchemaBook, FakeShardLog, FakeSignals, FakeTopicAdmin
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.object_store import Bucket, FakeBatchStore, FakeJanitorBucket
+from tests.fakes.object_store import Bucket, FakeJanitorBucket
 from tests.fakes.versions import Isolation
 from tests.fakes.warehouse import Database, FakeWarehouse
-from tests.simulation.audit import Audit, Violation
+from tests.simulation.audit import Audit
 from tests.simulation.binlog import LiveServer
 from tests.simulation.encoder import encode_as_json
+from tests.simulation.ending import Ending
 from tests.simulation.feeder import Feeder
+from tests.simulation.people import People
 from tests.simulation.reader import FakeTableReader
-from tests.simulation.risks import Risks
 from tests.simulation.schedule import Actor, Scheduler
-from tests.simulation.source import History, source_table, write_history
+from tests.simulation.source import REPLICA, History, source_table, write_history
+from tests.simulation.variant import DESIGN, Outcome, Variant
 from tests.simulation.worker import FakeWorker
 
 PREFIX = "p"
@@ -59,42 +57,6 @@ STREAMER = Tuning(
     backoff_min=timedelta(milliseconds=500),
     backoff_max=timedelta(seconds=2),
 )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What of the design is changed, for the mutants. The default is the design."""
-
-    name: str = "design"
-    warehouse: type[FakeWarehouse] = FakeWarehouse
-    loader: type[Loader] = Loader
-    janitor: type[Janitor] = Janitor
-    ledger: type[FakeLedger] = FakeLedger
-    committer: type[Committer] = Committer
-    store: type[FakeBatchStore] = FakeBatchStore
-    sink: type[FakeSink] = FakeSink
-    patches: tuple[tuple[object, str, object], ...] = ()
-    """Attributes of the real code that are other ones while this variant runs: owner, name, value."""
-    risks: Risks = field(default_factory=Risks)
-    streams: bool | None = None
-    """Whether the streamer itself runs, or what stands in for it; None: some schedules have the one, some the other."""
-    shards: int | None = None
-
-
-DESIGN = Variant()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a schedule ended. `hits`: how often each effect met each fate; `lossy`: which effects there were, and whether they can lose an
-    answer."""
-
-    seed: int
-    violations: tuple[Violation, ...]
-    steps: int
-    hits: Counter[tuple[str, str]]
-    lossy: dict[str, bool]
-    trace: tuple[str, ...]
 
 
 class World:
@@ -111,14 +73,16 @@ class World:
         shards = variant.shards or rng.choice((1, 1, 2))
         tables = (
             source_table("orders", 0, Mode.MERGE),
-            source_table("users", shards - 1, Mode.MERGE),
+            source_table("users", shards - 1, rng.choice((Mode.MERGE, Mode.SOFT_DELETE))),
             source_table("visits", 0, Mode.APPEND),
         )
         self.shards = shards
         past = rng.randrange(4) if self.streams else 0
         count = past + rng.randrange(*variant.risks.transactions)
+        moves = self._moves(past, count) if self.streams and rng.random() < variant.risks.moving else None
+        risks = variant.risks
         self.history: History = write_history(
-            rng, tables, variant.risks.tables, count, statements=variant.risks.statements, rewrites=self.streams
+            rng, tables, risks.tables, count, statements=risks.statements, rewrites=self.streams, moves=moves
         )
         self.modes = {self.topics.rows(table.table): table.mode for table in tables}
         self.broker = Broker(defer=self._defer)
@@ -133,16 +97,7 @@ class World:
         for shard in range(shards):
             self.database.create_shard(shard)
         self.snapshot = rng.choice((Snapshot.INITIAL, Snapshot.INITIAL, Snapshot.NEVER)) if self.streams else Snapshot.NEVER
-        self.audit = Audit(
-            self.history,
-            self.topics,
-            self.broker,
-            self.bucket,
-            BUCKET_PREFIX,
-            self.database,
-            self.group,
-            snapshots=self.snapshot is Snapshot.INITIAL,
-        )
+        self.audit = Audit(self.history, self.topics, self.broker, self.bucket, BUCKET_PREFIX, self.database, self.group)
         self.database.mirror = self.group.offsets
         self.database.store.on_commit = self.audit.after_commit
         self.policy = CutPolicy(
@@ -157,19 +112,41 @@ class World:
         self.turns: dict[str, FakeSourceServer] = {}
         self.lives: Counter[str] = Counter()
         self.fed = False
+        """Nothing more is to be streamed."""
+        self.halted = False
+        """The source has lost what was streamed of it: the stream has ended, as it must."""
         self._targets: dict[tuple[str, str], TargetTable] = {}
         for name in ("loader1", "loader2"):
             self._start(name, self._load)
-        self.server = LiveServer(self.history, self.scheduler.time, past) if self.streams else None
+        self.server = LiveServer(self.history.lost or self.history, self.scheduler.time, past) if self.streams else None
         self.readers = rng.choice((1, 2))
         self.haste = rng.choice((0.05, 0.15, 0.4)) if variant.risks.haste is None else variant.risks.haste
-        self.paused: set[TableId] = set()
+        self.people: People | None = None
         if self.streams:
             self.broker.create(self.topics.signals)
+            self.people = People(
+                self.scheduler,
+                self.topics,
+                self.broker,
+                self.group,
+                self.database,
+                self.audit,
+                tables,
+                may_recreate=self.history.lost is None,
+            )
+            self._start("operator", self._operate)
         for name in ("streamer1", "streamer2")[: 2 if self.streams else 1]:
             self._start(name, self._stream if self.streams else self._feed)
         for name in ("janitor1", "janitor2")[: rng.choice((1, 2))]:
             self._start(name, self._clean)
+
+    def _moves(self, past: int, count: int) -> tuple[int, int] | None:
+        """After how many of the transactions another server takes over, and how many of those it lacks."""
+        if count - past < 2:
+            return None
+        stops_at = self.rng.randrange(past + 1, count)
+        lossy = self.rng.random() < self.variant.risks.losing
+        return stops_at, self.rng.randrange(1, min(3, stops_at - past) + 1) if lossy else 0
 
     # -- processes
 
@@ -246,14 +223,21 @@ class World:
         and no Kafka transaction was left open."""
         if self.broker.transactions:
             return False
+        stream = self.audit.stream
         for shard in range(self.shards):
-            barriers = self.audit.barriers(shard)
+            barriers = stream.barriers(shard)
             if not barriers or barriers[-1].partial or barriers[-1].standings or barriers[-1].gtid_set != self.history.all:
                 return False
-        position = self.audit.position()  # its marker may have come before the barriers' have, or after
-        if position is None or position.rereads or position.gtid_set != self.history.all:
+        position = stream.position()  # its marker may have come before the barriers' have, or after
+        if position is None or position.readings or position.gtid_set != self.history.all:
             return False
-        return position.next_signal == self.broker.partition(self.topics.signals).end and not self.paused
+        assert self.people is not None
+        return position.next_signal == self.broker.partition(self.topics.signals).end and self.people.content
+
+    def _operate(self, actor: Actor) -> None:
+        assert self.people is not None
+        warehouse = self.sessions[actor.name] = FakeWarehouse(self.database, actor)
+        self.people.operate(actor, warehouse)
 
     def _clean(self, actor: Actor) -> None:
         ledger = self.ledgers[actor.name] = self.variant.ledger(self.database, actor, self.guard)
@@ -267,7 +251,7 @@ class World:
 
     def _ended(self, actor: Actor) -> None:
         """A process is gone: its connections break, and somebody starts it again."""
-        if actor.error is not None and not isinstance(actor.error, (Fenced, Unavailable)):
+        if actor.error is not None and not isinstance(actor.error, (Fenced, Unavailable)) and not self._halted_rightly(actor):
             self.audit.report("HALT", f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
         if session := self.sessions.pop(actor.name, None):
             session.abandon()
@@ -278,10 +262,27 @@ class World:
         if self.scheduler.trace is not None:
             self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")
         kind = actor.name.rstrip("0123456789")
-        body = {"loader": self._load, "streamer": self._stream if self.streams else self._feed, "janitor": self._clean}[kind]
+        streamer = self._stream if self.streams else self._feed
+        body = {"loader": self._load, "streamer": streamer, "janitor": self._clean, "operator": self._operate}[kind]
         done = self.fed and not self.broker.transactions if kind == "streamer" else kind == "janitor" and self.scheduler.calm
         if not done:
             self._start(actor.name, body, timedelta(milliseconds=self.rng.randrange(0, 3_000)))
+
+    def _halted_rightly(self, actor: Actor) -> bool:
+        """Whether a process that must be seen to has ended for what has befallen it, and names that."""
+        error = actor.error
+        if error is None or self.people is None:
+            return False
+        if actor.name.startswith("loader"):
+            return self.people.halted_rightly(error)
+        position, lost = self.audit.stream.position(), self.history.lost
+        if not isinstance(error, Gone) or error.fields.get("fault") != "transactions_lost" or lost is None or position is None:
+            return False
+        begun = position.gtid_set if position.in_progress is None else position.gtid_set.with_gtid(position.in_progress.gtid)
+        if begun.is_subset(self.history.all):
+            return False
+        self.halted = self.fed = True
+        return True
 
     def _nonce(self) -> str:
         return f"{self.rng.getrandbits(32):08x}"
@@ -301,7 +302,8 @@ class World:
     def _expire(self) -> None:
         """Retention takes the segments of an idle table: all is loaded, and the newest marker goes too."""
         topic = self.rng.choice(sorted(self.modes))
-        loaded = {row.topic: row.next_offset for shard in range(self.shards) for row in self.database.offsets(shard)}
+        rows = [row for shard in range(self.shards) for row in self.database.offsets(shard)]
+        loaded = {row.topic: row.next_offset for row in rows if row.topic_id == self.broker.topic(row.topic).topic_id}
         log = self.broker.partition(topic)
         last = max((offset for offset in range(log.end) if log.delivers(offset)), default=-1)
         if not log.open and loaded.get(topic, -1) == last + 1:
@@ -309,24 +311,24 @@ class World:
             self.broker.expire(topic, 0, log.end)
 
     def _go_on(self, server: LiveServer) -> None:
-        """Whatever the source does by itself, and those who want its tables read."""
-        calm = self.scheduler.calm
-        if not server.over and (calm or self.rng.random() < self.haste):
-            server.go_on(self.rng)
-            self.scheduler.note(f"the source has written {server.written}, committed {server.visible}, executed {server.executed}")
-        if not calm and not self.fed and self.rng.random() < self.variant.risks.asking:
-            self._ask(self.rng.choice(self.history.tables).table, self.rng.choice((Ask.SNAPSHOT, Ask.SNAPSHOT, Ask.PAUSE, Ask.RESUME)))
-        if calm and self.paused:
-            self._ask(min(self.paused), Ask.RESUME)
+        """Whatever the source does by itself."""
+        if not server.over:
+            if self.scheduler.calm or self.rng.random() < self.haste:
+                server.go_on(self.rng)
+                if self.scheduler.trace is not None:
+                    what = f"written {server.written}, committed {server.visible}, executed {server.executed}"
+                    self.scheduler.note(f"the source has {what}")
+        elif self.history.moves_at is not None and server.uuid != REPLICA and (self.scheduler.calm or self.rng.random() < self.haste):
+            self._move(server)
 
-    def _ask(self, table: TableId, ask: Ask) -> None:
-        signal = Signal("simulated", ask, table, resync=ask is Ask.SNAPSHOT and self.rng.random() < 0.5)
-        self.scheduler.note(f"somebody asks: {signal}")
-        self.broker.append(self.topics.signals, None, signal.encode())
-        if ask is Ask.PAUSE:
-            self.paused.add(table)
-        else:
-            self.paused.discard(table)
+    def _move(self, server: LiveServer) -> None:
+        """Another server takes over. Who was connected to the old one notices some time later."""
+        assert self.history.moves_at is not None
+        self.server = LiveServer(self.history, self.scheduler.time, 0, REPLICA, begins_at=4)
+        self.server.follow(server, self.history.moves_at)
+        self.scheduler.belated.append(partial(setattr, server, "down", True))
+        lacks = server.written - self.history.moves_at
+        self.scheduler.note(f"another server takes over, {f'without the last {lacks} transactions' if lacks else 'with all there is'}")
 
     # -- the run
 
@@ -340,6 +342,8 @@ class World:
                     self.server.turn = None  # a control connection was lost, and its lock; the process knows nothing of it
             if self.server is not None:
                 self._go_on(self.server)
+            if self.people is not None and not self.fed:
+                self.people.act()
             if self.rng.random() < self.variant.risks.expiry:
                 self._expire()
             if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
@@ -355,13 +359,14 @@ class World:
     def _end(self) -> None:
         """The writers stop; two passes of the janitor later only what was committed is left."""
         self.scheduler.end()
-        self.audit.at_rest()
+        ending = Ending(self.audit, snapshots=self.snapshot is Snapshot.INITIAL, halted=self.halted)
+        ending.at_rest(self.people.wanted if self.people else ())
         gate = Gate(self.scheduler.time, self.rng)
         ledger = self.variant.ledger(self.database, gate, self.guard)
         janitor = self.variant.janitor(FakeJanitorBucket(self.bucket, gate, BUCKET_PREFIX), ledger, self.guard)
         for _ in range(2):
             delete_orphans(janitor, fence=True)
-        self.audit.after_janitor()
+        ending.after_janitor()
 
     def at_rest(self) -> bool:
         """All is published and loaded, and nothing on its way."""
@@ -370,6 +375,9 @@ class World:
         return all(self._loaded(self.database.fence(shard)) for shard in range(self.shards))
 
     def _loaded(self, fence: Fence) -> bool:
+        if self.halted:
+            # What is behind the last whole barrier waits for the rest of its transaction.
+            return fence.barrier_no >= max((b.n for b in self.audit.stream.barriers(fence.shard) if not b.partial), default=0)
         log = self.broker.partition(self.topics.progress, fence.shard)
         last = next((offset for offset in range(log.end - 1, -1, -1) if log.delivers(offset)), -1)
         return fence.progress_offset == last + 1

@@ -75,8 +75,8 @@ def query(sql: str, database: str = "shop") -> bytes:
     return event(Type.QUERY, bytes(8) + bytes([len(name)]) + b"\0\0" + b"\0\0" + name + b"\0" + sql.encode())
 
 
-def gtid(number: int, commit_us: int) -> bytes:
-    body = b"\0" + UUID(SERVER).bytes + struct.pack("<QBQQ", number, 2, 0, 1) + commit_us.to_bytes(7, "little") + b"\x64"
+def gtid(number: int, commit_us: int, server: str = SERVER) -> bytes:
+    body = b"\0" + UUID(server).bytes + struct.pack("<QBQQ", number, 2, 0, 1) + commit_us.to_bytes(7, "little") + b"\x64"
     return event(Type.GTID, body)
 
 

@@ -14,7 +14,7 @@ from loader.ports import LogBounds
 from loader.service import ShardLoader, _Reading
 from tests.fakes.kafka_clients import FakeShardLog
 from tests.simulation.risks import Risks
-from tests.simulation.world import Variant
+from tests.simulation.variant import Variant
 
 _cut = OpenBatch.cut
 _add_barrier = OpenBatch._add_barrier

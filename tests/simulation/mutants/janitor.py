@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from janitor.core.classify import State, Verdict, classify, gather
 from janitor.service import Janitor, Survey
-from tests.simulation.world import Variant
+from tests.simulation.variant import Variant
 
 
 class JanitorByAge(Janitor):

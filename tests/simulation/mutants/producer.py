@@ -15,7 +15,7 @@ from tests.fakes.faults import Gate
 from tests.fakes.kafka_clients import FakePositionStore, FakeSink
 from tests.simulation import world
 from tests.simulation.risks import Risks
-from tests.simulation.world import Variant
+from tests.simulation.variant import Variant
 
 
 class KeepingProducer(FakeSink):

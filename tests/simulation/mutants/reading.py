@@ -15,7 +15,7 @@ from tests.simulation import binlog, source
 from tests.simulation.binlog import LiveServer
 from tests.simulation.mutants.producer import LONG
 from tests.simulation.risks import Risks
-from tests.simulation.world import Variant
+from tests.simulation.variant import Variant
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -16,7 +16,7 @@ from tests.fakes.object_store import FakeBatchStore, HeldObject
 from tests.fakes.versions import Transaction
 from tests.fakes.warehouse import Database, FakeWarehouse, StagedRow, fence_table, moved, offsets_table
 from tests.simulation.risks import Risks
-from tests.simulation.world import Variant
+from tests.simulation.variant import Variant
 
 
 class SelectFence(FakeWarehouse):

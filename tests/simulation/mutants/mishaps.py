@@ -1,0 +1,184 @@
+"""What is done about a source that moves, a topic that is made again, a table that can't follow, and rows that are gone."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import loader.adoption
+import loader.service
+import streamer.core.continuity
+import streamer.service
+from contracts.batch import BatchKey
+from contracts.ledger import TopicOffset
+from contracts.position import GtidSet
+from contracts.progress import Position, TableState
+from loader.committer import Committer
+from loader.core.adoption import Found, adopted
+from loader.core.cut import Cut, Part, Start
+from loader.core.plan import CommitPlan, Destination, Mode, Passed, TableLoad
+from loader.core.shard import Tenure, start_of_rows
+from streamer.core.decoder import Records
+from streamer.service.rereading import Rereading
+from tests.fakes.versions import Transaction
+from tests.fakes.warehouse import FakeWarehouse, StagedRow
+from tests.simulation import world
+from tests.simulation.mutants.reading import READINGS
+from tests.simulation.risks import Risks
+from tests.simulation.variant import Variant
+
+
+def any_history_will_do(ours: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
+    """Streams on from a server that lacks what is on Kafka already."""
+
+
+_collect = Rereading.collect
+
+
+def read_wherever(self: Rereading, server_uuid: str, now: datetime) -> None:
+    """Takes rows from whatever server they were read from: the end of its binlog is no place in that of the stream."""
+    for chunk in (chunk for chunks in self._chunks.values() for chunk in chunks):
+        answer = getattr(chunk.reader, "_answer", None)
+        if answer is not None and not isinstance(answer, Exception):
+            chunk.reader._answer = replace(answer, server_uuid=server_uuid)  # type: ignore[union-attr]  # the fake's
+    _collect(self, server_uuid, now)
+
+
+def take_it_for_the_old_one(topic: str, topic_id: str, held: TopicOffset | None, low: int, stable_end: int) -> Start:
+    """Goes by the topic's name."""
+    if held is None:
+        return start_of_rows(topic, topic_id, held, low, stable_end)
+    return Start(topic_id, min(max(held.next_offset, low), stable_end), held.next_offset, held.next_seq, held.state)
+
+
+def go_on_without_them(held: TopicOffset, found: Found, since_us: int, *, keyed: bool, lost: bool = False) -> TopicOffset:
+    """Goes on behind what was lost, as if nothing were."""
+    now = adopted(held, found, since_us, keyed=keyed, lost=lost)
+    return replace(now, state=held.state, because="")
+
+
+_form = Committer._form
+_load = Committer._load
+_plan = Tenure.plan
+
+
+def follow_once_it_fits(self: Committer, tenure: Tenure, part: Part, topic_id: str) -> tuple[TableLoad | Passed, dict[str, bytes]]:
+    """A parked table goes on with the first rows that fit, without those that were passed over."""
+    held = tenure.offsets.get(part.topic)
+    if held is not None and held.state is TableState.PARKED:
+        tenure = replace(tenure, offsets={**tenure.offsets, part.topic: replace(held, state=TableState.OK)})
+    return _form(self, tenure, part, topic_id)
+
+
+def keep_what_was_there(
+    self: Committer, tenure: Tenure, part: Part, destination: Destination, topic_id: str, key: BatchKey, *, emptied: bool
+) -> tuple[TableLoad, dict[str, bytes]]:
+    """A parked table's rows stay when it goes on, besides those that come anew."""
+    return _load(self, tenure, part, destination, topic_id, key, emptied=False)
+
+
+def say_nothing(
+    self: Tenure, cut: Cut, loads: Sequence[TableLoad], topic_ids: Mapping[str, str], at: datetime, passed: Sequence[Passed] = ()
+) -> CommitPlan:
+    """What is passed over of a table is not told by its state, so the next rows that fit are loaded."""
+    plan = _plan(self, cut, loads, topic_ids, at, passed)
+    held = {topic: row.state for topic, row in self.offsets.items()}
+    said = [replace(row, state=held.get(row.topic, TableState.OK)) if row.state is TableState.PARKED else row for row in plan.offsets]
+    return replace(plan, offsets=tuple(said))
+
+
+class SoftDeletesLost(FakeWarehouse):
+    """Deletes from a soft_delete table as from any other."""
+
+    def _insert(self, t: Transaction, table: str, staged: list[StagedRow], mode: Mode) -> None:
+        super()._insert(t, table, [row for row in staged if not row.deleted], mode)
+
+
+class SoftDeletesUnmarked(FakeWarehouse):
+    """Keeps the rows of a soft_delete table whose source is emptied as they are."""
+
+    def _mark_all(self, t: Transaction, table: str) -> None:
+        return
+
+
+class GoneRowsKept(FakeWarehouse):
+    """Takes a row that was looked for by its key in vain for one that did not change."""
+
+    def _mark_keys(self, t: Transaction, table: str, staged: list[StagedRow]) -> None:
+        return
+
+
+_encode_topic = Position.encode_topic
+_took = Rereading.took
+
+
+def forget_keys(self: Position, topic: str) -> bytes:
+    """Keys that were asked for are known in memory only."""
+    return _encode_topic(replace(self, asked={}), topic)
+
+
+def strike_nothing_by_key(self: Rereading, topic: str, keys: Collection[bytes | None]) -> None:
+    """What the stream takes strikes the rows of whole tables that are read, and not those that are read by their keys."""
+    by_keys = [(chunk, set(chunk.struck)) for chunk in self._chunks.get(topic, ()) if chunk.keys is not None]
+    _took(self, topic, keys)
+    for chunk, struck in by_keys:
+        chunk.struck = struck
+
+
+def no_gone_records(*_: object, **__: object) -> Records:
+    """Says nothing of keys that no row has any more."""
+    return Records("", [], 0)
+
+
+MOVING = Risks(moving=1, losing=1, haste=0.3, asking=0, obstructing=0, parking=0, recreating=0)
+"""For what takes a server that lacks what was streamed."""
+
+CHANGING = Risks(0, 0, 0, moving=1, losing=0, haste=0.5, asking=0.2, transactions=(8, 12), tables=1, statements=0, obstructing=0, parking=0)
+"""For what takes a table that is read while another server takes over."""
+
+SELDOM_LOOKED = (world, "STREAMER", replace(world.STREAMER, look_every=timedelta(minutes=1)))
+"""Who looks at the server every two seconds sees that it is another one."""
+
+OBSTRUCTED = Risks(obstructing=0.04, parking=0.01, asking=0.03, recreating=0)
+RECREATED = Risks(recreating=0.02, haste=0.2, obstructing=0, parking=0)
+
+MUTANTS: Sequence[Variant] = (
+    Variant(
+        "failover: GTID sets not compared",
+        patches=(
+            (streamer.service, "check_continuity", any_history_will_do),
+            (streamer.core.continuity, "check_continuity", any_history_will_do),
+        ),
+        risks=MOVING,
+        streams=True,
+    ),
+    Variant(
+        "failover: rows read on another server",
+        patches=((Rereading, "collect", read_wherever), SELDOM_LOOKED),
+        risks=CHANGING,
+        streams=True,
+    ),
+    Variant(
+        "topic made again taken for the old one",
+        patches=((loader.service, "start_of_rows", take_it_for_the_old_one),),
+        risks=RECREATED,
+        streams=True,
+    ),
+    Variant(
+        "topic made again: table not parked for what it lost",
+        patches=((loader.adoption, "adopted", go_on_without_them),),
+        risks=RECREATED,
+        streams=True,
+    ),
+    Variant(
+        "parked table goes on without its TRUNCATE", patches=((Committer, "_form", follow_once_it_fits),), risks=OBSTRUCTED, streams=True
+    ),
+    Variant("parked table not emptied", patches=((Committer, "_load", keep_what_was_there),), risks=OBSTRUCTED, streams=True),
+    Variant("parked table not told", patches=((Tenure, "plan", say_nothing),), risks=OBSTRUCTED, streams=True),
+    Variant("soft_delete: rows deleted are lost", warehouse=SoftDeletesLost),
+    Variant("soft_delete: TRUNCATE marks nothing", warehouse=SoftDeletesUnmarked),
+    Variant(
+        "keys read: in memory only", patches=((Position, "encode_topic", forget_keys),), risks=Risks(kill=0.05, asking=0.05), streams=True
+    ),
+    Variant("keys read: nothing is struck", patches=((Rereading, "took", strike_nothing_by_key),), risks=READINGS, streams=True),
+    Variant("keys read: rows that are gone not told", patches=((streamer.service.session, "gone_records", no_gone_records),), streams=True),
+)
