@@ -32,6 +32,7 @@ class Risks:
     statements: float = 0.15
     transactions: tuple[int, int] = (4, 10)
     tables: int = 3
+    pause_steps_min: int = 5
     pause_steps_max: int = 60
     lost_at: tuple[str, ...] = ()
     pause_at: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ WEIGHTS = {
     "loader.commit": 1.5,
     "loader.commit.truncate": 10.0,
     "loader.commit.lock": 8.0,
-    "loader.commit.mark": 10.0,
+    "loader.commit.mark": 40.0,
     "operator.order": 6.0,
     "operator.sleep": 15.0,
     "janitor.bump_epoch.lock": 8.0,

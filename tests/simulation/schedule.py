@@ -92,7 +92,7 @@ class Actor(Gate):
         self._switch(effect)
         fate = self.scheduler.decide(self, effect, lossy=lossy)
         if fate is Fate.PAUSE:
-            until = self.scheduler.step + self.rng.randrange(5, self.scheduler.risks.pause_steps_max)
+            until = self.scheduler.step + self.rng.randrange(self.scheduler.risks.pause_steps_min, self.scheduler.risks.pause_steps_max)
             # A process is stopped whole; one thread alone may be slow.
             for thread in self.process if self.rng.random() < 0.5 else [self]:
                 thread.paused_until = until

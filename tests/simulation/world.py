@@ -51,6 +51,8 @@ BUCKET_PREFIX = "tidemark"
 TURN = timedelta(milliseconds=500)
 SESSION_TIMEOUT = timedelta(seconds=3)
 STEPS_MAX = 6_000
+CALM_AFTER = 220
+"""Steps until nothing goes wrong any more."""
 STREAMER = Tuning(
     close=ClosePolicy(rows_max=3, split_rows=3),
     standby_pause=timedelta(seconds=2),
@@ -60,10 +62,13 @@ STREAMER = Tuning(
 
 
 class World:
-    def __init__(self, seed: int, variant: Variant = DESIGN, *, trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, variant: Variant = DESIGN, *, trace: bool = False, scheduling: Callable[..., Scheduler] = Scheduler
+    ) -> None:
+        """`scheduling`: given seed, risks, steps until the calm and who is told of an actor's end."""
         self.seed = seed
         self.variant = variant
-        self.scheduler = Scheduler(seed, variant.risks, calm_after=220, on_end=self._ended)
+        self.scheduler = scheduling(seed, variant.risks, CALM_AFTER, self._ended)
         if trace:
             self.scheduler.trace = []
         rng = self.rng = self.scheduler.rng
@@ -398,10 +403,17 @@ def delete_orphans(janitor: Janitor, *, fence: bool) -> None:
 
 def run(seed: int, variant: Variant = DESIGN, *, trace: bool = False) -> Outcome:
     """One schedule. The same seed and variant, the same trace."""
-    with silent(), ExitStack() as changed:
-        for owner, name, value in variant.patches:
-            changed.enter_context(patch.object(owner, name, value))
+    with changed(variant):
         return World(seed, variant, trace=trace).run()
+
+
+@contextmanager
+def changed(variant: Variant) -> Iterator[None]:
+    """While it lasts the code is as the variant has it, and silent."""
+    with silent(), ExitStack() as changes:
+        for owner, name, value in variant.patches:
+            changes.enter_context(patch.object(owner, name, value))
+        yield
 
 
 @contextmanager

@@ -1,0 +1,36 @@
+"""Two faults at every two places of a small schedule: a part of them, and in the long tests all."""
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.placed import faults, place_all, run_placed, told_placed
+
+STRIDE = 150
+
+
+def test_the_small_schedule_commits_two_batches_while_a_janitor_looks() -> None:
+    outcome, met = run_placed((), trace=True)
+    assert not outcome.violations
+    assert len(met) > 50
+    assert sum(line.endswith(" loader.commit") for line in outcome.trace) >= 2
+    assert any("janitor.list" in line for line in outcome.trace)
+
+
+def test_no_part_of_the_placements_breaks_an_invariant() -> None:
+    report = place_all(STRIDE)
+    assert report.placements > 500
+    assert not report.failed, told_placed(report.failed[0][0])
+
+
+@pytest.mark.parametrize("name", ["no epoch in the compare-and-set", "names used again", "janitor: ledger older than the fence"])
+def test_one_fault_somewhere_shows_what_is_wrong_with_a_known_bad_design(name: str) -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
+    _, met = run_placed(())
+    assert any(run_placed((fault,), mutant)[0].violations for fault in faults(met))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_no_placement_of_two_faults_breaks_an_invariant() -> None:
+    report = place_all()
+    assert not report.failed, told_placed(report.failed[0][0])
