@@ -1,7 +1,7 @@
 """Those around a pipeline: who wants tables read, or left alone, or stands in their way, who deletes a topic, and who mends."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,17 +11,16 @@ from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
-from contracts.topics import Topics
 from loader.adoption import Adoption, adopt, proposed
 from loader.core.adoption import paused
 from loader.core.plan import PARTITION
 from loader.ports import ShardState
-from tests.fakes.broker import Broker, Group
 from tests.fakes.kafka_clients import FakeShardLog
-from tests.fakes.warehouse import Database, FakeWarehouse
+from tests.fakes.warehouse import FakeWarehouse
 from tests.simulation.audit import Audit
 from tests.simulation.schedule import Actor, Scheduler
 from tests.simulation.source import KEYS, SourceTable
+from tests.simulation.surroundings import Surroundings
 from tests.simulation.worker import FOREVER
 
 MENDED_EVERY = 8
@@ -44,28 +43,17 @@ Order = Callable[[Actor, FakeWarehouse], None]
 class People:
     """`wanted`: what was asked for by keys. `recreated`: topics that were deleted and made again, at most once each."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        topics: Topics,
-        broker: Broker,
-        group: Group,
-        database: Database,
-        audit: Audit,
-        tables: Sequence[SourceTable],
-        *,
-        may_recreate: bool,
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, around: Surroundings, audit: Audit) -> None:
         self.scheduler = scheduler
         self.rng = scheduler.rng
-        self.topics = topics
-        self.broker = broker
-        self.group = group
-        self.database = database
+        self.topics = around.topics
+        self.broker = around.broker
+        self.group = around.group
+        self.database = around.database
         self.audit = audit
-        self.tables = tables
-        self.keyed = [table for table in tables if table.mode.keyed]
-        self.may_recreate = may_recreate
+        self.tables = around.tables
+        self.keyed = [table for table in around.tables if table.mode.keyed]
+        self.may_recreate = around.history.lost is None  # whose stream may end has nobody who could send what mends a topic
         self.wanted: list[Wanted] = []
         self.recreated: set[str] = set()
         self.orders: deque[tuple[str, str, Order]] = deque()

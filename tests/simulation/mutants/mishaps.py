@@ -21,7 +21,7 @@ from streamer.core.decoder import Records
 from streamer.service.rereading import Rereading
 from tests.fakes.versions import Transaction
 from tests.fakes.warehouse import FakeWarehouse, StagedRow
-from tests.simulation import world
+from tests.simulation import processes
 from tests.simulation.mutants.reading import READINGS
 from tests.simulation.risks import Risks
 from tests.simulation.variant import Variant
@@ -135,7 +135,7 @@ MOVING = Risks(moving=1, losing=1, haste=0.3, asking=0, obstructing=0, parking=0
 CHANGING = Risks(0, 0, 0, moving=1, losing=0, haste=0.5, asking=0.2, transactions=(8, 12), tables=1, statements=0, obstructing=0, parking=0)
 """For what takes a table that is read while another server takes over."""
 
-SELDOM_LOOKED = (world, "STREAMER", replace(world.STREAMER, look_every=timedelta(minutes=1)))
+SELDOM_LOOKED = (processes, "STREAMER", replace(processes.STREAMER, look_every=timedelta(minutes=1)))
 """Who looks at the server every two seconds sees that it is another one."""
 
 OBSTRUCTED = Risks(obstructing=0.04, parking=0.01, asking=0.03, recreating=0)

@@ -13,7 +13,7 @@ from streamer.service.session import Session
 from tests.fakes.broker import Broker, latest_by_key
 from tests.fakes.faults import Gate
 from tests.fakes.kafka_clients import FakePositionStore, FakeSink
-from tests.simulation import world
+from tests.simulation import processes
 from tests.simulation.risks import Risks
 from tests.simulation.variant import Variant
 
@@ -182,7 +182,7 @@ CROWDED = Risks(flap=0.08)
 """For what takes two streamers at once: the one that leads loses its turn and does not know it."""
 
 HASTY = Risks(haste=1, statements=0.4)
-LONG = (world, "STREAMER", replace(world.STREAMER, heartbeat=timedelta(seconds=5), close=ClosePolicy(12, timedelta(seconds=3), 12)))
+LONG = (processes, "STREAMER", replace(processes.STREAMER, heartbeat=timedelta(seconds=5), close=ClosePolicy(12, timedelta(seconds=3), 12)))
 """Both for what takes many source transactions in one Kafka transaction."""
 
 MUTANTS: Sequence[Variant] = (
