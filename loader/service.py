@@ -8,7 +8,7 @@ shard is taken again: epoch first, then fence and offsets from one snapshot.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineError, Unavailable
+from contracts.ledger import TopicOffset
 from contracts.topics import Topics
 from loader.committer import Committer, Spent, backoff
 from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
@@ -23,7 +24,7 @@ from loader.core.gap import rows_missing
 from loader.core.mirror import Mirror, refuse_restored
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
-from loader.ports import Clock, Job, Membership, ShardLog, Warehouse, Worker
+from loader.ports import Clock, Job, Membership, ShardLog, ShardState, Warehouse, Worker
 from loader.telling import EPOCH, RESTARTS, Teller
 
 RECORDS_MAX = 500
@@ -195,17 +196,17 @@ class ShardLoader:
         bounds = self._source.bounds(progress)
         offsets = {progress: start_of_progress(progress, tenure.fence.progress_offset, bounds.low, bounds.stable_end)}
         for topic in sorted(tenure.offsets):
-            start = self._start(tenure, topic)
+            start = self._start(tenure.offsets, topic)
             reading.batch.open(topic, start)
             offsets[topic] = start.offset
         self._source.seek(offsets)
         self._teller.headroom(tenure.fence.commit_ts_us, self._source.retention(offsets))
         return reading
 
-    def _start(self, tenure: Tenure, topic: str) -> Start:
+    def _start(self, offsets: Mapping[str, TopicOffset], topic: str) -> Start:
         topic_id = self._source.topic_id(topic)
         bounds = self._source.bounds(topic)
-        return start_of_rows(topic, topic_id, tenure.offsets.get(topic), bounds.low, bounds.stable_end)
+        return start_of_rows(topic, topic_id, offsets.get(topic), bounds.low, bounds.stable_end)
 
     def _read(self, reading: _Reading, timeout: timedelta) -> bool:
         """POLL, and everything after it once there is a reason to cut."""
@@ -246,7 +247,7 @@ class ShardLoader:
             reading.batch.add(records, now)
         reading.more = sum(map(len, found)) >= RECORDS_MAX
         for topic in sorted(reading.batch.unread):
-            start = self._start(reading.tenure, topic)
+            start = self._start(reading.tenure.offsets, topic)
             reading.batch.open(topic, start)
             self._source.add(topic, start.offset)
         if not found and now - reading.loss_checked_at >= LOSS_CHECK_EVERY:
@@ -306,27 +307,29 @@ class ShardLoader:
         try:
             if held is None:
                 raise error
-            if self._epoch() != held.fence.epoch:
+            state = self._state()
+            if state.fence.epoch != held.fence.epoch:
                 self._restart(
                     Fenced(f"shard {self._shard}: epoch {held.fence.epoch} is over, so this is not ours to judge: {error.message}")
                 )
                 return
-            self._refuse_other_topic(held, error)
+            self._refuse_other_topic(state.offsets, error)
         except (Unavailable, OutcomeUnknown) as unread:
             self._restart(unread)
             return
         raise error
 
-    def _refuse_other_topic(self, held: Tenure, error: PipelineError) -> None:
-        """Kafka goes on answering under the name of a topic that was made again, with other records at the same offsets."""
+    def _refuse_other_topic(self, offsets: Mapping[str, TopicOffset], error: PipelineError) -> None:
+        """Kafka goes on answering under the name of a topic that was made again, with other records at the same offsets. `offsets`: as the
+        warehouse has them, for a commit that was under way may have been a topic's first."""
         topic = str(error.fields.get("topic", ""))
-        if isinstance(error, Gone | Corrupt) and topic in held.offsets:
-            self._start(held, topic)
+        if isinstance(error, Gone | Corrupt) and topic in offsets:
+            self._start(offsets, topic)
 
-    def _epoch(self) -> int:
-        """The epoch the warehouse says the shard is at."""
+    def _state(self) -> ShardState:
+        """What the warehouse says of the shard."""
         self._drop("halts")
-        asked = self._worker.start(lambda: self._warehouse.read_state(self._shard).fence.epoch)
+        asked = self._worker.start(partial(self._warehouse.read_state, self._shard))
         while not asked.wait(LOSS_CHECK_EVERY):
             self._membership.poll(timedelta(0))
         return asked.result()

@@ -292,6 +292,15 @@ def test_a_warehouse_that_lacks_commits_it_had_is_not_loaded_into() -> None:
     assert bench.shelf.plans == []
 
 
+def test_a_topic_made_again_is_known_by_a_first_commit_that_was_under_way() -> None:
+    bench = Bench([row(0, 0), row(1, 5), barrier(0, orders=6)])
+    bench.turns(1)
+    bench.shelf.state = ShardState(replace(bench.shelf.fence, epoch=1), {ORDERS: loaded(2)})
+    bench.log.ids[ORDERS] = "id-2"
+    with pytest.raises(Gone, match=r"was deleted and made again \(id id-2.*loader adopt-topic -t shop.orders"):
+        bench.turns(2)
+
+
 def test_records_of_a_topic_made_again_are_told_from_a_broken_promise() -> None:
     bench = Bench([row(2, 7), barrier(0, orders=8)])
     bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
