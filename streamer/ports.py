@@ -90,9 +90,9 @@ class SourceServer(Protocol):
 class BinlogSource(Protocol):
     """The dump connection."""
 
-    def start(self, executed: GtidSet) -> None:
-        """Streams every transaction not in `executed`; what an earlier start streams ends. Raises Gone when some of them are purged
-        (or `next` does), Unavailable."""
+    def start(self, executed: GtidSet) -> str:
+        """Streams every transaction not in `executed`; what an earlier start streams ends. Gives the UUID of the server that does. Raises
+        Gone when some of them are purged (or `next` does), Unavailable."""
 
     def next(self, timeout: timedelta) -> bytes | None:
         """The next events, whole as the server sent them, header and checksum included, back to back; None when there was none within

@@ -80,13 +80,15 @@ class MysqlBinlog:
         self._received = memoryview(bytearray(_RECEIVE_BYTES))
         self._heard = 0.0
 
-    def start(self, executed: GtidSet) -> None:
+    def start(self, executed: GtidSet) -> str:
         self.close()
         self._connection = connection = self._connect()
         try:
             with connection.cursor() as cursor:
                 # Files written before a change of binlog_checksum carry what was set then; each says itself which.
                 cursor.execute("SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32'")
+                cursor.execute("SELECT @@GLOBAL.server_uuid")
+                uuid = str(cursor.fetchone()[0]).lower()
             connection._sock.settimeout(_PARTIAL_RECORD.total_seconds())
             gtids = encode_gtid_set(executed)
             command = struct.pack("<BHIIQI", _COM_BINLOG_DUMP_GTID, _BINLOG_THROUGH_GTID, self._server_id, 0, 4, len(gtids)) + gtids
@@ -96,6 +98,7 @@ class MysqlBinlog:
             raise _refusal(error, "the dump could not be started") from error
         self._packets = self._new_packets()
         self._heard = time.monotonic()
+        return uuid
 
     def next(self, timeout: timedelta) -> bytes | None:
         deadline = time.monotonic() + timeout.total_seconds()

@@ -203,7 +203,9 @@ class Streamer:
         else:
             position, status = self._same_history(position, status)
         self._topics()
-        ports.binlog.start(position.gtid_set)
+        if (sent_by := ports.binlog.start(position.gtid_set)) != status.uuid:
+            # Behind one name servers change, between two connections too: this one's history was not looked at.
+            raise Unavailable(f"the dump comes from server {sent_by}, and the one that was looked at is {status.uuid}")
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
         session = self._session_at(position)
         captured = self._captured()

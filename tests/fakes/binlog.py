@@ -163,12 +163,13 @@ class FakeBinlogSource:
         self._at = 4
         self._told = 4  # the place the reader knows of
 
-    def start(self, executed: GtidSet) -> None:
+    def start(self, executed: GtidSet) -> str:
         self.server = self.gate.cross("streamer.start", lambda: self.server.current)
         self._executed, self._next = executed, 0
         self._at = self._told = self.server.begins_at
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._events = [rotate, format_description()]
+        return self.server.uuid
 
     def next(self, timeout: timedelta) -> bytes | None:
         if not self._more():

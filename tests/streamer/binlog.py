@@ -122,6 +122,8 @@ class Source:
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
     owner: str | None = None
     uuid: str = SERVER
+    dumps_from: str = ""
+    """The server that a dump connection leads to, where that is another one than the control connection does."""
     began_anew: bool = False
     commit_us: Callable[[int], int] = lambda number: COMMIT_US + number * 1_000
     files: list[tuple[str, GtidSet]] = field(default_factory=lambda: [(FILE, GtidSet())])
@@ -163,12 +165,13 @@ class FakeBinlog:
         self._told = 4  # the last position the reader knows of
         self._given = 0
 
-    def start(self, executed: GtidSet) -> None:
+    def start(self, executed: GtidSet) -> str:
         self._executed = executed
         self.starts += 1
         self._next, self._at, self._given, self._told = 0, 4, 0, 4
         rotate = event(Type.ROTATE, struct.pack("<Q", 4) + FILE.encode(), flags=ARTIFICIAL, timestamp_s=0)
         self._queue = [rotate, format_description()]
+        return self._source.dumps_from or self._source.uuid
 
     def next(self, timeout: timedelta) -> bytes | None:
         source = self._source

@@ -57,7 +57,8 @@ class Dump:
         self.decoder = decoder
         self.error = error
 
-    def start(self, executed: GtidSet) -> None: ...
+    def start(self, executed: GtidSet) -> str:
+        return ""
 
     def next(self, timeout: timedelta) -> bytes | None:
         if self.decoder.blocks:

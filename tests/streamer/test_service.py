@@ -605,6 +605,18 @@ def test_another_server_with_the_same_history_is_gone_on_with(world: World) -> N
     assert Gtid(SERVER, 2) in position.gtid_set
 
 
+def test_nothing_is_taken_of_a_server_that_took_over_between_the_look_at_it_and_the_dump(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.source.dumps_from = "99999999-2222-3333-4444-555555555555"
+    streamer = world.streamer()
+    for _ in range(20):
+        streamer.step()
+    assert world.envelopes() == []
+    world.source.dumps_from = ""
+    world.run(streamer)
+    assert len(world.envelopes()) == 1
+
+
 def test_a_failover_that_is_interrupted_before_its_first_transaction_leaves_no_place_of_the_old_servers_files(world: World) -> None:
     world.source.commit(ORDERS.insert((1, 1)))
     world.run()
