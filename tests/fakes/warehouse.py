@@ -294,7 +294,7 @@ class FakeWarehouse:
             if staged is None:
                 raise Unavailable(f"staging table {load.staged.staging} went with its session: stage again")
             if mode is Mode.SOFT_DELETE and load.staged.bare:
-                self._execute("commit.mark", lambda: self._mark_keys(t, table, staged))
+                self._execute("commit.delete", lambda: self._mark_keys(t, table, staged))
             if mode.keyed:
                 self._execute("commit.delete", lambda: self._delete_keys(t, table, staged))
             self._execute("commit.insert", lambda: self._insert(t, table, staged, mode))

@@ -13,7 +13,7 @@ from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.adoption import Adoption, adopt, proposed
 from loader.core.adoption import paused
-from loader.core.plan import PARTITION
+from loader.core.plan import PARTITION, Mode
 from loader.ports import ShardState
 from tests.fakes.kafka_clients import FakeShardLog
 from tests.fakes.warehouse import FakeWarehouse
@@ -53,6 +53,7 @@ class People:
         self.audit = audit
         self.tables = around.tables
         self.keyed = [table for table in around.tables if table.mode.keyed]
+        self.soft = [table for table in around.tables if table.mode is Mode.SOFT_DELETE]
         self.may_recreate = around.history.lost is None  # whose stream may end has nobody who could send what mends a topic
         self.wanted: list[Wanted] = []
         self.recreated: set[str] = set()
@@ -80,12 +81,12 @@ class People:
             self._recreate()
 
     def _ask_for_something(self) -> None:
-        table = self.rng.choice(self.tables).table
         ask = self.rng.choice((Ask.SNAPSHOT, Ask.SNAPSHOT, Ask.REREAD, Ask.REREAD, Ask.PAUSE, Ask.RESUME))
         if ask is Ask.REREAD:
-            self._ask_for_keys(table)
+            # Only a soft_delete table has a statement of its own for rows that are gone.
+            self._ask_for_keys(self.rng.choice([*self.tables, *self.soft, *self.soft, *self.soft]).table)
         else:
-            self._ask(table, ask, resync=ask is Ask.SNAPSHOT and self.rng.random() < 0.5)
+            self._ask(self.rng.choice(self.tables).table, ask, resync=ask is Ask.SNAPSHOT and self.rng.random() < 0.5)
 
     def _ask(self, table: TableId, ask: Ask, *, resync: bool = False) -> None:
         self._send(Signal("simulated", ask, table, resync=resync))

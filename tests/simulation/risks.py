@@ -22,7 +22,7 @@ class Risks:
     lost: float = 0.03
     flap: float = 0.004
     expiry: float = 0.02
-    asking: float = 0.01
+    asking: float = 0.015
     obstructing: float = 0.004
     parking: float = 0.002
     recreating: float = 0.001
@@ -59,7 +59,6 @@ WEIGHTS = {
     "loader.commit": 1.5,
     "loader.commit.truncate": 10.0,
     "loader.commit.lock": 8.0,
-    "loader.commit.mark": 40.0,
     "operator.order": 6.0,
     "operator.sleep": 15.0,
     "janitor.bump_epoch.lock": 8.0,

@@ -76,15 +76,15 @@ class Actor(Gate):
     def fate(self, effect: str, *, lossy: bool) -> Fate:
         if self.dead:
             raise Killed(self.name)
-        if self._passes(effect):
+        if self._passes(effect, lossy=lossy):
             return Fate.RUN
         return self._stop(effect, lossy=lossy)
 
-    def _passes(self, effect: str) -> bool:
+    def _passes(self, effect: str, *, lossy: bool) -> bool:
         """Whether an effect happens without a stop in front of it."""
         scheduler = self.scheduler
         if scheduler.calm and self.rng.random() > CALM_STOPS:
-            scheduler.decide(self, effect, lossy=False)
+            scheduler.decide(self, effect, lossy=lossy)
             return True
         return effect in QUIET and self.rng.random() > QUIET[effect]
 
@@ -104,7 +104,7 @@ class Actor(Gate):
     def wait(self, effect: str, ready: Callable[[], bool], timeout: timedelta) -> bool:
         if not ready():
             self.ready, self.wake_us = ready, self.time.elapsed_us + timeout // MICROSECOND
-        elif self.scheduler.calm and self._passes(effect):
+        elif self.scheduler.calm and self._passes(effect, lossy=False):
             return True
         fate = self._stop(effect, lossy=False)
         self.ready = self.wake_us = None

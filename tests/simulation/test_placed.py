@@ -30,7 +30,7 @@ def test_one_fault_somewhere_shows_what_is_wrong_with_a_known_bad_design(name: s
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_no_placement_of_two_faults_breaks_an_invariant() -> None:
     report = place_all()
     assert not report.failed, told_placed(report.failed[0][0])
