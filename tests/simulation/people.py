@@ -198,7 +198,8 @@ class People:
 
     def _mend(self) -> None:
         """What keeps everything from coming to rest."""
-        self.database.obstructed.clear()
+        if self.database.obstructed and self.rng.random() < 0.2:  # not at once: a table may be emptied before it fits
+            self.database.obstructed.discard(min(self.database.obstructed))
         if self._readings_paused:
             self._ask(min(self._readings_paused), Ask.RESUME)
         for table in self.keyed:

@@ -2,26 +2,24 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import loader.adoption
 import loader.service
 import streamer.core.continuity
 import streamer.service
-from contracts.batch import BatchKey
 from contracts.ledger import TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import Position, TableState
 from loader.committer import Committer
 from loader.core.adoption import Found, adopted
 from loader.core.cut import Cut, Part, Start
-from loader.core.plan import CommitPlan, Destination, Mode, Passed, TableLoad
+from loader.core.plan import CommitPlan, Mode, Passed, TableLoad
 from loader.core.shard import Tenure, start_of_rows
 from streamer.core.decoder import Records
 from streamer.service.rereading import Rereading
 from tests.fakes.versions import Transaction
 from tests.fakes.warehouse import FakeWarehouse, StagedRow
-from tests.simulation import processes
 from tests.simulation.mutants.reading import READINGS
 from tests.simulation.risks import Risks
 from tests.simulation.variant import Variant
@@ -29,18 +27,6 @@ from tests.simulation.variant import Variant
 
 def any_history_will_do(ours: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
     """Streams on from a server that lacks what is on Kafka already."""
-
-
-_collect = Rereading.collect
-
-
-def read_wherever(self: Rereading, server_uuid: str, now: datetime) -> None:
-    """Takes rows from whatever server they were read from: the end of its binlog is no place in that of the stream."""
-    for chunk in (chunk for chunks in self._chunks.values() for chunk in chunks):
-        answer = getattr(chunk.reader, "_answer", None)
-        if answer is not None and not isinstance(answer, Exception):
-            chunk.reader._answer = replace(answer, server_uuid=server_uuid)  # type: ignore[union-attr]  # the fake's
-    _collect(self, server_uuid, now)
 
 
 def take_it_for_the_old_one(topic: str, topic_id: str, held: TopicOffset | None, low: int, stable_end: int) -> Start:
@@ -57,7 +43,6 @@ def go_on_without_them(held: TopicOffset, found: Found, since_us: int, *, keyed:
 
 
 _form = Committer._form
-_load = Committer._load
 _plan = Tenure.plan
 
 
@@ -67,13 +52,6 @@ def follow_once_it_fits(self: Committer, tenure: Tenure, part: Part, topic_id: s
     if held is not None and held.state is TableState.PARKED:
         tenure = replace(tenure, offsets={**tenure.offsets, part.topic: replace(held, state=TableState.OK)})
     return _form(self, tenure, part, topic_id)
-
-
-def keep_what_was_there(
-    self: Committer, tenure: Tenure, part: Part, destination: Destination, topic_id: str, key: BatchKey, *, emptied: bool
-) -> tuple[TableLoad, dict[str, bytes]]:
-    """A parked table's rows stay when it goes on, besides those that come anew."""
-    return _load(self, tenure, part, destination, topic_id, key, emptied=False)
 
 
 def say_nothing(
@@ -132,12 +110,6 @@ def no_gone_records(*_: object, **__: object) -> Records:
 MOVING = Risks(moving=1, losing=1, haste=0.3, asking=0, obstructing=0, parking=0, recreating=0)
 """For what takes a server that lacks what was streamed."""
 
-CHANGING = Risks(0, 0, 0, moving=1, losing=0, haste=0.5, asking=0.2, transactions=(8, 12), tables=1, statements=0, obstructing=0, parking=0)
-"""For what takes a table that is read while another server takes over."""
-
-SELDOM_LOOKED = (processes, "STREAMER", replace(processes.STREAMER, look_every=timedelta(minutes=1)))
-"""Who looks at the server every two seconds sees that it is another one."""
-
 OBSTRUCTED = Risks(obstructing=0.04, parking=0.01, asking=0.03, recreating=0)
 RECREATED = Risks(recreating=0.02, haste=0.2, obstructing=0, parking=0)
 
@@ -149,12 +121,6 @@ MUTANTS: Sequence[Variant] = (
             (streamer.core.continuity, "check_continuity", any_history_will_do),
         ),
         risks=MOVING,
-        streams=True,
-    ),
-    Variant(
-        "failover: rows read on another server",
-        patches=((Rereading, "collect", read_wherever), SELDOM_LOOKED),
-        risks=CHANGING,
         streams=True,
     ),
     Variant(
@@ -172,7 +138,6 @@ MUTANTS: Sequence[Variant] = (
     Variant(
         "parked table goes on without its TRUNCATE", patches=((Committer, "_form", follow_once_it_fits),), risks=OBSTRUCTED, streams=True
     ),
-    Variant("parked table not emptied", patches=((Committer, "_load", keep_what_was_there),), risks=OBSTRUCTED, streams=True),
     Variant("parked table not told", patches=((Tenure, "plan", say_nothing),), risks=OBSTRUCTED, streams=True),
     Variant("soft_delete: rows deleted are lost", warehouse=SoftDeletesLost),
     Variant("soft_delete: TRUNCATE marks nothing", warehouse=SoftDeletesUnmarked),
