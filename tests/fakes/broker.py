@@ -192,8 +192,12 @@ class Broker:
 
     def _finish(self, transactional_id: str, *, commit: bool) -> None:
         transaction = self.transactions.pop(transactional_id)
+        deleted = [log for topics in self.deleted.values() for topic in topics for log in topic.partitions]
         for log in transaction.touched:
-            self.defer(lambda log=log: log.mark(transaction.serial, commit))  # type: ignore[misc]  # mypy cannot infer a default's type
+            if log in deleted:
+                log.mark(transaction.serial, commit)  # for those who look back: nobody reads it any more
+            else:
+                self.defer(lambda log=log: log.mark(transaction.serial, commit))  # type: ignore[misc]  # mypy cannot infer a default's type
 
 
 def checked_partitions(topic: Topic, wanted: int) -> None:
