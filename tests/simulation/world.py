@@ -2,6 +2,7 @@
 loaders, janitors, and people, on the fakes, in the order a seed decides."""
 
 import logging
+import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -149,7 +150,9 @@ def changed(variant: Variant) -> Iterator[None]:
 def silent() -> Iterator[None]:
     """Logs go nowhere: a schedule's story is its trace."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True)
+    # A logger that is cached now stays silent for good: only in a process that does nothing else.
+    alone = multiprocessing.parent_process() is not None
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=alone)
     try:
         yield
     finally:
