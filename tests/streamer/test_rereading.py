@@ -52,6 +52,13 @@ def test_a_chunk_is_ready_once_the_stream_has_passed_its_end() -> None:
     assert not rereading.ready(lambda place: True)
 
 
+def test_rows_of_another_server_than_the_streams_are_not_sent() -> None:
+    rereading = Rereading([Reader()], ROWS_MAX)
+    rereading.ask(REREADS, {}, GtidSet(), NOW)
+    with pytest.raises(Unavailable, match="tables are read from server s, and the stream from other"):
+        rereading.collect("other", NOW)
+
+
 def test_a_commit_counts_for_the_size_of_what_comes_next() -> None:
     def asked_after(rows_in_transaction: int, took: timedelta) -> int:
         reader = Reader()
