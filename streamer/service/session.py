@@ -160,7 +160,7 @@ class Session:
         if step is not None:
             self._take(step)
         elif rows:
-            awaits = self._rereading.busy and not self._rereading.ready(self._reading.passed)
+            awaits = self._more_is_read and not self._more_is_due
             idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else _WHILE_REREADING if awaits else timedelta(0))
         else:
             patience = max(self._beats.next(now) - now, timedelta(0))
@@ -169,9 +169,8 @@ class Session:
             self._stream_until = now
         now = self._ports.clock.now()
         if self._open.rows and not self._under_way:
-            # While tables are being read their chunks and the changes share a Kafka transaction as long as its age allows: a commit at each
-            # moment at which nothing is left would cost more than what it commits.
-            caught_up = idle and not self._rereading.busy and self._events_due() is None
+            # A commit at each moment at which nothing is left would cost more than what it commits.
+            caught_up = idle and not self._more_is_read and not self._more_is_due
             if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=caught_up, policy=policy):
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
                 self._close(reason, now, None if idle else self._reading.ahead)
@@ -183,6 +182,17 @@ class Session:
         if now - self._looked_at >= self._tuning.look_every:
             self._look(now)
         self._summarise(now)
+
+    @property
+    def _more_is_due(self) -> bool:
+        """Whether a chunk, or events that are sent again, can go into the open Kafka transaction at once."""
+        return self._rereading.ready(self._reading.passed) or self._events_due() is not None
+
+    @property
+    def _more_is_read(self) -> bool:
+        """Whether changes wait for the chunk that is being read. Chunks don't wait for each other: what isn't committed is read again after
+        a crash."""
+        return self._rereading.busy and not self._sent
 
     def _between_transactions(self, now: datetime) -> None:
         """Signals, and tables that are read again: nothing of them may fall inside a source transaction."""
