@@ -21,6 +21,7 @@ from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Unav
 from contracts.table import TableSchema
 from loader.core.records import Record, Records
 from loader.ports import LogBounds
+from runtime.connect.kafka import Admin
 
 Answer = TypeVar("Answer")
 
@@ -142,7 +143,7 @@ class PartitionReader:
         self._positions: dict[str, int] = {}
         self._held: frozenset[str] = frozenset()
         self._log = structlog.get_logger()
-        self._admin = AdminClient(dict(config), logger=_LIBRARY_LOG)
+        self._admin = Admin(lambda: AdminClient(dict(config), logger=_LIBRARY_LOG))
         self._consumer = Consumer(
             {
                 **config,
@@ -193,20 +194,21 @@ class PartitionReader:
         return self._patiently(f"offsets of {topic}", lambda: self._bounds(self._place(topic)))
 
     def retention(self, topics: Collection[str]) -> timedelta | None:
-        asked = self._admin.describe_configs(
-            [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=REQUEST_TIMEOUT_SECONDS
-        )
         kept: list[int] = []
-        for resource, future in asked.items():
-            try:
-                found = future.result()
-            except KafkaException as error:
-                failure = _translated(error.args[0], f"settings of {resource.name}")
-                if isinstance(failure, Unavailable):
-                    raise failure from error
-                self._log.debug("retention.unknown", topic=resource.name, message=failure.message)
-            else:
-                kept.append(int(found["retention.ms"].value))
+        with self._admin.client() as admin:
+            asked = admin.describe_configs(
+                [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=REQUEST_TIMEOUT_SECONDS
+            )
+            for resource, future in asked.items():
+                try:
+                    found = future.result()
+                except KafkaException as error:
+                    failure = _translated(error.args[0], f"settings of {resource.name}")
+                    if isinstance(failure, Unavailable):
+                        raise failure from error
+                    self._log.debug("retention.unknown", topic=resource.name, message=failure.message)
+                else:
+                    kept.append(int(found["retention.ms"].value))
         return timedelta(milliseconds=min(ms for ms in kept if ms >= 0)) if any(ms >= 0 for ms in kept) else None
 
     def topic_id(self, topic: str) -> str:
@@ -215,16 +217,18 @@ class PartitionReader:
     def _bounds(self, place: TopicPartition) -> LogBounds:
         # With read_committed the high watermark the broker answers with is the last stable offset.
         low, stable_end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_SECONDS, cached=False)
-        asked = self._admin.list_offsets(
-            {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # the library left it without types
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=REQUEST_TIMEOUT_SECONDS,
-        )
-        return LogBounds(low, stable_end, asked[place].result().offset)
+        with self._admin.client() as admin:
+            asked = admin.list_offsets(
+                {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]  # the library left it without types
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+            return LogBounds(low, stable_end, asked[place].result().offset)
 
     def _topic_id(self, topic: str) -> str:
-        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
-        return str(asked[topic].result().topic_id)
+        with self._admin.client() as admin:
+            asked = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS)
+            return str(asked[topic].result().topic_id)
 
     def _patiently(self, what: str, ask: Callable[[], Answer]) -> Answer:
         """Raises Gone only when the topic stays unknown: one just made is known to its own brokers first."""

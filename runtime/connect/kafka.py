@@ -1,16 +1,20 @@
 """Kafka, as librdkafka is told about it."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unavailable
 from runtime.sections import Kafka
 
 REACH_TIMEOUT_SECONDS = 10.0
 """How long a start waits for a broker before it calls the setting wrong."""
+
+_NO_ANSWER = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
 
 _SILENT = logging.getLogger("tidemark.reach")
 _SILENT.addHandler(logging.NullHandler())
@@ -35,6 +39,30 @@ def client_config(settings: Kafka) -> dict[str, Any]:
         config["sasl.username"] = settings.sasl_username
         config["sasl.password"] = settings.sasl_password.get_secret_value()
     return config
+
+
+class Admin:
+    """An admin client that is made when it is needed first, and anew after it got no answer: one that outlived a killed broker can be deaf
+    for good."""
+
+    def __init__(self, make: Callable[[], AdminClient]) -> None:
+        self._make = make
+        self._made: AdminClient | None = None
+
+    @contextmanager
+    def client(self) -> Iterator[AdminClient]:
+        """To ask by. No answer is Unavailable, or a KafkaException that says so; it passes through."""
+        if self._made is None:
+            self._made = self._make()
+        try:
+            yield self._made
+        except Unavailable:
+            self._made = None
+            raise
+        except KafkaException as exception:
+            if exception.args[0].code() in _NO_ANSWER:
+                self._made = None
+            raise
 
 
 def require_brokers(settings: Kafka) -> AdminClient:

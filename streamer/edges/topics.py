@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from contracts.errors import Corrupt, Refused, Unavailable
 from contracts.progress import Position
 from contracts.topics import Topics
-from runtime.connect.kafka import client_config
+from runtime.connect.kafka import Admin, client_config
 from runtime.sections import Kafka
 from streamer.edges.kafkaerrors import translated
 
@@ -32,7 +32,7 @@ class KafkaPositions:
         self._settings = settings
         self._topic = topics.position
         self._group = f"tidemark-{topics.prefix}-position"
-        self._admin: AdminClient | None = None
+        self._cluster = _Asking(settings)
 
     def read(self) -> Position | None:
         # Uncommitted: the end must not hide behind a transaction that is still open.
@@ -43,15 +43,10 @@ class KafkaPositions:
         return self._read(IsolationLevel.READ_COMMITTED)
 
     def _read(self, isolation: IsolationLevel) -> Position | None:
-        partition = TopicPartition(self._topic, 0)
-        if self._admin is None:
-            self._admin = AdminClient({**client_config(self._settings), "log_level": 3})
-        if _partition_count(self._admin, self._topic) is None:
+        if self._cluster.partitions(self._topic) is None:
             return None
-        asked = {partition: _LATEST}
-        ends = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        end = _answer(ends[partition], f"the end of {self._topic} could not be read").offset
-        records = self._records(end)
+        partition = TopicPartition(self._topic, 0)
+        records = self._records(self._cluster.ends([partition], isolation)[partition])
         try:
             return Position.decode(records)
         except ValueError as error:
@@ -145,7 +140,7 @@ class KafkaTopics:
     def __init__(self, settings: Kafka, topics: Topics) -> None:
         self._settings = settings
         self._topics = topics
-        self._admin = AdminClient({**client_config(settings), "log_level": 3})
+        self._cluster = _Asking(settings)
 
     def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
         found = self.partitions(topic)
@@ -160,32 +155,22 @@ class KafkaTopics:
 
     def row_topics(self) -> Sequence[str]:
         own = {self._topics.progress, self._topics.position, self._topics.schemas, self._topics.signals}
-        try:
-            known = self._admin.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds()).topics
-        except KafkaException as exception:
-            raise translated(exception, "Kafka's topics could not be listed") from exception
         prefix = f"{self._topics.prefix}."
-        partitions = {
-            TopicPartition(name, number): _LATEST
-            for name, topic in known.items()
+        partitions = [
+            TopicPartition(name, number)
+            for name, topic in self._cluster.told("Kafka's topics could not be listed").topics.items()
             if name.startswith(prefix) and name not in own
             for number in topic.partitions
-        }
-        if not partitions:
-            return []
-        ends = self._admin.list_offsets(partitions, request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        return sorted({at.topic for at, future in ends.items() if _answer(future, f"the end of {at.topic} could not be read").offset > 0})
+        ]
+        return sorted({at.topic for at, end in self._cluster.ends(partitions).items() if end > 0})
 
     def brokers(self) -> int:
         """How many brokers answer for this cluster. Raises Unavailable, Invalid."""
-        try:
-            return len(self._admin.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds()).brokers)
-        except KafkaException as exception:
-            raise translated(exception, "Kafka does not answer") from exception
+        return len(self._cluster.told("Kafka does not answer").brokers)
 
     def partitions(self, topic: str) -> int | None:
         """None when there is no such topic. Raises Unavailable, Invalid."""
-        return _partition_count(self._admin, topic)
+        return self._cluster.partitions(topic)
 
     def _create(self, topic: str, partitions: int, compacted: bool) -> None:
         settings = self._settings
@@ -200,8 +185,7 @@ class KafkaTopics:
             config["retention.ms"] = str(settings.retention_hours * 3_600_000)
             config["retention.bytes"] = "-1"
         new = NewTopic(topic, num_partitions=partitions, replication_factor=settings.replication_factor, config=config)
-        future = self._admin.create_topics([new], request_timeout=_REQUEST_TIMEOUT.total_seconds())[topic]
-        _answer(future, f"topic {topic} could not be created")
+        self._cluster.create(new)
         # Its leader is known to the broker we asked a moment later.
         deadline = time.monotonic() + _REQUEST_TIMEOUT.total_seconds()
         while self.partitions(topic) != partitions:
@@ -210,14 +194,43 @@ class KafkaTopics:
             time.sleep(0.05)
 
 
-def _partition_count(admin: Any, topic: str) -> int | None:
-    """None only when the cluster says that there is no such topic."""
-    # describe_topics asks by name; a metadata request could make the broker create the topic by its defaults.
-    try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT.total_seconds())
-        return len(_answer(described[topic], f"topic {topic} could not be described").partitions)
-    except _NoSuchTopic:
-        return None
+class _Asking:
+    """What an admin client is asked. All raise Unavailable, Invalid."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self._admin = Admin(lambda: AdminClient({**client_config(settings), "log_level": 3}))
+
+    def partitions(self, topic: str) -> int | None:
+        """How many it has; None only when the cluster says that there is no such topic."""
+        # describe_topics asks by name; a metadata request could make the broker create the topic by its defaults.
+        try:
+            with self._admin.client() as client:
+                described = client.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT.total_seconds())
+                return len(_answer(described[topic], f"topic {topic} could not be described").partitions)
+        except _NoSuchTopic:
+            return None
+
+    def ends(self, partitions: Sequence[TopicPartition], isolation: Any = None) -> dict[TopicPartition, int]:
+        """The offset behind the last record of each."""
+        if not partitions:
+            return {}
+        options = {} if isolation is None else {"isolation_level": isolation}
+        with self._admin.client() as client:
+            asked = client.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=_REQUEST_TIMEOUT.total_seconds(), **options)
+            return {at: _answer(future, f"the end of {at.topic} could not be read").offset for at, future in asked.items()}
+
+    def told(self, what: str) -> Any:
+        """Topics and brokers. `what`: says in an error that there was no answer."""
+        with self._admin.client() as client:
+            try:
+                return client.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds())
+            except KafkaException as exception:
+                raise translated(exception, what) from exception
+
+    def create(self, topic: NewTopic) -> None:
+        with self._admin.client() as client:
+            asked = client.create_topics([topic], request_timeout=_REQUEST_TIMEOUT.total_seconds())
+            _answer(asked[topic.topic], f"topic {topic.topic} could not be created")
 
 
 class _NoSuchTopic(Exception):
