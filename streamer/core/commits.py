@@ -44,16 +44,9 @@ def commits_met(block: bytes, at: int, since_us: int) -> Met:
             first_us = commit_us if first_us is None else first_us
             if commit_us >= since_us:
                 return Met(at + size, first_us, before, reached=True)
-            _lengthen(before, gtid.server, gtid.number)
+            before.append((gtid.server, gtid.number, gtid.number + 1))
         at += size
     return Met(at, first_us, before, reached=False)
-
-
-def _lengthen(runs: list[tuple[str, int, int]], server: str, number: int) -> None:
-    if runs and runs[-1][0] == server and runs[-1][2] == number:
-        runs[-1] = (server, runs[-1][1], number + 1)
-    else:
-        runs.append((server, number, number + 1))
 
 
 class CommitScan:

@@ -13,8 +13,8 @@ from contracts.topics import Topics
 from streamer.ports import Clock, PositionFollower, SignalOutbox
 
 AHEAD = 8
-_AHEAD_BYTES = AHEAD * EVENTS_BYTES_MAX
 """Signals sent and not done: enough to keep the streamer reading, little enough for it to hold, and for others to be heard soon."""
+_AHEAD_BYTES = AHEAD * EVENTS_BYTES_MAX
 _LOOK_EVERY = timedelta(milliseconds=200)
 _PATIENCE = timedelta(seconds=60)  # for a position that does not move; it does every second while a streamer runs
 

@@ -391,12 +391,10 @@ class Session:
             standing = held.standing if held is not None else Standing(TableState.REREADING, int(now.timestamp() * 1_000_000))
             self._open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
             self._asked.hold(offset, signal)
-        elif signal.ask is Ask.STOP and topic in self._open.asked:
+        elif signal.ask is Ask.STOP and (reread is not None or topic in self._open.asked):
             self._read_no_more(topic, "it was asked to stop")
         elif reread is None:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
-        elif signal.ask is Ask.STOP:
-            self._read_no_more(topic, "it was asked to stop")
         else:
             self._open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
 
