@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -108,9 +107,8 @@ def _planned(
     for topic in topics:
         survey = janitor.survey(topic, as_if_fenced=as_if_fenced)
         choice = Choice(states, args.older_than, getattr(args, "pattern", None), retention.of(topic))
-        chosen = survey.chosen(choice)
-        plan.add(survey, chosen)
-        kept += len(survey.chosen(replace(choice, keep=timedelta()))) - len(chosen)
+        plan.add(survey, survey.chosen(choice))
+        kept += survey.kept(choice)
     return plan, kept
 
 

@@ -38,6 +38,10 @@ class Survey:
     def chosen(self, choice: Choice) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if choice.takes(verdict, self.at)]
 
+    def kept(self, choice: Choice) -> int:
+        """How many would be chosen, too, if the choice kept none."""
+        return sum(choice.leaves(verdict, self.at) for verdict in self.verdicts)
+
     @property
     def objects(self) -> int:
         return sum(len(verdict.objects) for verdict in self.verdicts)

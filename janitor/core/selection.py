@@ -41,14 +41,21 @@ class Choice:
 
     def takes(self, verdict: Verdict, now: datetime) -> bool:
         """`now`: the clock of the server that stored the objects."""
+        return self._means(verdict, now) and not self._keeps(verdict, now)
+
+    def leaves(self, verdict: Verdict, now: datetime) -> bool:
+        """Whether nothing but `keep` saves it."""
+        return self._means(verdict, now) and self._keeps(verdict, now)
+
+    def _means(self, verdict: Verdict, now: datetime) -> bool:
         if verdict.state not in self.states or verdict.key is None:
             return False
-        age = now - verdict.stored_at
-        if self.older_than is not None and age <= self.older_than:
-            return False
-        if verdict.state is State.COMMITTED and (self.keep is None or age <= self.keep):
+        if self.older_than is not None and now - verdict.stored_at <= self.older_than:
             return False
         return self.pattern is None or any(fnmatchcase(name, self.pattern) for name in _names(verdict))
+
+    def _keeps(self, verdict: Verdict, now: datetime) -> bool:
+        return verdict.state is State.COMMITTED and (self.keep is None or now - verdict.stored_at <= self.keep)
 
 
 def _names(verdict: Verdict) -> set[str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -99,7 +100,9 @@ def test_many_objects_or_a_large_share_need_a_yes(chosen: int, listed: int, cap:
 def test_committed_batches_stay_for_their_time(age: timedelta, keep: timedelta | None, taken: bool) -> None:
     key = attempt(1)
     (found,) = judged(objects(key, age=age), snapshot(committed(key)))
-    assert Choice(ORPHANS | {State.COMMITTED}, pattern="*", keep=keep).takes(found, NOW) is taken
+    choice = Choice(ORPHANS | {State.COMMITTED}, pattern="*", keep=keep)
+    assert (choice.takes(found, NOW), choice.leaves(found, NOW)) == (taken, not taken)
+    assert not replace(choice, pattern="x*").leaves(found, NOW)
     assert Choice(ORPHANS | {State.COMMITTED}, keep=keep).takes(verdict(age=HOUR), NOW)
 
 
