@@ -12,7 +12,7 @@ from contracts.envelope import Op
 from contracts.table import TableSchema
 from loader.core.collapse import latest
 from loader.core.form import RowForm
-from loader.core.plan import Changes, Staged, TargetTable
+from loader.core.plan import Changes, Mode, Staged, TargetTable
 from loader.core.records import Change, Records
 
 RECORD_OVERHEAD_BYTES = 1024
@@ -78,7 +78,9 @@ class DecodedChanges:
         return (change.key for change in self.changes)
 
     def staged(self, schema: TableSchema, target: TargetTable) -> Staged:
-        kept = latest(self.changes, schema.key) if target.mode.keyed else self.changes
+        kept = self.changes
+        if target.mode.keyed:
+            kept = latest(kept, schema.key, keep_gone=target.mode is Mode.SOFT_DELETE)
         form = RowForm(schema, target, kept)
         table = form.table()
         return Staged(table, len(self.changes) - len(kept), len(form.unformed), tuple(form.quarantine()))

@@ -1,8 +1,9 @@
 """Many changes of one key become the last one: offsets order a table, so the last by offset is its state."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from contracts.envelope import encode_key
+from contracts.envelope import Op, encode_key
 from loader.core.records import Change
 
 
@@ -22,7 +23,32 @@ def identity(change: Change, key: Sequence[str]) -> object:
     return encode_key(key, row)
 
 
-def latest(changes: Sequence[Change], key: Sequence[str]) -> Sequence[Change]:
-    """The last change of each row, in offset order; `changes` themselves when none is superseded. `key`: source names, not empty."""
-    last = {identity(change, key): i for i, change in enumerate(changes)}
-    return changes if len(last) == len(changes) else [changes[i] for i in sorted(last.values())]
+def latest(changes: Sequence[Change], key: Sequence[str], *, keep_gone: bool = False) -> Sequence[Change]:
+    """The last change of each row, in offset order; `changes` themselves when none is superseded. `key`: source names, not empty.
+    `keep_gone`: rows that are gone are kept as they last were. What says that a row was looked for in vain doesn't tell how it was, so the
+    change before is left then, as a delete."""
+    last: dict[object, int] = {}
+    gone: set[int] = set()
+    for i, change in enumerate(changes):
+        row = identity(change, key)
+        if keep_gone and looked_for_in_vain(change) and row in last and not looked_for_in_vain(changes[last[row]]):
+            gone.add(last[row])
+        else:
+            last[row] = i
+    if len(last) == len(changes):
+        return changes
+    return [as_gone(changes[i]) if i in gone else changes[i] for i in sorted(last.values())]
+
+
+def looked_for_in_vain(change: Change) -> bool:
+    """Whether it says that a row which was read by its key is not there. It holds the key and nothing else."""
+    return change.envelope.op is Op.DELETE and change.envelope.source.snapshot
+
+
+def as_gone(change: Change) -> Change:
+    """The delete of the row that this change has left."""
+    envelope = change.envelope
+    if envelope.op is Op.DELETE:
+        return change
+    source = replace(envelope.source, snapshot=False)
+    return replace(change, envelope=replace(envelope, op=Op.DELETE, before=envelope.after, after=None, source=source))

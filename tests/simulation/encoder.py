@@ -21,7 +21,7 @@ def encode_as_json(batch: TableBatch, target: TargetTable) -> EncodedBatch:
     if target.mode.keyed and batch.truncate:
         return EncodedBatch(None, 0, records, 0, records, 0, 0)
     if target.mode.keyed:
-        rows = [_merged(change, target.mode) for change in latest(changes, batch.schema.key)]
+        rows = [_merged(change, target.mode) for change in latest(changes, batch.schema.key, keep_gone=target.mode is Mode.SOFT_DELETE)]
     else:
         rows = [_appended(change) for change in changes]
     bare = any(row[3] for row in rows)

@@ -1,6 +1,5 @@
 """What is on Kafka, for those who judge what became of it: read from the broker's log, and by nothing of the code under test."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,14 +108,6 @@ def folded(records: Iterable[Published], mode: Mode) -> list[Canonical]:
             gone[record.key] = rows[record.key]
         fold(rows, [record])
     return [marked(row, False) for row in rows.values()] + [marked(row, True) for row in gone.values()]
-
-
-def without_found_gone(rows: Counter[Canonical], records: Iterable[Published]) -> Counter[Canonical]:
-    """Without the deleted rows of a soft_delete table that were looked for last and not found: each keeps what was loaded last, so what
-    came in the same batch before shows in none."""
-    last = {record.key: record for record in records if record.op != "t"}
-    gone = {key for key, record in last.items() if record.read and record.op == "d"}
-    return Counter({row: n for row, n in rows.items() if not ((DELETED, True) in row and dict(row)["id"] in gone)})
 
 
 def marked(row: Canonical, deleted: bool) -> Canonical:

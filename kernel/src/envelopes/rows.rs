@@ -70,6 +70,7 @@ struct Header<'a> {
     gtid: &'a [u8],
     seq: i64,
     commit_us: i64,
+    snapshot: bool,
 }
 
 /// No column may grow past what Arrow's 32-bit offsets reach.
@@ -180,6 +181,8 @@ impl Rows {
                 let mut scan = Scan::new(value, before);
                 match self.spec.deletes {
                     Deletes::Key => self.read_key(&mut scan)?,
+                    // It tells of a row that was looked for in vain, and not how it was, even where the key is the whole row.
+                    Deletes::Whole if header.snapshot => return None,
                     Deletes::Whole => self.read_row(&mut scan)?,
                 }
             }
@@ -230,7 +233,7 @@ impl Rows {
         scan.literal(b",\"ts_ms\":")?;
         scan.integer()?;
         scan.literal(b",\"snapshot\":")?;
-        scan.quoted()?;
+        let snapshot = scan.quoted()?.raw == b"true";
         scan.literal(b",\"db\":")?;
         scan.quoted()?;
         scan.literal(b",\"table\":")?;
@@ -258,7 +261,12 @@ impl Rows {
             self.read_raw(scan)?;
         }
         scan.literal(b"}")?;
-        Some(Header { gtid, seq, commit_us })
+        Some(Header {
+            gtid,
+            seq,
+            commit_us,
+            snapshot,
+        })
     }
 
     /// What MySQL holds where the row has null. A date that is none means NULL; of any other value the readable way says why it is not

@@ -66,6 +66,20 @@ def test_a_row_that_was_looked_for_in_vain_marks_its_key_and_needs_no_name() -> 
     assert not soft(upsert(0, row(1))).bare
 
 
+def test_a_row_that_came_and_was_looked_for_in_vain_in_one_batch_is_kept_as_it_last_was() -> None:
+    vain = [change(at, Op.DELETE, {"id": at - 10}, snapshot=True) for at in (11, 12, 13, 14)]
+    encoded = soft(
+        upsert(0, row(1, "a")), delete(1, row(2, "b")), change(2, Op.READ, row(3, "c"), snapshot=True), *vain, upsert(15, row(2))
+    )
+    assert [brief(found) for found in staged(encoded)] == [
+        (1, "a", True, False),
+        (3, "c", True, False),
+        (4, None, True, True),
+        (2, "a", False, False),
+    ]
+    assert (encoded.records, encoded.superseded, encoded.applied, encoded.quarantined) == (8, 4, 4, 0)
+
+
 @pytest.mark.parametrize(
     "lost",
     [change(0, Op.UPDATE, None, key=b'{"id":1}', oversize=9_000_000), change(0, Op.CREATE, {"id": 1, "name": "a"}, key=b'{"id":1}')],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from random import Random
 
 import pytest
 
@@ -253,3 +254,35 @@ def test_a_column_whose_target_was_made_for_another_type_is_judged_alike(case: T
         altered = replace(target, columns=(target.columns[0], replace(target.columns[1], sql_type=sql)))
         for some in (nothing, records):
             alike([Records.of(*some), len(some), None], schemas=[schema], targets=[altered])
+
+
+# Rows that were looked for in vain.
+
+PAIRS = schema_of(ID, Column("n", Kind.INT, nullable=False), key=("id", "n"))
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_were_looked_for_in_vain_come_to_the_same(mode: Mode, seed: int) -> None:
+    rng, records = Random(seed), list[Record]()
+    for at in range(30):
+        row: Row = {"id": rng.randrange(6), "name": "much too long" if rng.random() < 0.1 else "a", "total": f"{at}.00"}
+        raw = {"name": "?"} if rng.random() < 0.1 else {}
+        kind = rng.choice(("sent", "sent", "read", "gone", "vain", "vain"))
+        if kind == "vain":
+            records.append(sent(at, Op.DELETE, {"id": row["id"]}, snapshot=True))
+        elif kind == "read":
+            records.append(sent(at, Op.READ, {**row, "name": None} if raw else row, snapshot=True, raw=raw))
+        else:
+            records.append(sent(at, Op.DELETE if kind == "gone" else Op.UPDATE, row))
+    assert loaded_alike(records, mode=mode).parts[0].encoded.rows
+
+
+@pytest.mark.parametrize("before", [Op.CREATE, Op.DELETE, None])
+def test_a_row_of_nothing_but_its_key_is_left_when_it_was_looked_for_in_vain(before: Op | None) -> None:
+    row: Row = {"id": 1, "n": 2}
+    records = [sent(0, before or Op.CREATE, row if before else {"id": 3, "n": 4}, schema=PAIRS)]
+    records.append(sent(1, Op.DELETE, row, schema=PAIRS, snapshot=True))
+    found = loaded_alike(records, schemas=[PAIRS], mode=Mode.SOFT_DELETE)
+    assert found.left == [1]
+    assert (found.parts[0].encoded.superseded, found.parts[0].encoded.bare) == ((1, False) if before else (0, True))

@@ -6,12 +6,14 @@ from datetime import datetime
 
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Barrier, Position
+from loader.core.collapse import latest
+from loader.core.records import Change
 from streamer.core.progress import OpenTransaction
 from streamer.ports import Message
 from streamer.service.reading import Reading
 from streamer.service.rereading import Rereading
 from streamer.service.session import Session
-from tests.simulation import binlog, source
+from tests.simulation import binlog, encoder, source
 from tests.simulation.binlog import LiveServer
 from tests.simulation.mutants.producer import LONG
 from tests.simulation.risks import Risks
@@ -25,6 +27,11 @@ def _nothing(*_: object, **__: object) -> None:
 def end_by_executed(self: LiveServer) -> BinlogPosition:
     """The high mark by gtid_executed: a transaction is seen by the SELECT before it is in that set."""
     return self.place(self.executed.count())
+
+
+def forget_the_row_before(changes: Sequence[Change], key: Sequence[str], *, keep_gone: bool = False) -> Sequence[Change]:
+    """In a soft_delete table too, what says that a row was looked for in vain supersedes the change that tells how it was."""
+    return latest(changes, key)
 
 
 _took = Rereading.took
@@ -141,4 +148,5 @@ MUTANTS: Sequence[Variant] = (
     _reading("readings not told by barriers", OpenTransaction, "_barriers", tell_nothing),
     _reading("TRUNCATE or DDL does not end a reading", Session, "_restart", _nothing, STATEMENTS),
     _reading("DDL does not begin a reading", Session, "_read_anew", _nothing, STATEMENTS),
+    Variant("soft_delete: looked for in vain counts like any delete", patches=((encoder, "latest", forget_the_row_before),)),
 )
