@@ -23,7 +23,8 @@ from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import S3BatchStore
 from loader.mending import adopt_topics, adopt_warehouse, pause, require_ledger, shard_of
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
-from loader.service import Loader, end_of_progress
+from loader.service import Loader
+from loader.service.reading import end_of_progress
 from loader.wiring import build, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime import command
 from runtime.clock import SystemClock

@@ -16,7 +16,8 @@ from loader.core.records import Record, Records
 from loader.core.target import TargetNaming, target_table
 from loader.destinations import Destinations
 from loader.ports import ShardState
-from loader.service import Loader, end_of_progress
+from loader.service import Loader
+from loader.service.reading import end_of_progress
 from tests.loader.actors import Book, Group, Inline, Journal, Log, Shelf, Store, Time, encode_all
 from tests.loader.core.reading import NEVER, ORDERS, PROGRESS, barrier, row
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import loader.service
+import loader.service.reading
 from contracts.errors import Gone, PipelineError
 from contracts.ledger import TopicOffset
 from contracts.progress import Barrier
@@ -11,7 +11,8 @@ from loader.core.cut import Cut, CutReason, OpenBatch, Part, Start, _Lane
 from loader.core.records import Record
 from loader.core.shard import start_of_rows
 from loader.ports import LogBounds
-from loader.service import ShardLoader, _Reading
+from loader.service.reading import Reading
+from loader.service.shard import ShardLoader
 from tests.fakes.kafka_clients import FakeShardLog
 from tests.simulation.risks import Risks
 from tests.simulation.variant import Variant
@@ -67,11 +68,11 @@ _bounds = FakeShardLog.bounds
 _commit = ShardLoader._commit
 
 
-def mirror_first(self: ShardLoader, reading: _Reading, cut: Cut) -> None:
+def mirror_first(self: ShardLoader, reading: Reading, cut: Cut, topic_ids: dict[str, str]) -> None:
     """Tells Kafka what is loaded, then loads it."""
     next_offsets = {self._topics.progress: cut.progress_offset} | {part.topic: part.offsets.stop for part in cut.parts}
     self._membership.mirror(self._shard, next_offsets, "")
-    _commit(self, reading, cut)
+    _commit(self, reading, cut, topic_ids)
 
 
 def stop_without_a_look(self: ShardLoader, error: PipelineError) -> None:
@@ -87,7 +88,7 @@ MUTANTS: Sequence[Variant] = (
     Variant("cut before the barrier", patches=((_Lane, "take", leave_the_last_row),)),
     Variant("partial barrier taken for a whole one", patches=((OpenBatch, "_add_barrier", ignore_partial),)),
     Variant("topics of a barrier that nobody reads left out", patches=((OpenBatch, "_add_barrier", leave_out_unread),)),
-    Variant("expired idle partition taken for a loss", patches=((loader.service, "start_of_rows", halt_at_expiry),)),
+    Variant("expired idle partition taken for a loss", patches=((loader.service.reading, "start_of_rows", halt_at_expiry),)),
     Variant("late marker taken for a loss", patches=((FakeShardLog, "bounds", halt_at_a_late_marker),)),
     Variant("Kafka told before the commit", patches=((ShardLoader, "_commit", mirror_first),)),
     Variant("zombie that halts", patches=((ShardLoader, "_stop", stop_without_a_look),), risks=AWAY),

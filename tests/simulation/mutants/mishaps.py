@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import loader.adoption
-import loader.service
+import loader.service.reading
 import streamer.core.continuity
 import streamer.service
 from contracts.ledger import TopicOffset
@@ -125,7 +125,7 @@ MUTANTS: Sequence[Variant] = (
     ),
     Variant(
         "topic made again taken for the old one",
-        patches=((loader.service, "start_of_rows", take_it_for_the_old_one),),
+        patches=((loader.service.reading, "start_of_rows", take_it_for_the_old_one),),
         risks=RECREATED,
         streams=True,
     ),
