@@ -3,37 +3,31 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from uuid import uuid4
 
 import orjson
 import structlog
 
-from contracts.errors import Invalid, PipelineError
-from contracts.position import GtidSet
-from contracts.progress import Asked, Reread
+from contracts.errors import Invalid
 from contracts.signals import Ask, Signal
 from runtime import command
 from runtime.command import ExitCode
 from runtime.connect.kafka import require_brokers
 from runtime.lifecycle import Stop, run
 from runtime.metrics import Health, serve
-from runtime.settings import Settings
 from streamer.backfill import Window, backfill
-from streamer.core.continuity import check_continuity, purged_at_us
-from streamer.core.preflight import Fault
+from streamer.check import check
 from streamer.edges import metrics
 from streamer.edges.mysql import MysqlServer
 from streamer.edges.signals import KafkaOutbox
 from streamer.edges.terminal import ReadingShown
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.ports import ServerStatus, Tally
-from streamer.service import source_faults
-from streamer.wiring import build, choices, require_captured
+from streamer.ports import Tally
+from streamer.status import lines, status
+from streamer.wiring import build, require_captured
 
 EXAMPLES = """
 streamer                         run: from the stored position; a first run reads all rows while it streams
@@ -108,10 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     adopt.add_argument("--yes", action="store_true", help="also when the stream could go on by itself")
     command.verb(verbs, "check", "look at everything the streamer needs, touch nothing", "streamer check --config tidemark.yaml")
-    status = command.verb(
+    shown = command.verb(
         verbs, "status", "show the position and how far it is behind the server", "streamer status\nstreamer status --json"
     )
-    command.json_flag(status)
+    command.json_flag(shown)
     return parser
 
 
@@ -218,12 +212,7 @@ def _adopt_server(arguments: argparse.Namespace, stop: Stop) -> int:
 def _check(arguments: argparse.Namespace, _stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
     faults = 0
-    for what, look in (
-        ("settings", lambda: iter(())),
-        ("MySQL", lambda: _mysql_faults(settings)),
-        ("Kafka", lambda: _kafka_faults(settings)),
-    ):
-        found = list(_caught(what, look))
+    for what, found in check(settings):
         for fault in found:
             print(f"fault  {what}: {fault.what}\n       fix: {fault.fix}")
         if not found:
@@ -232,108 +221,13 @@ def _check(arguments: argparse.Namespace, _stop: Stop) -> int:
     return ExitCode.USAGE if faults else ExitCode.DONE
 
 
-def _caught(what: str, look: Callable[[], Iterator[Fault]]) -> Iterator[Fault]:
-    """The faults found, the last of them what kept us from looking further."""
-    try:
-        yield from look()
-    except PipelineError as error:
-        yield Fault(error.message, f"mend this, then run `streamer check` again to see the rest of {what}")
-
-
-def _mysql_faults(settings: Settings) -> Iterator[Fault]:
-    server = MysqlServer(settings.mysql)
-    try:
-        status = server.status()
-        yield from source_faults(choices(settings), settings.server_id("streamer"), status, server)
-        position = KafkaPositions(settings.kafka, settings.topics).peek()
-        if position is not None:
-            check_continuity(position.gtid_set, status.executed, status.purged)
-        elif status.purged and settings.streamer.snapshot == "never":
-            yield Fault(
-                f"the server has purged binlogs ({status.purged}), and this pipeline has no position yet",
-                "set streamer.snapshot: initial, or stream a server whose binlogs are whole",
-            )
-    finally:
-        server.close()
-
-
-def _kafka_faults(settings: Settings) -> Iterator[Fault]:
-    admin = KafkaTopics(settings.kafka, settings.topics)
-    brokers = admin.brokers()
-    if brokers < settings.kafka.replication_factor:
-        yield Fault(
-            f"kafka.replication_factor is {settings.kafka.replication_factor}, and the cluster has {brokers} broker(s)",
-            f"set kafka.replication_factor: {brokers}, or add brokers",
-        )
-    wanted = {settings.topics.progress: settings.state_shards, settings.topics.position: 1, settings.topics.schemas: 1}
-    for topic in admin.row_topics():
-        wanted[topic] = 1
-    for topic, partitions in wanted.items():
-        if (found := admin.partitions(topic)) not in (None, partitions):
-            yield Fault(f"topic {topic} has {found} partitions and must have {partitions}", "start a new pipeline under another name")
-
-
 def _status(arguments: argparse.Namespace, _stop: Stop) -> int:
     settings = command.start(arguments, "streamer", os.environ, uses=USES, shows=True)
     position = KafkaPositions(settings.kafka, settings.topics).peek()
     server = MysqlServer(settings.mysql)
     try:
-        source = server.status()
+        body = status(settings.pipeline, position, server.status())
     finally:
         server.close()
-    ours = position.gtid_set if position else GtidSet()
-    behind = source.executed.minus(ours)
-    body: dict[str, Any] = {
-        "pipeline": settings.pipeline,
-        "started": position is not None,
-        "behind_transactions": behind.count(),
-        "missing_at_source": str(ours.minus(source.executed)),
-        "source_server_uuid": source.uuid,
-    }
-    if position is not None:
-        body |= {
-            "gtid_set": str(ours),
-            "binlog": str(position.binlog),
-            "kafka_transactions": position.n,
-            "complete_up_to": datetime.fromtimestamp(position.commit_ts_us / 1e6, UTC).isoformat(),
-            "binlog_headroom_hours": _headroom_hours(source, position.newest_commit_us),
-            "lag_seconds": round(max(0, source.now_us - position.commit_ts_us) / 1e6, 3),
-            "split_transaction": str(position.in_progress.gtid) if position.in_progress else None,
-            "rows": dict(sorted(position.next_seqs.items())),
-            "reading": {topic: _told(reading) for topic, reading in sorted(position.readings.items())},
-        }
-    if arguments.json:
-        print(orjson.dumps(body).decode())
-        return ExitCode.DONE
-    for name, value in body.items():
-        if isinstance(value, dict):
-            for topic, told in value.items():
-                print(f"{topic:<40} {_reading(told) if name == 'reading' else f'{told} records'}")
-        else:
-            print(f"{name.replace('_', ' '):<22} {'-' if value in (None, '') else value}")
+    print(orjson.dumps(body).decode() if arguments.json else "\n".join(lines(body)))
     return ExitCode.DONE
-
-
-def _headroom_hours(source: ServerStatus, newest_commit_us: int) -> float | None:
-    """Until the server may purge what was not streamed yet; None when it purges nothing by itself."""
-    kept = source.variables.get("binlog_expire_logs_seconds"), source.variables.get("binlog_expire_logs_auto_purge")
-    until_us = purged_at_us(*kept, newest_commit_us or source.now_us)
-    return None if until_us is None else round(max(0, until_us - source.now_us) / 3.6e9, 2)
-
-
-def _told(reading: Asked | Reread) -> dict[str, Any]:
-    standing = reading.standing
-    paused = isinstance(reading, Reread) and reading.paused
-    told: dict[str, Any] = {
-        "table": str(reading.table),
-        "state": f"{standing.state.value}{', paused' if paused else ''}",
-        "since": datetime.fromtimestamp(standing.since_us / 1e6, UTC).isoformat(),
-    }
-    if isinstance(reading, Asked):
-        return {**told, "signals": len(reading.signals)}
-    return {**told, "rows": reading.rows, "where": reading.where}
-
-
-def _reading(told: dict[str, Any]) -> str:
-    left = f"{told['rows']} rows read" if "rows" in told else f"rows that {told['signals']} signals ask for"
-    return f"{told['state']}: {left}"
