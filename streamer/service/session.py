@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 import structlog
 
 from contracts.envelope import with_seq
-from contracts.errors import Invalid, Refused, Unavailable
+from contracts.errors import Invalid
 from contracts.position import GtidSet
-from contracts.progress import Asked, InProgress, Position, Reread, Standing, TableState
+from contracts.progress import Asked, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
-from streamer.core.continuity import Watch, purged_at_us
+from streamer.core.continuity import Watch
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Record, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.heartbeats import Heartbeats
-from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction, SourceCommits, idle_time, must_split, reason_to_close
-from streamer.core.route import Choices, Message, Route, route, schema_message
+from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, idle_time, must_split, reason_to_close
+from streamer.core.route import Choices, Route, route, schema_message
 from streamer.core.schemas import TableMap
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
@@ -28,6 +28,8 @@ from streamer.service.asking import AskedRows, without
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
 from streamer.service.rereading import KeyRange, Rereading, Sent
+from streamer.service.tallies import Tallies
+from streamer.service.transaction import KafkaTransaction, SourceTransaction
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
 _WHILE_REREADING = timedelta(milliseconds=10)  # a chunk may be there any moment
@@ -70,55 +72,42 @@ class Session:
         self._ports = ports
         self._choices = choices
         self._tuning = tuning
-        self._observe = observe
         made = decoder(choices.topics.prefix, tuning.message_bytes_max, position.in_progress)
         self._reading = Reading(ports.binlog, ports.clock, made, tuning.close)
         self._judge = EventJudge(choices.captures)
-        self._open = OpenTransaction(position, choices.topics, choices.shard)
-        self._committed = position
         self._selected = selected
-        self._sent: list[Sent] = []  # chunks in the open Kafka transaction
         self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
+        self._beats = Heartbeats(choices.shards, tuning.heartbeat)
+        self._tallies = Tallies(observe)
+        self._transaction = KafkaTransaction(ports, choices, position, self._beats, self._rereading, self._tallies)
         self._asked = AskedRows(position)
         self._stream_until = self._heard_at = ports.clock.now()
-        self._opened_at = ports.clock.now()
-        self.begun = False  # a Kafka transaction is open
-        self.committed = False  # at least one was committed
-
-        self._under_way = False  # what was taken last is inside a source transaction
-        self._in_progress: InProgress | None = None  # its rows that were taken
-        self._xid: str | None = None  # it is an XA transaction
-        self._alone = False  # a TRUNCATE: its Kafka transaction ends with it
 
         self._ways: dict[str, Route] = {}  # by fingerprint of the schema under its primary key
         self._shards: dict[str, int] = {}  # by topic
         self._ensured: set[str] = set()
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
-        self._beats = Heartbeats(choices.shards, tuning.heartbeat)
         self._watch = Watch(position.server_uuid, tuning.stall_patience)
         self._looked: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look
-        self._kept: tuple[str | None, str | None] = (None, None)  # how long the server keeps its binlogs
-        self._looked_at = self._summarised_at = self._opened_at
-        self._tally = Tally()
-        self._summary = Tally()
+        self._looked_at = self._summarised_at = self._heard_at
 
     def establish(self, known: Collection[TableId], wanted: Collection[TableId]) -> None:
         """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost. `known`:
         tables nothing is to be read of but changes; `wanted`: those whose rows are to be read."""
         for table in known:
-            self._open.meet(self._choices.topic(table))
+            self._transaction.open.meet(self._choices.topic(table))
         self.snapshot(wanted)
         now = self._ports.clock.now()
-        self._commit(self._beats.due(now), now)
+        self._transaction.commit(now)
 
     def snapshot(self, tables: Collection[TableId]) -> None:
         """Reads the rows of those of these tables that the pipeline has not met, from now on."""
         since_us = int(self._ports.clock.now().timestamp() * 1_000_000)
         for table in tables:
             topic = self._choices.topic(table)
-            if not self._open.known(topic):
-                self._open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
+            if not self._transaction.open.known(topic):
+                self._transaction.open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
                 log.info("reread.begun", topic=topic, table=str(table), state=TableState.SNAPSHOTTING.value)
 
     def adopt(self, tables: Collection[TableId]) -> None:
@@ -127,31 +116,41 @@ class Session:
         since_us = int(now.timestamp() * 1_000_000)
         here = {self._choices.topic(table): table for table in tables}
         for topic, table in here.items():
-            state = TableState.REREADING if self._open.begun(topic) else TableState.SNAPSHOTTING
-            if self._open.begun(topic):
+            state = TableState.REREADING if self._transaction.open.begun(topic) else TableState.SNAPSHOTTING
+            if self._transaction.open.begun(topic):
                 self._send_emptying(table, topic, now, since_us)
-            self._open.reread(topic, Reread(table, Standing(state, since_us)))
-        for topic in sorted(self._committed.next_seqs.keys() - here.keys()):
-            self._open.reread(topic, None)
-            self._open.drop(topic, gone=True)
-        self._commit(self._beats.due(now), now)
+            self._transaction.open.reread(topic, Reread(table, Standing(state, since_us)))
+        for topic in sorted(self._transaction.position.next_seqs.keys() - here.keys()):
+            self._transaction.open.reread(topic, None)
+            self._transaction.open.drop(topic, gone=True)
+        self._transaction.commit(now)
 
     def end(self) -> None:
         """Whatever was begun is left; what is on Kafka tells where to go on."""
         self._rereading.spoil_all()
 
     @property
+    def begun(self) -> bool:
+        """Whether a Kafka transaction is open."""
+        return self._transaction.begun
+
+    @property
+    def committed(self) -> bool:
+        """Whether at least one was committed."""
+        return self._transaction.committed
+
+    @property
     def rereads(self) -> int:
         """Tables whose reading is not finished, on Kafka."""
-        return len(self._committed.readings)
+        return len(self._transaction.position.readings)
 
     def step(self) -> None:
         """Takes one step of the stream, or waits for one; commits what is due. Raises whatever ends this session."""
         now = self._ports.clock.now()
-        if not self._under_way:
+        if not self._transaction.source.under_way:
             self._between_transactions(now)
-        policy, rows = self._tuning.close, self._open.rows
-        late = rows > 0 and now - self._opened_at >= policy.age_max
+        policy, rows = self._tuning.close, self._transaction.rows
+        late = rows > 0 and self._transaction.age(now) >= policy.age_max
         split = rows >= policy.split_rows  # what comes goes into the next Kafka transaction
         # Rows that were read, or are to be sent again, can go only between two transactions.
         soon = late or self._rereading.waiting or self._asked.emitting
@@ -161,27 +160,33 @@ class Session:
             self._take(step)
         elif rows:
             awaits = self._more_is_read and not self._more_is_due
-            idle = not self._reading.receive(_MID_TRANSACTION if self._under_way else _WHILE_REREADING if awaits else timedelta(0))
+            idle = not self._reading.receive(
+                _MID_TRANSACTION if self._transaction.source.under_way else _WHILE_REREADING if awaits else timedelta(0)
+            )
         else:
             patience = max(self._beats.next(now) - now, timedelta(0))
-            idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._open.reading else patience)
+            idle = not self._reading.receive(min(patience, _WHILE_REREADING) if self._transaction.open.reading else patience)
         if idle:
             self._stream_until = now
         now = self._ports.clock.now()
-        if self._open.rows and not self._under_way:
+        if self._transaction.rows and not self._transaction.source.under_way:
             # A commit at each moment at which nothing is left would cost more than what it commits.
             caught_up = idle and not self._more_is_read and not self._more_is_due
-            if reason := reason_to_close(self._open.rows, now - self._opened_at, caught_up=caught_up, policy=policy):
+            if reason := reason_to_close(self._transaction.rows, self._transaction.age(now), caught_up=caught_up, policy=policy):
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
-                self._close(reason, now, None if idle else self._reading.ahead)
-        elif self._open.rows:
-            if idle and must_split(self._open.rows, now - self._opened_at, policy):
-                self._split(CloseReason.SPLIT, now)
-        elif now >= self._beats.next(now) or (self._beats.partial and not self._under_way and self._open.in_progress is None):
+                self._transaction.close(reason, now, None if idle else self._reading.ahead)
+        elif self._transaction.rows:
+            if idle and must_split(self._transaction.rows, self._transaction.age(now), policy):
+                self._transaction.split(CloseReason.SPLIT, now)
+        elif now >= self._beats.next(now) or (
+            self._beats.partial and not self._transaction.source.under_way and self._transaction.open.in_progress is None
+        ):
             self._heartbeat(now, idle=idle)
         if now - self._looked_at >= self._tuning.look_every:
             self._look(now)
-        self._summarise(now)
+        if now - self._summarised_at >= self._tuning.summary_every:
+            self._summarised_at = now
+            self._tallies.summarise(self._reading.decoder.position)
 
     @property
     def _more_is_due(self) -> bool:
@@ -192,24 +197,24 @@ class Session:
     def _more_is_read(self) -> bool:
         """Whether changes wait for the chunk that is being read. Chunks don't wait for each other: what isn't committed is read again after
         a crash."""
-        return self._rereading.busy and not self._sent
+        return self._rereading.busy and not self._transaction.holds_chunks
 
     def _between_transactions(self, now: datetime) -> None:
         """Signals, and tables that are read again: nothing of them may fall inside a source transaction."""
         if now - self._heard_at >= self._tuning.hear_every and self._reading.drained:
             self._heard_at = now
             self._hear(now)
-        if not self._open.reading:
+        if not self._transaction.open.reading:
             return
-        self._rereading.collect(self._committed.server_uuid, now)
+        self._rereading.collect(self._transaction.position.server_uuid, now)
         # The stream gets at least as much of the time as the reading, while it has anything to do.
         if now >= self._stream_until and self._send_due(now):
             took = self._ports.clock.now() - now
             self._stream_until = now + 2 * took
         # Whoever loads the rows has read in a barrier before them that the table is being read anew.
-        told = self._committed.readings
-        rereads = {topic: reread for topic, reread in self._open.rereads.items() if topic in told}
-        asked = {topic: self._asked.keys_of(asked) for topic, asked in self._open.asked.items() if topic in told}
+        told = self._transaction.position.readings
+        rereads = {topic: reread for topic, reread in self._transaction.open.rereads.items() if topic in told}
+        asked = {topic: self._asked.keys_of(asked) for topic, asked in self._transaction.open.asked.items() if topic in told}
         self._rereading.ask(rereads, asked, self._streamed(), now)
 
     def _send_due(self, now: datetime) -> bool:
@@ -229,23 +234,28 @@ class Session:
     def _events_due(self) -> tuple[str, int, Signal] | None:
         """The row events to be sent again next: their topic, the offset of their signal, and the signal. Who loads them has read in a
         barrier before them that they come. None while rows of a transaction are read ahead, or out and the transaction is not."""
-        if not self._asked.emitting or not self._reading.drained or self._under_way or self._open.in_progress is not None:
+        if (
+            not self._asked.emitting
+            or not self._reading.drained
+            or self._transaction.source.under_way
+            or self._transaction.open.in_progress is not None
+        ):
             return None
-        for topic, asked in self._open.asked.items():
-            if topic in self._committed.readings and (found := self._asked.events_of(asked)) is not None:
+        for topic, asked in self._transaction.open.asked.items():
+            if topic in self._transaction.position.readings and (found := self._asked.events_of(asked)) is not None:
                 return topic, *found
         return None
 
     def _streamed(self) -> GtidSet:
         """Every transaction of which a row was taken."""
-        begun = self._open.in_progress
-        return self._open.gtid_set if begun is None else self._open.gtid_set.with_gtid(begun.gtid)
+        begun = self._transaction.open.in_progress
+        return self._transaction.open.gtid_set if begun is None else self._transaction.open.gtid_set.with_gtid(begun.gtid)
 
     def _send_chunk(self, chunk: RowChunk, rows: TableRows, now: datetime) -> None:
-        topic, reread = chunk.topic, self._open.rereads[chunk.topic]
+        topic, reread = chunk.topic, self._transaction.open.rereads[chunk.topic]
         if rows.definition is None:
             log.warning("reread.given_up", topic=topic, table=str(reread.table), because="there is no such table")
-            self._open.reread(topic, None)
+            self._transaction.open.reread(topic, None)
             return
         began = self._ports.clock.now()
         way = self._make_room(rows.definition, rows.packets.rows, now)
@@ -253,11 +263,11 @@ class Session:
         sent = len(records.records)
         self._send_read(records, way)
         if rows.last:
-            self._open.reread(topic, None)
+            self._transaction.open.reread(topic, None)
             log.info("reread.done", topic=topic, rows=reread.rows + sent)
         else:
-            self._open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
-        self._sent.append(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - began))
+            self._transaction.open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
+        self._transaction.sent_chunk(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - began))
 
     def _send_keys(self, chunk: RowChunk, keys: KeyRange, rows: TableRows, now: datetime) -> None:
         """The rows that have the keys; the target loses those of the other keys."""
@@ -279,13 +289,15 @@ class Session:
         present = {record["key"] for record in records.records}
         self._send_read(records, way)
         gone = [key for key in keys.keys if key not in present and key not in chunk.struck]
-        first, now_ms = self._open.next_seq(topic), int(now.timestamp() * 1000)
+        first, now_ms = self._transaction.open.next_seq(topic), int(now.timestamp() * 1000)
         self._send_read(gone_records(gone, way, self._origin(rows), first_seq=first, now_ms=now_ms), way)
         keys.of.done = keys.stop
         if keys.stop == len(signal.keys):
             log.info("reread.done", topic=topic, id=signal.id, keys=keys.stop)
             self._asked_done(topic, [keys.of.offset])
-        self._sent.append(Sent(topic, keys.stop - keys.start, rows.packets.size_bytes, self._ports.clock.now() - began, by_keys=True))
+        self._transaction.sent_chunk(
+            Sent(topic, keys.stop - keys.start, rows.packets.size_bytes, self._ports.clock.now() - began, by_keys=True)
+        )
 
     def _send_events(self, topic: str, offset: int, signal: Signal, now: datetime) -> None:
         """Row events once more, as they were; only their seqs are new."""
@@ -294,7 +306,7 @@ class Session:
             log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, events=len(signal.events), because=fault)
         else:
             way = self._make_room(definition, len(signal.events), now)
-            first = self._open.next_seq(topic)
+            first = self._transaction.open.next_seq(topic)
             records: list[Record] = [
                 {"key": event.key, "value": with_seq(event.value, seq)} for seq, event in enumerate(signal.events, start=first)
             ]
@@ -317,14 +329,14 @@ class Session:
 
     def _make_room(self, definition: Definition, rows: int, now: datetime) -> Route:
         """Where the rows of this table go, of which at most so many come in this Kafka transaction, or the next if it is full."""
-        if self._open.rows and self._open.rows + rows > self._tuning.close.rows_max:
-            self._close(CloseReason.ROWS, now)
+        if self._transaction.rows and self._transaction.rows + rows > self._tuning.close.rows_max:
+            self._transaction.close(CloseReason.ROWS, now)
         return self._way(definition.schema)
 
     def _encoded(self, chunk: RowChunk, rows: TableRows, definition: Definition, way: Route, now: datetime) -> Records:
         """Those rows of which the stream has nothing newer."""
         selected = self._selected(definition, way, self._tuning.message_bytes_max)
-        first, now_ms = self._open.next_seq(chunk.topic), int(now.timestamp() * 1000)
+        first, now_ms = self._transaction.open.next_seq(chunk.topic), int(now.timestamp() * 1000)
         return selected.encode(rows.packets, chunk.struck, self._origin(rows), first, now_ms, 0, rows.packets.rows)[0]
 
     def _origin(self, rows: TableRows) -> Origin:
@@ -333,23 +345,20 @@ class Session:
 
     def _send_read(self, records: Records, way: Route) -> None:
         if records.records:
-            self._begin()
-            self._ports.sink.send_rows(records)
-            self._open.took(way.topic, way.shard, len(records.records))
+            self._transaction.send_rows(records, way.shard)
             self._reading.decoder.forget(way.topic)
-            self._tally.size_bytes += records.size_bytes
-            self._tally.read += len(records.records)
+            self._tallies.read(len(records.records))
 
     def _asked_done(self, topic: str, offsets: Collection[int]) -> None:
-        self._open.ask(topic, without(self._open.asked[topic], offsets))
+        self._transaction.open.ask(topic, without(self._transaction.open.asked[topic], offsets))
         self._asked.drop(offsets)
 
     def _restart(self, table: TableId, *, emptied: bool) -> None:
         """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
         topic = self._choices.topic(table)
         self._rereading.spoil(topic)
-        if (reread := self._open.rereads.get(topic)) is not None and not emptied:
-            self._open.reread(topic, replace(reread, after=None, rows=0))
+        if (reread := self._transaction.open.rereads.get(topic)) is not None and not emptied:
+            self._transaction.open.reread(topic, replace(reread, after=None, rows=0))
             log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
 
     def _hear(self, now: datetime) -> None:
@@ -357,7 +366,7 @@ class Session:
             return
         for offset, data in self._ports.signals.hear(self._asked.hear_at):
             self._asked.heard(offset, data)
-            if offset < self._open.next_signal:
+            if offset < self._transaction.open.next_signal:
                 continue  # heard by an earlier session
             try:
                 signal = Signal.decode(data)
@@ -368,42 +377,41 @@ class Session:
             else:
                 log.info("signal.heard", id=signal.id, ask=signal.ask.value, table=str(signal.table))
                 self._act(signal, offset, now)
-            self._open.acted(offset + 1)
-            if self._alone:
-                self._close(CloseReason.TRUNCATE, now)
-                self._alone = False
-        for topic, offsets in self._asked.lost(self._open.asked).items():
+            self._transaction.open.acted(offset + 1)
+            if self._transaction.alone:
+                self._transaction.close_alone(now)
+        for topic, offsets in self._asked.lost(self._transaction.open.asked).items():
             log.error("signal.lost", topic=topic, offsets=offsets, advice="kafka.retention_hours is over: ask for these rows again")
             self._asked_done(topic, offsets)
 
     def _act(self, signal: Signal, offset: int, now: datetime) -> None:
         topic = self._choices.topic(signal.table)
-        reread = self._open.rereads.get(topic)
+        reread = self._transaction.open.rereads.get(topic)
         if signal.ask is Ask.SNAPSHOT:
             self._rereading.spoil(topic)
             now_us = int(now.timestamp() * 1_000_000)
-            if signal.resync and self._open.begun(topic):
+            if signal.resync and self._transaction.open.begun(topic):
                 self._empty(signal.table, topic, now, now_us)
             standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
-            self._open.reread(topic, Reread(signal.table, standing, where=signal.where))
+            self._transaction.open.reread(topic, Reread(signal.table, standing, where=signal.where))
         elif signal.ask in (Ask.REREAD, Ask.EMIT):
-            held = self._open.asked.get(topic)
+            held = self._transaction.open.asked.get(topic)
             standing = held.standing if held is not None else Standing(TableState.REREADING, int(now.timestamp() * 1_000_000))
-            self._open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
+            self._transaction.open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
             self._asked.hold(offset, signal)
-        elif signal.ask is Ask.STOP and (reread is not None or topic in self._open.asked):
+        elif signal.ask is Ask.STOP and (reread is not None or topic in self._transaction.open.asked):
             self._read_no_more(topic, "it was asked to stop")
         elif reread is None:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
         else:
-            self._open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
+            self._transaction.open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
 
     def _empty(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
         """The target loses all its rows; those the table has follow. As with a TRUNCATE, barriers stand before and behind it."""
-        if self._open.rows:
-            self._close(CloseReason.TRUNCATE, now)
+        if self._transaction.rows:
+            self._transaction.close(CloseReason.TRUNCATE, now)
         self._send_emptying(table, topic, now, now_us)
-        self._alone = True
+        self._transaction.alone = True
 
     def _send_emptying(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
         binlog = self._reading.decoder.position
@@ -414,39 +422,36 @@ class Session:
         if isinstance(step, Chunk):
             self._chunk(step)
         elif isinstance(step, Unrouted):
-            self._in_progress = step.in_progress
+            self._transaction.source.in_progress = step.in_progress
             self._table(step.table)
         else:
             self._shown(step)
 
     def _chunk(self, chunk: Chunk) -> None:
         now = self._ports.clock.now()
-        if chunk.records and self._under_way and must_split(self._open.rows, now - self._opened_at, self._tuning.close):
-            self._split(CloseReason.SPLIT, now, self._reading.ahead)
+        if (
+            chunk.records
+            and self._transaction.source.under_way
+            and must_split(self._transaction.rows, self._transaction.age(now), self._tuning.close)
+        ):
+            self._transaction.split(CloseReason.SPLIT, now, self._reading.ahead)
         for rows in chunk.records:
-            self._begin()
-            self._ports.sink.send_rows(rows)
-            self._open.took(rows.topic, self._shards[rows.topic], len(rows.records))
+            self._transaction.send_rows(rows, self._shards[rows.topic])
             if self._rereading.watches(rows.topic):
                 self._rereading.took(rows.topic, [record["key"] for record in rows.records])
-            self._tally.size_bytes += rows.size_bytes
         if chunk.commits is not None:
-            self._source_committed(chunk.commits)
-        self._under_way, self._in_progress = chunk.under_way, chunk.in_progress
-
-    def _source_committed(self, commits: SourceCommits) -> None:
-        self._open.source_committed(commits)
-        self._tally.source_transactions += commits.count
+            self._transaction.source_committed(chunk.commits)
+        self._transaction.source.under_way, self._transaction.source.in_progress = chunk.under_way, chunk.in_progress
 
     def _shown(self, shown: Shown) -> None:
         decoder = self._reading.decoder
         for meaning in self._judge.judge(shown.at, shown.under_way):
             if isinstance(meaning, Began):
-                if meaning.xid is not None and self._open.rows:
+                if meaning.xid is not None and self._transaction.rows:
                     # So that nothing has to be committed while its outcome is open.
-                    self._close(CloseReason.SPLIT, self._ports.clock.now())
+                    self._transaction.close(CloseReason.SPLIT, self._ports.clock.now())
                 decoder.began()
-                self._under_way, self._xid = True, meaning.xid
+                self._transaction.source.under_way, self._transaction.source.xid = True, meaning.xid
             elif isinstance(meaning, Ddl):
                 assert shown.under_way is not None
                 self._ddl(meaning, shown.under_way)
@@ -455,23 +460,21 @@ class Session:
 
     def _ended(self, committed: Committed) -> None:
         self._reading.decoder.ended()
-        self._source_committed(SourceCommits.one(committed.gtid, committed.commit_us, committed.end))
-        self._under_way, self._in_progress, self._xid = False, None, None
-        if self._alone:
-            self._close(CloseReason.TRUNCATE, self._ports.clock.now())
-            self._alone = False
+        self._transaction.source_committed(SourceCommits.one(committed.gtid, committed.commit_us, committed.end))
+        self._transaction.source = SourceTransaction()
+        if self._transaction.alone:
+            self._transaction.close_alone(self._ports.clock.now())
 
     def _table(self, table: TableMap) -> None:
         decoder = self._reading.decoder
         if not self._judge.captures(table.table):
             decoder.ignore(table)
             return
-        if self._alone:
+        if self._transaction.alone:
             # CREATE TABLE … SELECT, under the name of a table that was: its rows come in the transaction of the DDL.
-            self._close(CloseReason.TRUNCATE, self._ports.clock.now())
-            self._alone = False
+            self._transaction.close_alone(self._ports.clock.now())
         way = self._way(table.schema)
-        decoder.use(table, way, self._open.next_seq(way.topic))
+        decoder.use(table, way, self._transaction.open.next_seq(way.topic))
 
     def _way(self, schema: TableSchema) -> Route:
         """Where the rows of this schema, under its primary key, go from now on."""
@@ -483,10 +486,10 @@ class Session:
 
     def _announce(self, way: Route, now: datetime) -> None:
         """The schema's record goes with the first row that uses it, in a Kafka transaction without rows of the table's former schema."""
-        if self._open.touched(way.topic):
-            self._split(CloseReason.SCHEMA, now)
+        if self._transaction.open.touched(way.topic):
+            self._transaction.split(CloseReason.SCHEMA, now)
         self._ensure(way.topic)
-        self._send(schema_message(self._choices.topics, way))
+        self._transaction.send(schema_message(self._choices.topics, way))
         self._announced[way.topic] = way.schema.fingerprint
         log.info("schema.announced", topic=way.topic, schema=way.schema.fingerprint, columns=len(way.schema.columns))
 
@@ -521,14 +524,14 @@ class Session:
     def _created(self, table: TableId, ddl: Ddl, within: UnderWay, *, certain: bool) -> None:
         """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment."""
         topic = self._choices.topic(table)
-        if topic in self._open.dropped or certain:
+        if topic in self._transaction.open.dropped or certain:
             self._truncate(table, ddl, within)
-        self._open.drop(topic, gone=False)
+        self._transaction.open.drop(topic, gone=False)
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
         topic = self._choices.topic(table)
         self._read_no_more(topic, f"the table was {how}")
-        self._open.drop(topic, gone=True)
+        self._transaction.open.drop(topic, gone=True)
         advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
         log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
 
@@ -536,32 +539,32 @@ class Session:
         """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
         without it, nobody may alter the target to make room for them."""
         self._rereading.spoil(topic)
-        if topic not in self._open.rereads and topic not in self._open.asked:
+        if topic not in self._transaction.open.rereads and topic not in self._transaction.open.asked:
             return
-        if topic not in self._committed.readings and self._open.touched(topic) and not self._alone:
-            self._close(CloseReason.SCHEMA, self._ports.clock.now())
-        if (asked := self._open.asked.get(topic)) is not None:
+        if topic not in self._transaction.position.readings and self._transaction.open.touched(topic) and not self._transaction.alone:
+            self._transaction.close(CloseReason.SCHEMA, self._ports.clock.now())
+        if (asked := self._transaction.open.asked.get(topic)) is not None:
             self._asked_done(topic, asked.signals)
         log.warning("reread.given_up", topic=topic, signals=asked.signals if asked else (), because=because)
-        self._open.reread(topic, None)
+        self._transaction.open.reread(topic, None)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
         """Its rows are others than before, without row events. `emptied`: some may have gone."""
         topic = self._choices.topic(table)
         if emptied:
             self._truncate(table, ddl, within)
-        self._open.drop(topic, gone=False)
+        self._transaction.open.drop(topic, gone=False)
         self._rereading.spoil(topic)
-        self._open.reread(topic, Reread(table, Standing(TableState.REREADING, within.commit_us)))
+        self._transaction.open.reread(topic, Reread(table, Standing(TableState.REREADING, within.commit_us)))
         log.info("reread.begun", topic=topic, table=str(table), state=TableState.REREADING.value, gtid=str(within.gtid), emptied=emptied)
 
     def _truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
         now = self._ports.clock.now()
         topic, shard = self._choices.topic(table), self._choices.shard(table)
-        if not self._open.begun(topic):
+        if not self._transaction.open.begun(topic):
             return  # nobody holds a row of it, nor a schema that would tell where to look
-        if self._open.rows and not self._alone:
-            self._close(CloseReason.TRUNCATE, now)
+        if self._transaction.rows and not self._transaction.alone:
+            self._transaction.close(CloseReason.TRUNCATE, now)
         origin = Origin(
             self._choices.topics.prefix,
             ddl.server_id,
@@ -572,13 +575,13 @@ class Session:
             within.commit_us,
         )
         self._send_truncate(table, topic, shard, origin, now)
-        self._alone = True
+        self._transaction.alone = True
 
     def _send_truncate(self, table: TableId, topic: str, shard: int, origin: Origin, now: datetime) -> None:
         self._ensure(topic)
-        seq = self._open.took(topic, shard)
+        seq = self._transaction.open.took(topic, shard)
         self._reading.decoder.forget(topic)
-        self._send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
+        self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
 
     def _route(self, schema: TableSchema) -> Route:
         known = self._ways.get(schema.fingerprint)
@@ -598,111 +601,24 @@ class Session:
             self._ports.topics.ensure(topic, partitions=1, compacted=False)
             self._ensured.add(topic)
 
-    def _begin(self) -> None:
-        if not self.begun:
-            self._ports.sink.begin()
-            self.begun = True
-            self._opened_at = self._ports.clock.now()
-
-    def _send(self, record: Message) -> None:
-        self._begin()
-        self._ports.sink.send(record)
-        self._tally.size_bytes += len(record.value)
-
-    def _split(self, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
-        """Closes, also inside a source transaction: the position then says how many of its rows are out."""
-        if self._in_progress is not None:
-            if self._xid is not None:
-                raise Refused(
-                    f"XA transaction {self._xid} does not fit one Kafka transaction, and its outcome is open until its end; raise "
-                    "batch.rows, or exclude the tables it changes",
-                    xid=self._xid,
-                )
-            self._open.source_split(self._in_progress)
-        self._close(reason, now, meanwhile)
-
-    def _close(self, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
-        """`meanwhile`: as of EnvelopeSink.commit. To read ahead it must be none while a step is not answered for yet."""
-        rows = self._open.rows
-        position = self._commit(self._beats.due(now), now, meanwhile)
-        log.debug("transaction.committed", n=position.n, rows=rows, reason=reason.value, partial=position.in_progress is not None)
-
     def _heartbeat(self, now: datetime, *, idle: bool) -> None:
         if idle and now - self._looked_at >= self._tuning.heartbeat:
             before, end = self._looked, self._ports.server.binlog_end()
             clock_us, executed = self._look(now)
-            if before is not None and (until := idle_time(*before, executed, self._open.gtid_set)) is not None:
-                self._open.idle_until(until)
+            if before is not None and (until := idle_time(*before, executed, self._transaction.open.gtid_set)) is not None:
+                self._transaction.open.idle_until(until)
             self._looked = (clock_us, executed)
-            if executed.is_subset(self._open.gtid_set):
+            if executed.is_subset(self._transaction.open.gtid_set):
                 # The server's own word: the dump may still be on its way to where it has something new.
-                self._open.stands_at(end)
-        self._commit(self._beats.due(now), now)
+                self._transaction.open.stands_at(end)
+        self._transaction.commit(now)
 
     def _look(self, now: datetime) -> tuple[int, GtidSet]:
         """The server's clock and what it has executed; notes how far behind we are. Raises Gone, Unavailable when it is not the server any
         more that the stream came from."""
-        status, ours = self._ports.server.status(), self._open.gtid_set
+        status, ours = self._ports.server.status(), self._transaction.open.gtid_set
+        under_way = self._transaction.source.under_way or self._transaction.rows > 0
         self._looked_at = now
-        self._watch.look(status.uuid, status.executed, self._streamed(), ours, now, under_way=self._under_way or self._open.rows > 0)
-        self._tally.behind = status.executed.minus(ours).count()
-        self._kept = (status.variables.get("binlog_expire_logs_seconds"), status.variables.get("binlog_expire_logs_auto_purge"))
+        self._watch.look(status.uuid, status.executed, self._streamed(), ours, now, under_way=under_way)
+        self._tallies.looked(status.executed.minus(ours).count(), status.variables)
         return status.now_us, status.executed
-
-    def _commit(self, due: frozenset[int], now: datetime, meanwhile: Callable[[], bool] | None = None) -> Position:
-        ending = self._open.end(due)
-        for record in ending.messages:
-            self._send(record)
-        asked = self._ports.clock.now()
-        self._ports.sink.commit(meanwhile)
-        self.begun = False
-        self.committed = True
-        rows = self._open.rows
-        for sent in self._sent:
-            self._rereading.committed(sent, rows, self._ports.clock.now() - asked)
-        self._sent.clear()
-        self._committed = ending.position
-        self._open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard)
-        self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)
-        self._tally.rows += rows
-        self._tally.kafka_transactions += 1
-        self._tally.newest_commit_us = ending.position.newest_commit_us
-        self._tally.rereads = len(ending.position.readings)
-        self._tally.purged_at_us = purged_at_us(*self._kept, ending.position.newest_commit_us or int(now.timestamp() * 1_000_000))
-        if self._ports.sink.unsettled():
-            log.info("producer.recycled", n=ending.position.n)
-            self._ports.sink.recycle()
-            self._ports.sink.init()
-            # `init` makes this the newest producer, also when another streamer took over after our commit: then what we remember is old.
-            found = self._ports.positions.read()
-            if found is None or found.n != ending.position.n:
-                raise Unavailable("the position on Kafka is not the one committed here last: another streamer has run meanwhile")
-        self._observed()
-        return ending.position
-
-    def _observed(self) -> None:
-        tally, summary = self._tally, self._summary
-        self._observe(tally)
-        self._summary = Tally(
-            summary.rows + tally.rows,
-            summary.size_bytes + tally.size_bytes,
-            summary.source_transactions + tally.source_transactions,
-            summary.kafka_transactions + tally.kafka_transactions,
-        )
-        self._tally = Tally(newest_commit_us=tally.newest_commit_us, behind=tally.behind)
-
-    def _summarise(self, now: datetime) -> None:
-        if now - self._summarised_at < self._tuning.summary_every:
-            return
-        self._summarised_at = now
-        seen = self._summary
-        log.info(
-            "stream.advanced",
-            rows=seen.rows,
-            size_bytes=seen.size_bytes,
-            transactions=seen.source_transactions,
-            kafka_transactions=seen.kafka_transactions,
-            binlog=str(self._reading.decoder.position),
-            behind_transactions=self._tally.behind,
-        )
-        self._summary = Tally()

@@ -10,6 +10,7 @@ from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction
 from streamer.ports import Message, PositionStore
 from streamer.service import Streamer
 from streamer.service.session import Session
+from streamer.service.transaction import KafkaTransaction
 from tests.fakes.broker import Broker, latest_by_key
 from tests.fakes.faults import Gate
 from tests.fakes.kafka_clients import FakePositionStore, FakeSink
@@ -169,10 +170,10 @@ def without_regard_to_schemas(self: OpenTransaction, topic: str) -> bool:
     return False
 
 
-_close = Session._close
+_close = KafkaTransaction.close
 
 
-def close_but_for_truncate(self: Session, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
+def close_but_for_truncate(self: KafkaTransaction, reason: CloseReason, now: datetime, meanwhile: Callable[[], bool] | None = None) -> None:
     """A TRUNCATE goes among rows."""
     if reason is not CloseReason.TRUNCATE:
         _close(self, reason, now, meanwhile)
@@ -205,5 +206,5 @@ MUTANTS: Sequence[Variant] = (
         risks=HASTY,
         streams=True,
     ),
-    Variant("TRUNCATE among rows", patches=((Session, "_close", close_but_for_truncate),), risks=HASTY, streams=True),
+    Variant("TRUNCATE among rows", patches=((KafkaTransaction, "close", close_but_for_truncate),), risks=HASTY, streams=True),
 )

@@ -68,19 +68,19 @@ def move_the_cursor_first(self: Session, now: datetime) -> None:
     _between(self, now)
     for topic, chunks in self._rereading._chunks.items():
         for chunk in chunks:
-            if chunk.rows is not None and chunk.rows.end is not None and topic in self._open.rereads:
-                self._open.reread(topic, replace(self._open.rereads[topic], after=chunk.rows.end))
+            if chunk.rows is not None and chunk.rows.end is not None and topic in self._transaction.open.rereads:
+                self._transaction.open.reread(topic, replace(self._transaction.open.rereads[topic], after=chunk.rows.end))
 
 
 def ask_untold(self: Session, now: datetime) -> None:
     """Rows are asked for before a barrier has said that they come."""
-    held = self._committed
-    told = self._committed = replace(held, rereads=self._open.rereads)
+    held = self._transaction.position
+    told = self._transaction.position = replace(held, rereads=self._transaction.open.rereads)
     try:
         _between(self, now)
     finally:
-        if self._committed is told:
-            self._committed = held
+        if self._transaction.position is told:
+            self._transaction.position = held
 
 
 _encode_topic = Position.encode_topic
