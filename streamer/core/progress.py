@@ -161,6 +161,11 @@ class OpenTransaction:
     def in_progress(self) -> InProgress | None:
         return self._in_progress
 
+    @property
+    def streamed(self) -> GtidSet:
+        """Every transaction of which a row was taken."""
+        return self._gtids if self._in_progress is None else self._gtids.with_gtid(self._in_progress.gtid)
+
     def touched(self, topic: str) -> bool:
         return topic in self._next_seqs
 

@@ -215,7 +215,7 @@ class Session:
         told = self._transaction.position.readings
         rereads = {topic: reread for topic, reread in self._transaction.open.rereads.items() if topic in told}
         asked = {topic: self._asked.keys_of(asked) for topic, asked in self._transaction.open.asked.items() if topic in told}
-        self._rereading.ask(rereads, asked, self._streamed(), now)
+        self._rereading.ask(rereads, asked, self._transaction.open.streamed, now)
 
     def _send_due(self, now: datetime) -> bool:
         """Sends the row events of a signal, or a chunk of rows that were read; False when there is none that may go now."""
@@ -245,11 +245,6 @@ class Session:
             if topic in self._transaction.position.readings and (found := self._asked.events_of(asked)) is not None:
                 return topic, *found
         return None
-
-    def _streamed(self) -> GtidSet:
-        """Every transaction of which a row was taken."""
-        begun = self._transaction.open.in_progress
-        return self._transaction.open.gtid_set if begun is None else self._transaction.open.gtid_set.with_gtid(begun.gtid)
 
     def _send_chunk(self, chunk: RowChunk, rows: TableRows, now: datetime) -> None:
         topic, reread = chunk.topic, self._transaction.open.rereads[chunk.topic]
@@ -619,6 +614,6 @@ class Session:
         status, ours = self._ports.server.status(), self._transaction.open.gtid_set
         under_way = self._transaction.source.under_way or self._transaction.rows > 0
         self._looked_at = now
-        self._watch.look(status.uuid, status.executed, self._streamed(), ours, now, under_way=under_way)
+        self._watch.look(status.uuid, status.executed, self._transaction.open.streamed, ours, now, under_way=under_way)
         self._tallies.looked(status.executed.minus(ours).count(), status.variables)
         return status.now_us, status.executed

@@ -16,7 +16,7 @@ from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 from contracts.topics import Topics
 from streamer.core.decoder import Records
-from streamer.core.progress import ClosePolicy
+from streamer.core.progress import ClosePolicy, OpenTransaction
 from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
@@ -292,7 +292,7 @@ def _all_are_gone(keys: Sequence[bytes], way: Route, origin: Origin, *, first_se
 MUTANTS: dict[str, tuple[object, str, object]] = {
     "no superseded filter": (Rereading, "took", _nothing),
     "not waiting for the high mark": (Reading, "passed", lambda self, _: self.drained),
-    "low mark not behind the stream": (Session, "_streamed", lambda _: GtidSet()),
+    "low mark not behind the stream": (OpenTransaction, "streamed", property(lambda _: GtidSet())),
     "DDL does not end a reading": (Session, "_restart", _nothing),
     "DDL does not begin one": (Session, "_read_anew", _nothing),
     "readings known in memory only": (Position, "encode_topic", _without_readings),

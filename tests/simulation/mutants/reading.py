@@ -133,7 +133,7 @@ MUTANTS: Sequence[Variant] = (
         streams=True,
     ),
     _reading("rows read: low mark after they are there", Rereading, "collect", forget_the_struck),
-    _reading("rows read: low mark not behind the stream", Session, "_streamed", lambda _: GtidSet()),
+    _reading("rows read: low mark not behind the stream", OpenTransaction, "streamed", property(lambda _: GtidSet())),
     _reading("rows read: high mark not waited for", Reading, "passed", lambda self, _: self.drained),
     _reading("rows read: high mark by gtid_executed", LiveServer, "end", property(end_by_executed), LATE),
     _reading("rows read: sent in the middle of what was read ahead", Reading, "drained", property(lambda _: True)),
