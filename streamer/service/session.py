@@ -8,7 +8,6 @@ import structlog
 
 from contracts.envelope import with_seq
 from contracts.errors import Invalid
-from contracts.position import GtidSet
 from contracts.progress import Asked, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import TableId, TableSchema
@@ -17,7 +16,7 @@ from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Record, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.heartbeats import Heartbeats
-from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, idle_time, must_split, reason_to_close
+from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, must_split, reason_to_close
 from streamer.core.route import Choices, Route, route, schema_message
 from streamer.core.schemas import TableMap
 from streamer.core.selected import SelectedRowsFactory
@@ -25,6 +24,7 @@ from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderW
 from streamer.core.translate import Origin, gone_records, truncate_message
 from streamer.ports import Ports, TableRows, Tally
 from streamer.service.asking import AskedRows, without
+from streamer.service.looking import Looking
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
 from streamer.service.rereading import KeyRange, Rereading, Sent
@@ -88,9 +88,9 @@ class Session:
         self._ensured: set[str] = set()
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
-        self._watch = Watch(position.server_uuid, tuning.stall_patience)
-        self._looked: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look
-        self._looked_at = self._summarised_at = self._heard_at
+        watch = Watch(position.server_uuid, tuning.stall_patience)
+        self._looking = Looking(ports.server, watch, self._transaction, self._tallies, tuning.heartbeat, self._heard_at)
+        self._summarised_at = self._heard_at
 
     def establish(self, known: Collection[TableId], wanted: Collection[TableId]) -> None:
         """Commits the position a new pipeline starts from, before any row: row topics without a position mean that it was lost. `known`:
@@ -181,9 +181,11 @@ class Session:
         elif now >= self._beats.next(now) or (
             self._beats.partial and not self._transaction.source.under_way and self._transaction.open.in_progress is None
         ):
-            self._heartbeat(now, idle=idle)
-        if now - self._looked_at >= self._tuning.look_every:
-            self._look(now)
+            if idle:
+                self._looking.look_idle(now)
+            self._transaction.commit(now)
+        if now - self._looking.looked_at >= self._tuning.look_every:
+            self._looking.look(now)
         if now - self._summarised_at >= self._tuning.summary_every:
             self._summarised_at = now
             self._tallies.summarise(self._reading.decoder.position)
@@ -595,25 +597,3 @@ class Session:
         if topic not in self._ensured:
             self._ports.topics.ensure(topic, partitions=1, compacted=False)
             self._ensured.add(topic)
-
-    def _heartbeat(self, now: datetime, *, idle: bool) -> None:
-        if idle and now - self._looked_at >= self._tuning.heartbeat:
-            before, end = self._looked, self._ports.server.binlog_end()
-            clock_us, executed = self._look(now)
-            if before is not None and (until := idle_time(*before, executed, self._transaction.open.gtid_set)) is not None:
-                self._transaction.open.idle_until(until)
-            self._looked = (clock_us, executed)
-            if executed.is_subset(self._transaction.open.gtid_set):
-                # The server's own word: the dump may still be on its way to where it has something new.
-                self._transaction.open.stands_at(end)
-        self._transaction.commit(now)
-
-    def _look(self, now: datetime) -> tuple[int, GtidSet]:
-        """The server's clock and what it has executed; notes how far behind we are. Raises Gone, Unavailable when it is not the server any
-        more that the stream came from."""
-        status, ours = self._ports.server.status(), self._transaction.open.gtid_set
-        under_way = self._transaction.source.under_way or self._transaction.rows > 0
-        self._looked_at = now
-        self._watch.look(status.uuid, status.executed, self._transaction.open.streamed, ours, now, under_way=under_way)
-        self._tallies.looked(status.executed.minus(ours).count(), status.variables)
-        return status.now_us, status.executed
