@@ -10,24 +10,26 @@ from contracts.envelope import with_seq
 from contracts.errors import Invalid
 from contracts.progress import Asked, Position, Reread, Standing, TableState
 from contracts.signals import Ask, Signal
-from contracts.table import TableId, TableSchema
+from contracts.table import TableId
 from streamer.core.continuity import Watch
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, DecoderFactory, Record, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, must_split, reason_to_close
-from streamer.core.route import Choices, Route, route, schema_message
+from streamer.core.route import Choices, Route
 from streamer.core.schemas import TableMap
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
-from streamer.core.translate import Origin, gone_records, truncate_message
+from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports, TableRows, Tally
 from streamer.service.asking import AskedRows, without
+from streamer.service.emptying import Emptying
 from streamer.service.looking import Looking
 from streamer.service.reading import Reading
 from streamer.service.rereading import Chunk as RowChunk
 from streamer.service.rereading import KeyRange, Rereading, Sent
+from streamer.service.routes import Routes
 from streamer.service.tallies import Tallies
 from streamer.service.transaction import KafkaTransaction, SourceTransaction
 
@@ -83,11 +85,8 @@ class Session:
         self._asked = AskedRows(position)
         self._stream_until = self._heard_at = ports.clock.now()
 
-        self._ways: dict[str, Route] = {}  # by fingerprint of the schema under its primary key
-        self._shards: dict[str, int] = {}  # by topic
-        self._ensured: set[str] = set()
-        self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
-
+        self._routes = Routes(ports, choices, self._transaction)
+        self._emptying = Emptying(ports.clock, choices, self._reading, self._transaction, self._routes)
         watch = Watch(position.server_uuid, tuning.stall_patience)
         self._looking = Looking(ports.server, watch, self._transaction, self._tallies, tuning.heartbeat, self._heard_at)
         self._summarised_at = self._heard_at
@@ -118,7 +117,7 @@ class Session:
         for topic, table in here.items():
             state = TableState.REREADING if self._transaction.open.begun(topic) else TableState.SNAPSHOTTING
             if self._transaction.open.begun(topic):
-                self._send_emptying(table, topic, now, since_us)
+                self._emptying.send(table, now)
             self._transaction.open.reread(topic, Reread(table, Standing(state, since_us)))
         for topic in sorted(self._transaction.position.next_seqs.keys() - here.keys()):
             self._transaction.open.reread(topic, None)
@@ -317,7 +316,7 @@ class Session:
             definition = self._ports.server.definition(signal.table)
             if definition is None:
                 return None, "there is no such table"
-            schema = self._route(definition.schema).schema
+            schema = self._routes.of(definition.schema).schema
         except Invalid as error:
             return None, error.message
         if not self._choices.appends(schema):
@@ -328,7 +327,7 @@ class Session:
         """Where the rows of this table go, of which at most so many come in this Kafka transaction, or the next if it is full."""
         if self._transaction.rows and self._transaction.rows + rows > self._tuning.close.rows_max:
             self._transaction.close(CloseReason.ROWS, now)
-        return self._way(definition.schema)
+        return self._routes.use(definition.schema)
 
     def _encoded(self, chunk: RowChunk, rows: TableRows, definition: Definition, way: Route, now: datetime) -> Records:
         """Those rows of which the stream has nothing newer."""
@@ -388,7 +387,7 @@ class Session:
             self._rereading.spoil(topic)
             now_us = int(now.timestamp() * 1_000_000)
             if signal.resync and self._transaction.open.begun(topic):
-                self._empty(signal.table, topic, now, now_us)
+                self._emptying.empty(signal.table, now)
             standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
             self._transaction.open.reread(topic, Reread(signal.table, standing, where=signal.where))
         elif signal.ask in (Ask.REREAD, Ask.EMIT):
@@ -402,18 +401,6 @@ class Session:
             log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
         else:
             self._transaction.open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
-
-    def _empty(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
-        """The target loses all its rows; those the table has follow. As with a TRUNCATE, barriers stand before and behind it."""
-        if self._transaction.rows:
-            self._transaction.close(CloseReason.TRUNCATE, now)
-        self._send_emptying(table, topic, now, now_us)
-        self._transaction.alone = True
-
-    def _send_emptying(self, table: TableId, topic: str, now: datetime, now_us: int) -> None:
-        binlog = self._reading.decoder.position
-        origin = Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us)
-        self._send_truncate(table, topic, self._choices.shard(table), origin, now)
 
     def _take(self, step: Step) -> None:
         if isinstance(step, Chunk):
@@ -433,7 +420,7 @@ class Session:
         ):
             self._transaction.split(CloseReason.SPLIT, now, self._reading.ahead)
         for rows in chunk.records:
-            self._transaction.send_rows(rows, self._shards[rows.topic])
+            self._transaction.send_rows(rows, self._routes.shard(rows.topic))
             if self._rereading.watches(rows.topic):
                 self._rereading.took(rows.topic, [record["key"] for record in rows.records])
         if chunk.commits is not None:
@@ -470,30 +457,13 @@ class Session:
         if self._transaction.alone:
             # CREATE TABLE … SELECT, under the name of a table that was: its rows come in the transaction of the DDL.
             self._transaction.close_alone(self._ports.clock.now())
-        way = self._way(table.schema)
+        way = self._routes.use(table.schema)
         decoder.use(table, way, self._transaction.open.next_seq(way.topic))
-
-    def _way(self, schema: TableSchema) -> Route:
-        """Where the rows of this schema, under its primary key, go from now on."""
-        way = self._route(schema)
-        self._shards[way.topic] = way.shard
-        if self._announced.get(way.topic) != way.schema.fingerprint:
-            self._announce(way, self._ports.clock.now())
-        return way
-
-    def _announce(self, way: Route, now: datetime) -> None:
-        """The schema's record goes with the first row that uses it, in a Kafka transaction without rows of the table's former schema."""
-        if self._transaction.open.touched(way.topic):
-            self._transaction.split(CloseReason.SCHEMA, now)
-        self._ensure(way.topic)
-        self._transaction.send(schema_message(self._choices.topics, way))
-        self._announced[way.topic] = way.schema.fingerprint
-        log.info("schema.announced", topic=way.topic, schema=way.schema.fingerprint, columns=len(way.schema.columns))
 
     def _ddl(self, ddl: Ddl, within: UnderWay) -> None:
         change = ddl.change
         if isinstance(change, DatabaseDropped):
-            if any(way.schema.table.database == change.database for way in self._ways.values()):
+            if self._routes.any_of(change.database):
                 log.warning("database.dropped", database=change.database, advice="the rows of its tables stay in the warehouse")
             return
         captured = [table for table in change.tables if self._judge.captures(table)]
@@ -501,7 +471,7 @@ class Session:
             self._restart(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:
             for table in captured:
-                self._truncate(table, ddl, within)
+                self._emptying.truncate(table, ddl, within)
         elif change.verb is Verb.CREATE:
             for table in captured:
                 self._created(table, ddl, within, certain=not change.if_not_exists)
@@ -522,7 +492,7 @@ class Session:
         """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment."""
         topic = self._choices.topic(table)
         if topic in self._transaction.open.dropped or certain:
-            self._truncate(table, ddl, within)
+            self._emptying.truncate(table, ddl, within)
         self._transaction.open.drop(topic, gone=False)
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
@@ -549,51 +519,8 @@ class Session:
         """Its rows are others than before, without row events. `emptied`: some may have gone."""
         topic = self._choices.topic(table)
         if emptied:
-            self._truncate(table, ddl, within)
+            self._emptying.truncate(table, ddl, within)
         self._transaction.open.drop(topic, gone=False)
         self._rereading.spoil(topic)
         self._transaction.open.reread(topic, Reread(table, Standing(TableState.REREADING, within.commit_us)))
         log.info("reread.begun", topic=topic, table=str(table), state=TableState.REREADING.value, gtid=str(within.gtid), emptied=emptied)
-
-    def _truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
-        now = self._ports.clock.now()
-        topic, shard = self._choices.topic(table), self._choices.shard(table)
-        if not self._transaction.open.begun(topic):
-            return  # nobody holds a row of it, nor a schema that would tell where to look
-        if self._transaction.rows and not self._transaction.alone:
-            self._transaction.close(CloseReason.TRUNCATE, now)
-        origin = Origin(
-            self._choices.topics.prefix,
-            ddl.server_id,
-            str(within.gtid),
-            ddl.start.file,
-            ddl.start.offset,
-            ddl.ts_ms,
-            within.commit_us,
-        )
-        self._send_truncate(table, topic, shard, origin, now)
-        self._transaction.alone = True
-
-    def _send_truncate(self, table: TableId, topic: str, shard: int, origin: Origin, now: datetime) -> None:
-        self._ensure(topic)
-        seq = self._transaction.open.took(topic, shard)
-        self._reading.decoder.forget(topic)
-        self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
-
-    def _route(self, schema: TableSchema) -> Route:
-        known = self._ways.get(schema.fingerprint)
-        if known is not None:
-            return known
-        way = route(schema, self._choices, self._ports.server.unique_keys)
-        if not way.schema.key:
-            if self._choices.of(schema.table).needs_key:
-                log.error("table.keyless", table=str(schema.table), advice="its mode loads rows by key, so the loader parks it")
-            else:
-                log.warning("table.keyless", table=str(schema.table), advice="its changes are appended, not merged")
-        self._ways[schema.fingerprint] = way
-        return way
-
-    def _ensure(self, topic: str) -> None:
-        if topic not in self._ensured:
-            self._ports.topics.ensure(topic, partitions=1, compacted=False)
-            self._ensured.add(topic)

@@ -1,0 +1,62 @@
+"""The TRUNCATE by which a target loses all its rows: when the source's table was, and when its rows are read anew from the first on."""
+
+from datetime import datetime
+
+from contracts.table import TableId
+from streamer.core.progress import CloseReason
+from streamer.core.route import Choices
+from streamer.core.transactions import Ddl, UnderWay
+from streamer.core.translate import Origin, truncate_message
+from streamer.ports import Clock
+from streamer.service.reading import Reading
+from streamer.service.routes import Routes
+from streamer.service.transaction import KafkaTransaction
+
+
+class Emptying:
+    """Sends TRUNCATEs. Barriers stand before and behind each, so that no rows are in a Kafka transaction with it."""
+
+    def __init__(self, clock: Clock, choices: Choices, stream: Reading, transaction: KafkaTransaction, routes: Routes) -> None:
+        self._clock = clock
+        self._choices = choices
+        self._stream = stream
+        self._transaction = transaction
+        self._routes = routes
+
+    def truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
+        """By a statement of the source. Several of them may be in one Kafka transaction."""
+        now = self._clock.now()
+        if not self._transaction.open.begun(self._choices.topic(table)):
+            return  # nobody holds a row of it, nor a schema that would tell where to look
+        if self._transaction.rows and not self._transaction.alone:
+            self._transaction.close(CloseReason.TRUNCATE, now)
+        origin = Origin(
+            self._choices.topics.prefix,
+            ddl.server_id,
+            str(within.gtid),
+            ddl.start.file,
+            ddl.start.offset,
+            ddl.ts_ms,
+            within.commit_us,
+        )
+        self._send(table, origin, now)
+        self._transaction.alone = True
+
+    def empty(self, table: TableId, now: datetime) -> None:
+        """By a signal: the target loses all its rows, and those the table has follow."""
+        if self._transaction.rows:
+            self._transaction.close(CloseReason.TRUNCATE, now)
+        self.send(table, now)
+        self._transaction.alone = True
+
+    def send(self, table: TableId, now: datetime) -> None:
+        """Only the record, for a Kafka transaction that holds no rows and is committed next."""
+        binlog, now_us = self._stream.decoder.position, int(now.timestamp() * 1_000_000)
+        self._send(table, Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us), now)
+
+    def _send(self, table: TableId, origin: Origin, now: datetime) -> None:
+        topic = self._choices.topic(table)
+        self._routes.ensure(topic)
+        seq = self._transaction.open.took(topic, self._choices.shard(table))
+        self._stream.decoder.forget(topic)
+        self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
