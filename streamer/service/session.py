@@ -1,35 +1,34 @@
 """One run of the stream: events in, Kafka transactions out, from a committed position to the first thing that goes wrong."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from contracts.envelope import with_seq
-from contracts.errors import Invalid
-from contracts.progress import Asked, Position, Reread, Standing, TableState
-from contracts.signals import Ask, Signal
+from contracts.progress import Position, Reread, Standing, TableState
 from contracts.table import TableId
 from streamer.core.continuity import Watch
 from streamer.core.ddl import DatabaseDropped, Verb
-from streamer.core.decoder import Chunk, DecoderFactory, Record, Records, Shown, Step, Unrouted
-from streamer.core.definition import Definition
+from streamer.core.decoder import Chunk, DecoderFactory, Shown, Step, Unrouted
 from streamer.core.heartbeats import Heartbeats
 from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, must_split, reason_to_close
-from streamer.core.route import Choices, Route
+from streamer.core.route import Choices
 from streamer.core.schemas import TableMap
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge, UnderWay
-from streamer.core.translate import Origin, gone_records
-from streamer.ports import Ports, TableRows, Tally
-from streamer.service.asking import AskedRows, without
+from streamer.ports import Ports, Tally
+from streamer.service.asking import AskedRows
 from streamer.service.emptying import Emptying
+from streamer.service.hearing import Hearing
 from streamer.service.looking import Looking
+from streamer.service.placing import Placing
 from streamer.service.reading import Reading
-from streamer.service.rereading import Chunk as RowChunk
-from streamer.service.rereading import KeyRange, Rereading, Sent
+from streamer.service.readings import TableReadings
+from streamer.service.repeating import Repeating
+from streamer.service.rereading import Rereading
 from streamer.service.routes import Routes
+from streamer.service.sending import Sending
 from streamer.service.tallies import Tallies
 from streamer.service.transaction import KafkaTransaction, SourceTransaction
 
@@ -77,7 +76,6 @@ class Session:
         made = decoder(choices.topics.prefix, tuning.message_bytes_max, position.in_progress)
         self._reading = Reading(ports.binlog, ports.clock, made, tuning.close)
         self._judge = EventJudge(choices.captures)
-        self._selected = selected
         self._rereading = Rereading(ports.readers, min(tuning.close.rows_max, tuning.close.split_rows))
         self._beats = Heartbeats(choices.shards, tuning.heartbeat)
         self._tallies = Tallies(observe)
@@ -87,6 +85,12 @@ class Session:
 
         self._routes = Routes(ports, choices, self._transaction)
         self._emptying = Emptying(ports.clock, choices, self._reading, self._transaction, self._routes)
+        transaction, rereading, asked = self._transaction, self._rereading, self._asked
+        readings = self._readings = TableReadings(ports.clock, choices, transaction, rereading, asked)
+        placing = Placing(choices, self._reading, transaction, self._routes, selected, tuning.close.rows_max, tuning.message_bytes_max)
+        self._sending = Sending(ports.clock, self._reading, transaction, rereading, readings, placing)
+        self._repeating = Repeating(ports.server, choices, self._reading, transaction, self._routes, asked, readings, placing)
+        self._hearing = Hearing(ports.signals, choices, self._judge, transaction, rereading, asked, readings, self._emptying)
         watch = Watch(position.server_uuid, tuning.stall_patience)
         self._looking = Looking(ports.server, watch, self._transaction, self._tallies, tuning.heartbeat, self._heard_at)
         self._summarised_at = self._heard_at
@@ -96,18 +100,13 @@ class Session:
         tables nothing is to be read of but changes; `wanted`: those whose rows are to be read."""
         for table in known:
             self._transaction.open.meet(self._choices.topic(table))
-        self.snapshot(wanted)
+        self._readings.snapshot(wanted)
         now = self._ports.clock.now()
         self._transaction.commit(now)
 
     def snapshot(self, tables: Collection[TableId]) -> None:
         """Reads the rows of those of these tables that the pipeline has not met, from now on."""
-        since_us = int(self._ports.clock.now().timestamp() * 1_000_000)
-        for table in tables:
-            topic = self._choices.topic(table)
-            if not self._transaction.open.known(topic):
-                self._transaction.open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
-                log.info("reread.begun", topic=topic, table=str(table), state=TableState.SNAPSHOTTING.value)
+        self._readings.snapshot(tables)
 
     def adopt(self, tables: Collection[TableId]) -> None:
         """Commits, all at once, that these tables, all there are, are read anew, and that what was loaded of them goes first."""
@@ -192,7 +191,7 @@ class Session:
     @property
     def _more_is_due(self) -> bool:
         """Whether a chunk, or events that are sent again, can go into the open Kafka transaction at once."""
-        return self._rereading.ready(self._reading.passed) or self._events_due() is not None
+        return self._sending.due or self._repeating.due
 
     @property
     def _more_is_read(self) -> bool:
@@ -204,203 +203,15 @@ class Session:
         """Signals, and tables that are read again: nothing of them may fall inside a source transaction."""
         if now - self._heard_at >= self._tuning.hear_every and self._reading.drained:
             self._heard_at = now
-            self._hear(now)
+            self._hearing.hear(now)
         if not self._transaction.open.reading:
             return
         self._rereading.collect(self._transaction.position.server_uuid, now)
         # The stream gets at least as much of the time as the reading, while it has anything to do.
-        if now >= self._stream_until and self._send_due(now):
+        if now >= self._stream_until and (self._repeating.send_due(now) or self._sending.send_due(now)):
             took = self._ports.clock.now() - now
             self._stream_until = now + 2 * took
-        # Whoever loads the rows has read in a barrier before them that the table is being read anew.
-        told = self._transaction.position.readings
-        rereads = {topic: reread for topic, reread in self._transaction.open.rereads.items() if topic in told}
-        asked = {topic: self._asked.keys_of(asked) for topic, asked in self._transaction.open.asked.items() if topic in told}
-        self._rereading.ask(rereads, asked, self._transaction.open.streamed, now)
-
-    def _send_due(self, now: datetime) -> bool:
-        """Sends the row events of a signal, or a chunk of rows that were read; False when there is none that may go now."""
-        if (due := self._events_due()) is not None:
-            self._send_events(*due, now)
-        elif (found := self._rereading.next(self._reading.passed)) is not None:
-            chunk, read = found
-            if chunk.keys is not None:
-                self._send_keys(chunk, chunk.keys, read, now)
-            else:
-                self._send_chunk(chunk, read, now)
-        else:
-            return False
-        return True
-
-    def _events_due(self) -> tuple[str, int, Signal] | None:
-        """The row events to be sent again next: their topic, the offset of their signal, and the signal. Who loads them has read in a
-        barrier before them that they come. None while rows of a transaction are read ahead, or out and the transaction is not."""
-        if (
-            not self._asked.emitting
-            or not self._reading.drained
-            or self._transaction.source.under_way
-            or self._transaction.open.in_progress is not None
-        ):
-            return None
-        for topic, asked in self._transaction.open.asked.items():
-            if topic in self._transaction.position.readings and (found := self._asked.events_of(asked)) is not None:
-                return topic, *found
-        return None
-
-    def _send_chunk(self, chunk: RowChunk, rows: TableRows, now: datetime) -> None:
-        topic, reread = chunk.topic, self._transaction.open.rereads[chunk.topic]
-        if rows.definition is None:
-            log.warning("reread.given_up", topic=topic, table=str(reread.table), because="there is no such table")
-            self._transaction.open.reread(topic, None)
-            return
-        began = self._ports.clock.now()
-        way = self._make_room(rows.definition, rows.packets.rows, now)
-        records = self._encoded(chunk, rows, rows.definition, way, now)
-        sent = len(records.records)
-        self._send_read(records, way)
-        if rows.last:
-            self._transaction.open.reread(topic, None)
-            log.info("reread.done", topic=topic, rows=reread.rows + sent)
-        else:
-            self._transaction.open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
-        self._transaction.sent_chunk(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._ports.clock.now() - began))
-
-    def _send_keys(self, chunk: RowChunk, keys: KeyRange, rows: TableRows, now: datetime) -> None:
-        """The rows that have the keys; the target loses those of the other keys."""
-        topic, signal = chunk.topic, keys.of.signal
-        began = self._ports.clock.now()
-        fault, definition = rows.fault, rows.definition
-        if definition is None:
-            fault = "there is no such table"
-        elif not fault:
-            way = self._make_room(definition, rows.packets.rows + keys.stop - keys.start, now)
-            if way.schema.key_form != signal.key_form:
-                fault = "its key is another one, or of another type, than that of the keys"
-        if fault or definition is None:
-            log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, because=fault)
-            self._rereading.spoil(topic)  # more of this signal's keys may be on their way
-            self._asked_done(topic, [keys.of.offset])
-            return
-        records = self._encoded(chunk, rows, definition, way, now)
-        present = {record["key"] for record in records.records}
-        self._send_read(records, way)
-        gone = [key for key in keys.keys if key not in present and key not in chunk.struck]
-        first, now_ms = self._transaction.open.next_seq(topic), int(now.timestamp() * 1000)
-        self._send_read(gone_records(gone, way, self._origin(rows), first_seq=first, now_ms=now_ms), way)
-        keys.of.done = keys.stop
-        if keys.stop == len(signal.keys):
-            log.info("reread.done", topic=topic, id=signal.id, keys=keys.stop)
-            self._asked_done(topic, [keys.of.offset])
-        self._transaction.sent_chunk(
-            Sent(topic, keys.stop - keys.start, rows.packets.size_bytes, self._ports.clock.now() - began, by_keys=True)
-        )
-
-    def _send_events(self, topic: str, offset: int, signal: Signal, now: datetime) -> None:
-        """Row events once more, as they were; only their seqs are new."""
-        definition, fault = self._fit(signal)
-        if definition is None or fault:
-            log.warning("reread.given_up", topic=topic, table=str(signal.table), id=signal.id, events=len(signal.events), because=fault)
-        else:
-            way = self._make_room(definition, len(signal.events), now)
-            first = self._transaction.open.next_seq(topic)
-            records: list[Record] = [
-                {"key": event.key, "value": with_seq(event.value, seq)} for seq, event in enumerate(signal.events, start=first)
-            ]
-            self._send_read(Records(topic, records, sum(len(event.value) for event in signal.events)), way)
-            log.info("reread.done", topic=topic, id=signal.id, events=len(records))
-        self._asked_done(topic, [offset])
-
-    def _fit(self, signal: Signal) -> tuple[Definition | None, str]:
-        """The table as it is now, and why the row events of a signal can't be loaded as events of it; empty when they can."""
-        try:
-            definition = self._ports.server.definition(signal.table)
-            if definition is None:
-                return None, "there is no such table"
-            schema = self._routes.of(definition.schema).schema
-        except Invalid as error:
-            return None, error.message
-        if not self._choices.appends(schema):
-            return definition, "its target holds rows, not events"
-        return definition, "" if schema.fingerprint == signal.schema else "its schema is another one by now than that of the events"
-
-    def _make_room(self, definition: Definition, rows: int, now: datetime) -> Route:
-        """Where the rows of this table go, of which at most so many come in this Kafka transaction, or the next if it is full."""
-        if self._transaction.rows and self._transaction.rows + rows > self._tuning.close.rows_max:
-            self._transaction.close(CloseReason.ROWS, now)
-        return self._routes.use(definition.schema)
-
-    def _encoded(self, chunk: RowChunk, rows: TableRows, definition: Definition, way: Route, now: datetime) -> Records:
-        """Those rows of which the stream has nothing newer."""
-        selected = self._selected(definition, way, self._tuning.message_bytes_max)
-        first, now_ms = self._transaction.open.next_seq(chunk.topic), int(now.timestamp() * 1000)
-        return selected.encode(rows.packets, chunk.struck, self._origin(rows), first, now_ms, 0, rows.packets.rows)[0]
-
-    def _origin(self, rows: TableRows) -> Origin:
-        high, read_us = rows.high, rows.read_us
-        return Origin(self._choices.topics.prefix, 0, "", high.file, high.offset, read_us // 1000, read_us)
-
-    def _send_read(self, records: Records, way: Route) -> None:
-        if records.records:
-            self._transaction.send_rows(records, way.shard)
-            self._reading.decoder.forget(way.topic)
-            self._tallies.read(len(records.records))
-
-    def _asked_done(self, topic: str, offsets: Collection[int]) -> None:
-        self._transaction.open.ask(topic, without(self._transaction.open.asked[topic], offsets))
-        self._asked.drop(offsets)
-
-    def _restart(self, table: TableId, *, emptied: bool) -> None:
-        """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
-        topic = self._choices.topic(table)
-        self._rereading.spoil(topic)
-        if (reread := self._transaction.open.rereads.get(topic)) is not None and not emptied:
-            self._transaction.open.reread(topic, replace(reread, after=None, rows=0))
-            log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
-
-    def _hear(self, now: datetime) -> None:
-        if self._asked.full:
-            return
-        for offset, data in self._ports.signals.hear(self._asked.hear_at):
-            self._asked.heard(offset, data)
-            if offset < self._transaction.open.next_signal:
-                continue  # heard by an earlier session
-            try:
-                signal = Signal.decode(data)
-                if not self._judge.captures(signal.table):
-                    raise ValueError(f"{signal.table} is not a table of this pipeline")
-            except ValueError as error:
-                log.error("signal.refused", offset=offset, error=str(error))
-            else:
-                log.info("signal.heard", id=signal.id, ask=signal.ask.value, table=str(signal.table))
-                self._act(signal, offset, now)
-            self._transaction.open.acted(offset + 1)
-            if self._transaction.alone:
-                self._transaction.close_alone(now)
-        for topic, offsets in self._asked.lost(self._transaction.open.asked).items():
-            log.error("signal.lost", topic=topic, offsets=offsets, advice="kafka.retention_hours is over: ask for these rows again")
-            self._asked_done(topic, offsets)
-
-    def _act(self, signal: Signal, offset: int, now: datetime) -> None:
-        topic = self._choices.topic(signal.table)
-        reread = self._transaction.open.rereads.get(topic)
-        if signal.ask is Ask.SNAPSHOT:
-            self._rereading.spoil(topic)
-            now_us = int(now.timestamp() * 1_000_000)
-            if signal.resync and self._transaction.open.begun(topic):
-                self._emptying.empty(signal.table, now)
-            standing = reread.standing if reread is not None else Standing(TableState.REREADING, now_us)
-            self._transaction.open.reread(topic, Reread(signal.table, standing, where=signal.where))
-        elif signal.ask in (Ask.REREAD, Ask.EMIT):
-            held = self._transaction.open.asked.get(topic)
-            standing = held.standing if held is not None else Standing(TableState.REREADING, int(now.timestamp() * 1_000_000))
-            self._transaction.open.ask(topic, Asked(signal.table, standing, (*(held.signals if held is not None else ()), offset)))
-            self._asked.hold(offset, signal)
-        elif signal.ask is Ask.STOP and (reread is not None or topic in self._transaction.open.asked):
-            self._read_no_more(topic, "it was asked to stop")
-        elif reread is None:
-            log.warning("signal.idle", id=signal.id, table=str(signal.table), because="the table is not being read")
-        else:
-            self._transaction.open.reread(topic, replace(reread, paused=signal.ask is Ask.PAUSE))
+        self._readings.ask(now)
 
     def _take(self, step: Step) -> None:
         if isinstance(step, Chunk):
@@ -468,7 +279,7 @@ class Session:
             return
         captured = [table for table in change.tables if self._judge.captures(table)]
         for table in captured:
-            self._restart(table, emptied=change.verb is Verb.TRUNCATE)
+            self._readings.restart(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:
             for table in captured:
                 self._emptying.truncate(table, ddl, within)
@@ -497,23 +308,10 @@ class Session:
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:
         topic = self._choices.topic(table)
-        self._read_no_more(topic, f"the table was {how}")
+        self._readings.give_up(topic, f"the table was {how}")
         self._transaction.open.drop(topic, gone=True)
         advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
         log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
-
-    def _read_no_more(self, topic: str, because: str) -> None:
-        """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
-        without it, nobody may alter the target to make room for them."""
-        self._rereading.spoil(topic)
-        if topic not in self._transaction.open.rereads and topic not in self._transaction.open.asked:
-            return
-        if topic not in self._transaction.position.readings and self._transaction.open.touched(topic) and not self._transaction.alone:
-            self._transaction.close(CloseReason.SCHEMA, self._ports.clock.now())
-        if (asked := self._transaction.open.asked.get(topic)) is not None:
-            self._asked_done(topic, asked.signals)
-        log.warning("reread.given_up", topic=topic, signals=asked.signals if asked else (), because=because)
-        self._transaction.open.reread(topic, None)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
         """Its rows are others than before, without row events. `emptied`: some may have gone."""

@@ -65,7 +65,7 @@ class KafkaTransaction:
         return bool(self._chunks)
 
     def age(self, now: datetime) -> timedelta:
-        """How long it has been open; that of the last one while it is not begun."""
+        """How long ago it was begun, or the one before it while it is not."""
         return now - self._opened_at
 
     def send(self, record: Message) -> None:
@@ -74,11 +74,16 @@ class KafkaTransaction:
         self._tallies.sent(len(record.value))
 
     def send_rows(self, rows: Records, shard: int) -> None:
-        """Rows of the stream, or rows that were read, under the topic's next seqs."""
+        """They take their topic's next seqs."""
         self._begin()
         self._sink.send_rows(rows)
         self.open.took(rows.topic, shard, len(rows.records))
         self._tallies.sent(rows.size_bytes)
+
+    def send_read(self, rows: Records, shard: int) -> None:
+        """Rows that the stream does not bring: they were read, or come once more."""
+        self.send_rows(rows, shard)
+        self._tallies.read(len(rows.records))
 
     def sent_chunk(self, chunk: Sent) -> None:
         """The rows sent last were a chunk."""

@@ -20,9 +20,10 @@ from streamer.core.progress import ClosePolicy, OpenTransaction
 from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
-from streamer.service import Snapshot, Streamer, Tuning, session
+from streamer.service import Snapshot, Streamer, Tuning, placing
 from streamer.service.asking import AskedRows, without
 from streamer.service.reading import Reading
+from streamer.service.readings import TableReadings
 from streamer.service.rereading import Rereading
 from streamer.service.session import Session
 from tests.fakes.broker import Broker
@@ -293,7 +294,7 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "no superseded filter": (Rereading, "took", _nothing),
     "not waiting for the high mark": (Reading, "passed", lambda self, _: self.drained),
     "low mark not behind the stream": (OpenTransaction, "streamed", property(lambda _: GtidSet())),
-    "DDL does not end a reading": (Session, "_restart", _nothing),
+    "DDL does not end a reading": (TableReadings, "restart", _nothing),
     "DDL does not begin one": (Session, "_read_anew", _nothing),
     "readings known in memory only": (Position, "encode_topic", _without_readings),
     "rows sent in the middle of what was read ahead": (Reading, "drained", property(lambda _: True)),
@@ -301,8 +302,8 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
 KEY_MUTANTS: dict[str, tuple[object, str, object]] = {
     "no superseded filter": MUTANTS["no superseded filter"],
     "keys known in memory only": (Position, "encode_topic", _without_keys),
-    "rows that are gone stay": (session, "gone_records", _none_is_gone),
-    "rows go that were not asked for": (session, "gone_records", _all_are_gone),
+    "rows that are gone stay": (placing, "gone_records", _none_is_gone),
+    "rows go that were not asked for": (placing, "gone_records", _all_are_gone),
 }
 
 

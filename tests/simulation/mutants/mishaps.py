@@ -8,6 +8,7 @@ import loader.adoption
 import loader.service.reading
 import streamer.core.continuity
 import streamer.service
+import streamer.service.placing
 from contracts.ledger import TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import Position, TableState
@@ -145,5 +146,5 @@ MUTANTS: Sequence[Variant] = (
         "keys read: in memory only", patches=((Position, "encode_topic", forget_keys),), risks=Risks(kill=0.05, asking=0.05), streams=True
     ),
     Variant("keys read: nothing is struck", patches=((Rereading, "took", strike_nothing_by_key),), risks=READINGS, streams=True),
-    Variant("keys read: rows that are gone not told", patches=((streamer.service.session, "gone_records", no_gone_records),), streams=True),
+    Variant("keys read: rows that are gone not told", patches=((streamer.service.placing, "gone_records", no_gone_records),), streams=True),
 )
