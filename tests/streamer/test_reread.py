@@ -22,10 +22,10 @@ from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
 from streamer.service import Snapshot, Streamer, Tuning, placing
 from streamer.service.asking import AskedRows, without
+from streamer.service.ddl import DdlFollower
 from streamer.service.reading import Reading
 from streamer.service.readings import TableReadings
 from streamer.service.rereading import Rereading
-from streamer.service.session import Session
 from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time
 from tests.fakes.faults import Gate
@@ -295,7 +295,7 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "not waiting for the high mark": (Reading, "passed", lambda self, _: self.drained),
     "low mark not behind the stream": (OpenTransaction, "streamed", property(lambda _: GtidSet())),
     "DDL does not end a reading": (TableReadings, "restart", _nothing),
-    "DDL does not begin one": (Session, "_read_anew", _nothing),
+    "DDL does not begin one": (DdlFollower, "_read_anew", _nothing),
     "readings known in memory only": (Position, "encode_topic", _without_readings),
     "rows sent in the middle of what was read ahead": (Reading, "drained", property(lambda _: True)),
 }

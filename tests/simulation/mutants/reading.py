@@ -10,6 +10,7 @@ from loader.core.collapse import latest
 from loader.core.records import Change
 from streamer.core.progress import OpenTransaction
 from streamer.ports import Message
+from streamer.service.ddl import DdlFollower
 from streamer.service.reading import Reading
 from streamer.service.readings import TableReadings
 from streamer.service.rereading import Rereading
@@ -148,6 +149,6 @@ MUTANTS: Sequence[Variant] = (
     _reading("readings in memory only", Position, "encode_topic", forget_readings, CRASHES),
     _reading("readings not told by barriers", OpenTransaction, "_barriers", tell_nothing),
     _reading("TRUNCATE or DDL does not end a reading", TableReadings, "restart", _nothing, STATEMENTS),
-    _reading("DDL does not begin a reading", Session, "_read_anew", _nothing, STATEMENTS),
+    _reading("DDL does not begin a reading", DdlFollower, "_read_anew", _nothing, STATEMENTS),
     Variant("soft_delete: looked for in vain counts like any delete", patches=((encoder, "latest", forget_the_row_before),)),
 )
