@@ -2,6 +2,7 @@
 
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,41 +49,60 @@ class Report:
     wrong: int = 0
     streamer_s: list[float] = field(default_factory=list)
     loader_s: list[float] = field(default_factory=list)
+    broke: str = ""
+    """What ended the campaign before its last cycle."""
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.foreign or self.duplicated or self.orphans_left or self.committed_objects_deleted or self.wrong)
+        bad = self.lost or self.foreign or self.duplicated or self.orphans_left or self.committed_objects_deleted or self.wrong
+        return not (bad or self.broke)
 
     def line(self) -> dict[str, Any]:
         p95 = {"streamer": _p95(self.streamer_s), "loader": _p95(self.loader_s)}
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         named = {"faults": dict(sorted(self.faults.items())), "crash_points": dict(sorted(self.crash_points.items()))}
-        return {**counts, **named, "recovery_s_p95": p95}
+        return {**counts, **named, "recovery_s_p95": p95, **({"broke": self.broke} if self.broke else {})}
 
 
 def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]) -> Report:
-    """Raises AssertionError when streamer or loader don't recover, or the ledger has a gap."""
-    report, chance = Report(), random.Random(seed)
+    """So many faults, and what they came to; also what the cycles before came to when streamer or loader don't recover, or the ledger has
+    a gap."""
+    report = Report()
+    try:
+        _run(directory, cycles, seed, report, say)
+    except Exception as error:  # an hour's findings are not lost with the cycle that broke
+        say(traceback.format_exc())
+        report.broke = f"cycle {report.cycles + 1}: {type(error).__name__}: {error}"
+    return report
+
+
+def _run(directory: Path, cycles: int, seed: int, report: Report, say: Callable[[str], None]) -> None:
+    chance = random.Random(seed)
     with running_world(directory, seed) as world:
-        world.begin()
-        for kind, fault in planned(chance, cycles):
-            fault(world, chance)
-            streamer_s, loader_s = world.recovered()
-            report.cycles += 1
-            report.faults[kind] += 1
-            report.streamer_s.append(streamer_s)
-            report.loader_s.append(loader_s)
-            say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s")
-            if report.cycles % COMPARE_EVERY == 0:
-                _compare_under_load(world, report, say)
-            if report.cycles % REST_EVERY == 0 or report.cycles == cycles:
-                _compare_at_rest(world, report, say)
-        report.transactions, report.ddl, report.revived = world.transactions, world.ddl, world.revived
-        report.crash_points = world.crashes
+        try:
+            _cycles(world, cycles, chance, report, say)
+        finally:
+            report.transactions, report.ddl, report.revived = world.transactions, world.ddl, world.revived
+            report.crash_points = world.crashes
         with world.quiet():
             world.settle()
             _clean(world, report, say)
-    return report
+
+
+def _cycles(world: World, cycles: int, chance: random.Random, report: Report, say: Callable[[str], None]) -> None:
+    world.begin()
+    for kind, fault in planned(chance, cycles):
+        fault(world, chance)
+        streamer_s, loader_s = world.recovered()
+        report.cycles += 1
+        report.faults[kind] += 1
+        report.streamer_s.append(streamer_s)
+        report.loader_s.append(loader_s)
+        say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s")
+        if report.cycles % COMPARE_EVERY == 0:
+            _compare_under_load(world, report, say)
+        if report.cycles % REST_EVERY == 0 or report.cycles == cycles:
+            _compare_at_rest(world, report, say)
 
 
 def planned(chance: random.Random, cycles: int) -> Iterator[tuple[str, Fault]]:
@@ -166,7 +186,7 @@ def _clean(world: World, report: Report, say: Callable[[str], None]) -> None:
     """Writers stop, two sweeps follow; then the bucket holds what the ledger names and nothing else, and has never lost any of it."""
     assert world.services["loader"].stop() == 0
     for _ in range(2):
-        done = world.pipeline.run("janitor", "orphans", "--all-tables", "--all", "--fence", "--yes")
+        done = world.sweep("--fence")
         assert done.returncode == 0, done.stderr
     with world.warehouse() as warehouse:
         rows = query(warehouse, f"SELECT manifest_key, manifest_sha256, object_deleted_at FROM {LEDGER}.ledger WHERE manifest_key <> ''")

@@ -182,7 +182,7 @@ def failed_over_with_loss(world: World, chance: random.Random) -> None:
 def swept(world: World, chance: random.Random) -> None:
     """The loader dies, and a janitor takes what it has left while its successor loads."""
     world.restart("loader")
-    done = world.pipeline.run("janitor", "orphans", "--all-tables", "--all", "--yes")
+    done = world.sweep()
     assert done.returncode in (0, 1, 3), done.stderr
 
 

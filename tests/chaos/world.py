@@ -1,5 +1,6 @@
 """The pipeline on servers of its own, each behind a proxy, with traffic that outlives whatever dies."""
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ PREFIX = "lake-chaos/"
 PAUSE_S = 0.004
 """Between two transactions of the traffic."""
 RECOVERY_MAX_S = 120.0
+SWEEP_MAX_S = 900.0
 """Whoever takes longer has not recovered."""
 
 
@@ -66,6 +68,10 @@ class World:
     def restart(self, name: str, crash: str | None = None) -> Service:
         self.services[name].kill9()
         return self.start(name, crash)
+
+    def sweep(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A janitor over all there is, which is more with each cycle."""
+        return self.pipeline.run("janitor", "orphans", "--all-tables", "--all", "--yes", *arguments, timeout_s=SWEEP_MAX_S)
 
     def ended(self) -> list[str]:
         """Who has ended without being told to."""
