@@ -118,12 +118,12 @@ class Processes:
         shards = {table.table: TableChoice(shard=table.shard) for table in self.around.history.tables}
         choices = Choices(self.around.topics, self.around.shards, lambda table: table in shards, ("shop.*",), shards)
         streamer = Streamer(ports, choices, 99, STREAMER, snapshot=self.around.snapshot)
-        while not self._all_published():
+        while not self.all_published():
             streamer.step()
         self.fed = True  # nobody asks for anything any more
         streamer.close()
 
-    def _all_published(self) -> bool:
+    def all_published(self) -> bool:
         """Every shard's last barrier is a whole one behind the last transaction and the last row that was read, what was asked was heard,
         and no Kafka transaction was left open."""
         if self.around.broker.transactions:

@@ -120,7 +120,17 @@ class World:
         """All is published and loaded, and nothing on its way."""
         if not self.processes.fed or self.scheduler.belated:
             return False
+        if self.people is not None and not self.halted and not self.processes.all_published():
+            self._stream_on()
+            return False
         return all(self._loaded(self.around.database.fence(shard)) for shard in range(self.around.shards))
+
+    def _stream_on(self) -> None:
+        """Somebody has asked for more, behind all that was asked for before: who streams had ended."""
+        self.processes.fed = False
+        alive = {actor.name for actor in self.scheduler.actors}
+        for name in sorted({"streamer1", "streamer2"} - alive):
+            self._start(name)
 
     def _loaded(self, fence: Fence) -> bool:
         if self.halted:
