@@ -1,6 +1,6 @@
 """Many changes of one key become the last one: offsets order a table, so the last by offset is its state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from contracts.envelope import Op, encode_key
@@ -27,17 +27,25 @@ def latest(changes: Sequence[Change], key: Sequence[str], *, keep_gone: bool = F
     """The last change of each row, in offset order; `changes` themselves when none is superseded. `key`: source names, not empty.
     `keep_gone`: rows that are gone are kept as they last were. What says that a row was looked for in vain doesn't tell how it was, so the
     change before is left then, as a delete."""
+    vain = {i for i, change in enumerate(changes) if looked_for_in_vain(change)} if keep_gone else set[int]()
+    kept, gone = last_of_rows((identity(change, key) for change in changes), vain)
+    if len(kept) == len(changes):
+        return changes
+    return [as_gone(changes[i]) if i in gone else changes[i] for i in kept]
+
+
+def last_of_rows(rows: Iterable[object], vain: Collection[int]) -> tuple[Sequence[int], Collection[int]]:
+    """Of changes in offset order, told by the `rows` they are of: the indices of those that are left, and of those among them that a later
+    one tells the end of. `vain`: the indices of such as tell no more than the end of a row; one is left only where nothing else of its row
+    is."""
     last: dict[object, int] = {}
     gone: set[int] = set()
-    for i, change in enumerate(changes):
-        row = identity(change, key)
-        if keep_gone and looked_for_in_vain(change) and row in last and not looked_for_in_vain(changes[last[row]]):
+    for i, row in enumerate(rows):
+        if i in vain and row in last and last[row] not in vain:
             gone.add(last[row])
         else:
             last[row] = i
-    if len(last) == len(changes):
-        return changes
-    return [as_gone(changes[i]) if i in gone else changes[i] for i in sorted(last.values())]
+    return sorted(last.values()), gone.intersection(last.values())
 
 
 def looked_for_in_vain(change: Change) -> bool:

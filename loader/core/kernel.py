@@ -5,7 +5,7 @@ a create or an update, and of a merged delete all but its key; the strings of `s
 and leaves brackets and quotes where they are, may be noticed by the readable way alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,7 +16,7 @@ import tidemark_kernel
 
 from contracts.table import Column, Kind, TableSchema
 from loader.core.changes import OpenChanges, OpenDecodedChanges, memory_of
-from loader.core.collapse import as_gone, identity, looked_for_in_vain
+from loader.core.collapse import as_gone, identity, last_of_rows, looked_for_in_vain
 from loader.core.column_type import ColumnType, Name
 from loader.core.columns import MILLISECONDS_DIGITS
 from loader.core.fit import DAY_MAX, DAY_MIN, DAY_US
@@ -105,11 +105,11 @@ class ColumnChanges:
         latest = self.columns.latest() if target.mode.keyed else None
         kept = None if latest is None else pa.BooleanArray.from_buffers(pa.bool_(), len(self), [None, pa.py_buffer(latest)])
         table = self._table(schema, target)
-        gone: set[int] = set()
-        if kept is not None and target.mode is Mode.SOFT_DELETE and (before := self._before_vain(schema.key, kept)):
-            gone = set(before.values())
-            kept = pa.array([at in gone or (keep and at not in before) for at, keep in enumerate(kept.to_pylist())])
-            deleted = pc.or_(table[DELETED], pa.array([at in gone for at in range(len(self))]))
+        gone: Collection[int] = ()
+        if target.mode is Mode.SOFT_DELETE and (vain := {at for at, change in self.decoded.items() if looked_for_in_vain(change)}):
+            last, gone = last_of_rows(self._rows(schema.key), vain)
+            kept = self._mask(last)
+            deleted = pc.or_(table[DELETED], self._mask(gone))
             table = table.set_column(table.schema.get_field_index(DELETED), DELETED, deleted)
         superseded = 0 if kept is None else len(self) - kept.true_count
         if not self.decoded:
@@ -124,18 +124,14 @@ class ColumnChanges:
         order = pc.sort_indices(pa.concat_arrays([pc.indices_nonzero(whole), pa.array(places, pa.uint64())]))
         return Staged(rows.take(order), superseded, len(form.unformed), tuple(form.quarantine()))
 
-    def _before_vain(self, key: Sequence[str], kept: pa.BooleanArray) -> dict[int, int]:
-        """Of the `kept` changes that say that a row was looked for in vain: index, and that of the change of this row before, where there
-        is one. See `loader.core.collapse.latest`."""
-        vain = {at for at, change in self.decoded.items() if looked_for_in_vain(change)}
-        last = {identity(self.decoded[at], key): at for at in vain if kept[at].as_py()}
-        before: dict[int, int] = {}
-        if last:
-            for at, message_key in enumerate(self.message_keys()):
-                row = identity(self.decoded[at], key) if at in self.decoded else message_key
-                if at not in vain and row in last:
-                    before[last[row]] = at
-        return before
+    def _rows(self, key: Sequence[str]) -> Iterator[object]:
+        """What names the row of each change, see `loader.core.collapse.identity`."""
+        for at, message_key in enumerate(self.message_keys()):
+            yield identity(self.decoded[at], key) if at in self.decoded else message_key
+
+    def _mask(self, indices: Collection[int]) -> pa.BooleanArray:
+        chosen = frozenset(indices)
+        return pa.array([at in chosen for at in range(len(self))], pa.bool_())
 
     def _table(self, schema: TableSchema, target: TargetTable) -> pa.Table:
         """Every row, in the staging table's columns; one that is formed the readable way is all NULL."""

@@ -120,7 +120,7 @@ class Processes:
         streamer = Streamer(ports, choices, 99, STREAMER, snapshot=self.around.snapshot)
         while not self.all_published():
             streamer.step()
-        self.fed = True  # nobody asks for anything any more
+        self.fed = True  # until somebody asks for more
         streamer.close()
 
     def all_published(self) -> bool:
