@@ -15,9 +15,9 @@ from runtime.clock import SystemClock
 from runtime.lifecycle import Stop, crash_points
 from runtime.settings import Settings
 from streamer.core import decoders
+from streamer.core.closing import ClosePolicy
 from streamer.core.commits import CommitsMet
 from streamer.core.decoder import Decoder
-from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.edges.dump import MysqlBinlog
 from streamer.edges.kafka import KafkaSink

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contracts.position import BinlogPosition
 from contracts.progress import InProgress
-from streamer.core.progress import SourceCommits
+from streamer.core.commit_times import SourceCommits
 from streamer.core.route import Route
 from streamer.core.schemas import TableMap
 from streamer.core.stream import Located

@@ -14,14 +14,15 @@ from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import InProgress
 from contracts.table import TableId
 from streamer.core.charsets import BINARY, plan
+from streamer.core.commit_times import SourceCommits
 from streamer.core.commits import Met
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Records, Shown, Step, Unrouted
 from streamer.core.definition import Definition
 from streamer.core.events import Header, parse
-from streamer.core.progress import SourceCommits, other_rows, too_few_rows
 from streamer.core.route import Route
 from streamer.core.schemas import StoredColumn, TableMap, parse_table_map
 from streamer.core.selected import RowPackets, SelectFailed, failure, unreadable
+from streamer.core.split import other_rows, too_few_rows
 from streamer.core.storage import storage_of
 from streamer.core.stream import PAYLOAD_BYTES_MAX, Located
 from streamer.core.transactions import UnderWay

@@ -6,119 +6,14 @@ object, and the next one starts from the position Kafka holds.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from enum import StrEnum
 
-from xxhash import xxh3_128
-
-from contracts.errors import Corrupt, Refused
-from contracts.position import BinlogPosition, Gtid, GtidSet
+from contracts.errors import Refused
+from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Asked, Barrier, InProgress, Position, Reread
 from contracts.table import TableId
 from contracts.topics import Topics
+from streamer.core.commit_times import CommitTimes, SourceCommits
 from streamer.core.route import Message
-
-
-@dataclass(frozen=True, slots=True)
-class CommitTimes:
-    """What commit times promise. Servers' clocks step back, so the promise stays behind the newest time seen by the greatest step seen,
-    and it never falls. All in microseconds since the epoch."""
-
-    promised_us: int = 0
-    newest_us: int = 0
-    backstep_us: int = 0
-
-    def seen(self, commit_us: int) -> "CommitTimes":
-        """After a transaction committed at `commit_us`, or the server's clock said so with nothing new executed since."""
-        return self.after(commit_us, commit_us, 0)
-
-    def after(self, lowest_us: int, newest_us: int, backstep_us: int) -> "CommitTimes":
-        """After a run of transactions: its lowest and newest commit times and the greatest step back inside it."""
-        backstep = max(self.backstep_us, self.newest_us - lowest_us, backstep_us)
-        newest = max(self.newest_us, newest_us)
-        return CommitTimes(max(self.promised_us, newest - backstep), newest, backstep)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCommits:
-    """Source transactions that were committed one after another. Their commit times on the server we read from, in microseconds:
-    the `lowest_us`, the `newest_us`, and the greatest step back from a newer one to an older one among them. `end`: where the last one
-    ends."""
-
-    gtids: GtidSet
-    count: int
-    lowest_us: int
-    newest_us: int
-    backstep_us: int
-    end: BinlogPosition
-
-    @classmethod
-    def one(cls, gtid: Gtid, commit_us: int, end: BinlogPosition) -> "SourceCommits":
-        return cls(GtidSet().with_gtid(gtid), 1, commit_us, commit_us, 0, end)
-
-
-def idle_time(clock_us: int, executed_then: GtidSet, executed_now: GtidSet, ours: GtidSet) -> int | None:
-    """The commit time up to which everything is on Kafka when the source is idle: the server's clock at an earlier look, if what it had
-    executed then is what it has executed now, and all of it is ours; else None. One look would not do: a transaction gets its commit time
-    a little before it counts as executed."""
-    return clock_us if executed_then == executed_now == ours else None
-
-
-class SplitTransaction:
-    """The captured rows of one source transaction, counted and hashed, so that it can be split over several Kafka transactions and taken
-    up again. `before`: what the position says is out of it already."""
-
-    def __init__(self, gtid: Gtid, before: InProgress | None = None) -> None:
-        self.gtid = gtid
-        self.rows = 0
-        self._before = before
-        self._hash = xxh3_128()  # against accidents, not against malice; it is computed for every row
-
-    @property
-    def next_is_out(self) -> bool:
-        """Whether the next row is on Kafka already: take it, and hand it on no more."""
-        return self._before is not None and self.rows < self._before.rows_done
-
-    def take(self, row: bytes) -> None:
-        """The next row, as bytes without anything that differs from run to run. Raises Corrupt when the rows up to where the transaction
-        was split are not those that are out."""
-        self._hash.update(row)
-        self._hash.update(len(row).to_bytes(8, "big"))
-        self.rows += 1
-        held = self._before
-        if held is not None and self.rows == held.rows_done and self._hash.hexdigest() != held.rows_hash:
-            raise other_rows(held)
-
-    def finish(self) -> None:
-        """Its last row was taken. Raises Corrupt when it has fewer rows than are out."""
-        if self._before is not None and self.rows < self._before.rows_done:
-            raise too_few_rows(self._before, self.rows)
-
-    def so_far(self) -> InProgress | None:
-        """What is out once the rows taken are; None before the first."""
-        if self._before is not None and self.rows < self._before.rows_done:
-            return self._before
-        return InProgress(self.gtid, self.rows, self._hash.hexdigest()) if self.rows else None
-
-
-def other_rows(held: InProgress) -> Corrupt:
-    """The error for a split transaction whose rows are not those that are out."""
-    return Corrupt(
-        f"transaction {held.gtid}: its first {held.rows_done} captured rows are on Kafka, but what the server sends now are "
-        "other rows or in another order (another server, or other captured tables?); go back to the server and settings it was "
-        "begun with",
-        gtid=str(held.gtid),
-        rows_done=held.rows_done,
-    )
-
-
-def too_few_rows(held: InProgress, rows: int) -> Corrupt:
-    """The error for a split transaction that ends before the rows that are out."""
-    return Corrupt(
-        f"transaction {held.gtid}: {held.rows_done} of its rows are on Kafka, but the server now sends only {rows}",
-        gtid=str(held.gtid),
-        rows_done=held.rows_done,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,38 +201,3 @@ class OpenTransaction:
         ):
             yield Message(self._topics.position, topic.encode(), position.encode_topic(topic))
         yield Message(self._topics.position, Position.KEY, position.encode())
-
-
-class CloseReason(StrEnum):
-    CAUGHT_UP = "caught up"
-    ROWS = "rows"
-    AGE = "age"
-    SPLIT = "split"
-    SCHEMA = "schema"
-    TRUNCATE = "truncate"
-
-
-@dataclass(frozen=True, slots=True)
-class ClosePolicy:
-    """`rows_max`, `age_max`: at which a Kafka transaction closes at the next source commit. `split_rows`, `split_age`: at which it closes
-    inside a source transaction; the age must stay well below Kafka's transaction timeout."""
-
-    rows_max: int = 30_000
-    age_max: timedelta = timedelta(milliseconds=200)
-    split_rows: int = 250_000
-    split_age: timedelta = timedelta(seconds=20)
-
-
-def reason_to_close(rows: int, age: timedelta, *, caught_up: bool, policy: ClosePolicy) -> CloseReason | None:
-    """Why an open Kafka transaction of `rows` rows closes at this source commit, or None to go on. `caught_up`: the binlog has nothing more
-    to give at this moment."""
-    if rows >= policy.rows_max:
-        return CloseReason.ROWS
-    if age >= policy.age_max:
-        return CloseReason.AGE
-    return CloseReason.CAUGHT_UP if caught_up else None
-
-
-def must_split(rows: int, age: timedelta, policy: ClosePolicy) -> bool:
-    """Whether an open Kafka transaction closes inside a source transaction, before its next row."""
-    return rows >= policy.split_rows or (rows > 0 and age >= policy.split_age)

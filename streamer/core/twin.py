@@ -7,13 +7,14 @@ from datetime import datetime
 from contracts.errors import Corrupt
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import InProgress
+from streamer.core.commit_times import SourceCommits
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Record, Records, Shown, Step, Unrouted
 from streamer.core.events import FormatDescription, Incident, Query, RowsEvent, XaPrepare, Xid, split_events
 from streamer.core.gtids import AnonymousGtid, GtidEvent
-from streamer.core.progress import SourceCommits, SplitTransaction
 from streamer.core.route import Route
 from streamer.core.rows import RowChange, RowDecoder
 from streamer.core.schemas import TableMap
+from streamer.core.split import SplitTransaction
 from streamer.core.stream import PAYLOAD_BYTES_MAX, EventStream, Located
 from streamer.core.transactions import UnderWay
 from streamer.core.translate import Origin, identity, key_changes, message

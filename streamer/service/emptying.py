@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts.table import TableId
-from streamer.core.progress import CloseReason
+from streamer.core.closing import CloseReason
 from streamer.core.route import Choices
 from streamer.core.transactions import Ddl, UnderWay
 from streamer.core.translate import Origin, truncate_message

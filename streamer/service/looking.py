@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from contracts.position import GtidSet
+from streamer.core.commit_times import idle_time
 from streamer.core.continuity import Watch
-from streamer.core.progress import idle_time
 from streamer.ports import SourceServer
 from streamer.service.tallies import Tallies
 from streamer.service.transaction import KafkaTransaction

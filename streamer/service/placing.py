@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from streamer.core.closing import CloseReason
 from streamer.core.decoder import Records
 from streamer.core.definition import Definition
-from streamer.core.progress import CloseReason
 from streamer.core.route import Choices, Route
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.translate import Origin, gone_records

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from contracts.errors import PipelineError
 from contracts.position import BinlogPosition
+from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import Chunk, Decoder, Step
-from streamer.core.progress import ClosePolicy
 from streamer.ports import BinlogSource, Clock
 
 _AHEAD_BYTES = 16 << 20

@@ -8,7 +8,7 @@ import structlog
 
 from contracts.progress import Reread, Standing, TableState
 from contracts.table import TableId
-from streamer.core.progress import CloseReason
+from streamer.core.closing import CloseReason
 from streamer.core.route import Choices
 from streamer.ports import Clock
 from streamer.service.asking import AskedRows, without

@@ -3,7 +3,7 @@
 import structlog
 
 from contracts.table import TableSchema
-from streamer.core.progress import CloseReason
+from streamer.core.closing import CloseReason
 from streamer.core.route import Choices, Route, route, schema_message
 from streamer.ports import Ports
 from streamer.service.transaction import KafkaTransaction

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from contracts.progress import Position, Reread, Standing, TableState
 from contracts.table import TableId
+from streamer.core.closing import ClosePolicy, CloseReason, must_split, reason_to_close
 from streamer.core.continuity import Watch
 from streamer.core.decoder import DecoderFactory
 from streamer.core.heartbeats import Heartbeats
-from streamer.core.progress import ClosePolicy, CloseReason, must_split, reason_to_close
 from streamer.core.route import Choices
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import EventJudge

@@ -1,7 +1,8 @@
 """The steps of the stream, taken: rows into the open Kafka transaction, and what the events mean that the decoder shows."""
 
+from streamer.core.closing import ClosePolicy, CloseReason, must_split
+from streamer.core.commit_times import SourceCommits
 from streamer.core.decoder import Chunk, Shown, Step, Unrouted
-from streamer.core.progress import ClosePolicy, CloseReason, SourceCommits, must_split
 from streamer.core.schemas import TableMap
 from streamer.core.transactions import Began, Committed, Ddl, EventJudge
 from streamer.ports import Clock

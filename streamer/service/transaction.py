@@ -8,9 +8,11 @@ import structlog
 
 from contracts.errors import Refused, Unavailable
 from contracts.progress import InProgress, Position
+from streamer.core.closing import CloseReason
+from streamer.core.commit_times import SourceCommits
 from streamer.core.decoder import Records
 from streamer.core.heartbeats import Heartbeats
-from streamer.core.progress import CloseReason, OpenTransaction, SourceCommits
+from streamer.core.progress import OpenTransaction
 from streamer.core.route import Choices, Message
 from streamer.ports import Ports
 from streamer.service.rereading import Rereading, Sent

@@ -13,9 +13,9 @@ from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import InProgress
 from contracts.table import TableId
 from contracts.topics import Topics
+from streamer.core.commit_times import CommitTimes
 from streamer.core.ddl import TableChange, Verb
 from streamer.core.decoder import CHUNK_BYTES, Chunk, Decoder, Shown, Step, Unrouted
-from streamer.core.progress import CommitTimes
 from streamer.core.route import Choices, TableChoice, route
 from streamer.core.schemas import TableMap
 from streamer.core.stream import PAYLOAD_BYTES_MAX

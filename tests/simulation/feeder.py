@@ -9,7 +9,9 @@ from contracts.errors import OutcomeUnknown, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
 from contracts.topics import Topics
-from streamer.core.progress import OpenTransaction, SourceCommits, SplitTransaction
+from streamer.core.commit_times import SourceCommits
+from streamer.core.progress import OpenTransaction
+from streamer.core.split import SplitTransaction
 from streamer.ports import EnvelopeSink, Message, PositionStore
 from tests.simulation.source import SERVER, History, RowChange, SourceTransaction
 

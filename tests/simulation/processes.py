@@ -10,7 +10,7 @@ from janitor.core.selection import Choice
 from janitor.service import Janitor, Plan
 from loader.core.readers import collect_decoded
 from loader.destinations import Destinations
-from streamer.core.progress import ClosePolicy
+from streamer.core.closing import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.service import Ports, Streamer, Tuning
 from tests.fakes.binlog import FakeBinlogSource, FakeSourceServer

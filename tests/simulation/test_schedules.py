@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.explore import Report, explore, told
 from tests.simulation.world import run
 
-SEEDS = 1_500
+SEEDS = 2_000
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from contracts.progress import Position, TableState
 from contracts.signals import EVENTS_BYTES_MAX, Ask, RowEvent, Signal
 from contracts.table import Column, Kind, TableSchema
 from streamer.core import emission, window
+from streamer.core.closing import ClosePolicy
 from streamer.core.definition import Definition
 from streamer.core.emission import Emission
-from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.edges.keys import SqliteKeys
 from streamer.service import Streamer, Tuning, asking

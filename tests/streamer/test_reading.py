@@ -8,8 +8,8 @@ import pytest
 from contracts.errors import Corrupt, PipelineError, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.table import TableId
+from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import Chunk, Records, Step, Unrouted
-from streamer.core.progress import ClosePolicy
 from streamer.core.route import Route
 from streamer.core.schemas import TableMap
 from streamer.service.reading import Reading

@@ -15,8 +15,9 @@ from contracts.progress import Asked, Barrier, Position, Standing, TableState
 from contracts.signals import Ask, Signal
 from contracts.table import Column, Kind, TableId, TableSchema
 from contracts.topics import Topics
+from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import Records
-from streamer.core.progress import ClosePolicy, OpenTransaction
+from streamer.core.progress import OpenTransaction
 from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports

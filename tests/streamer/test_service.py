@@ -14,8 +14,8 @@ from contracts.position import Gtid, GtidSet
 from contracts.progress import Barrier, Position, TableState
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
+from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import DecoderFactory
-from streamer.core.progress import ClosePolicy
 from streamer.core.route import Choices, TableChoice
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ReadRequest, TableReader, TableRows

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from contracts.errors import OutcomeUnknown
 from contracts.progress import Barrier, Position
-from streamer.core.progress import ClosePolicy, CloseReason, OpenTransaction
+from streamer.core.closing import ClosePolicy, CloseReason
+from streamer.core.progress import OpenTransaction
 from streamer.ports import Message, PositionStore
 from streamer.service import Streamer
 from streamer.service.session import Session
