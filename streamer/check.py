@@ -8,7 +8,7 @@ from streamer.core.continuity import check_continuity
 from streamer.core.preflight import Fault
 from streamer.edges.mysql import MysqlServer
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.service import source_faults
+from streamer.service.source import source_faults
 from streamer.wiring import choices
 
 

@@ -27,7 +27,8 @@ from streamer.edges.signals import KafkaSignals
 from streamer.edges.tables import MysqlTableReader
 from streamer.edges.topics import KafkaPositions, KafkaTopics
 from streamer.ports import Ports, Tally
-from streamer.service import Snapshot, Streamer, Tuning
+from streamer.service import Streamer, Tuning
+from streamer.service.beginning import Snapshot
 
 TRANSACTION_SHARE = 3  # a Kafka transaction is open for at most this part of its timeout
 

@@ -7,50 +7,30 @@ Plain synchronous code over ports; `step` does one piece of it, so a simulator c
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from enum import StrEnum
 
 import structlog
 
-from contracts.errors import Fenced, Gone, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.errors import Fenced, Gone, OutcomeUnknown, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Position
 from contracts.table import TableId
 from streamer.core.commits import CommitsMet, commits_met
-from streamer.core.continuity import check_continuity, check_place
 from streamer.core.decoder import DecoderFactory
-from streamer.core.preflight import (
-    Fault,
-    Grants,
-    cascade_faults,
-    grant_faults,
-    hides_cascades,
-    keyless_faults,
-    literal_databases,
-    server_faults,
-)
 from streamer.core.route import Choices
 from streamer.core.selected import PythonSelectedRows, SelectedRowsFactory
 from streamer.core.twin import PythonDecoder
-from streamer.ports import Ports, ServerStatus, SourceServer, Tally
-from streamer.service.backfill import set_before
+from streamer.ports import Ports, Tally
+from streamer.service.beginning import Snapshot, first_position
 from streamer.service.session import Session, Tuning
+from streamer.service.source import ready, refuse_prepared, same_history
 
-__all__ = ["Adopted", "Ports", "Snapshot", "Streamer", "Tuning", "lock_name", "source_faults"]
+__all__ = ["Adopted", "Ports", "Streamer", "Tuning", "lock_name"]
 
 LOCK_NAME_MAX = 64  # characters; MySQL manual, "Locking Functions"
 
 log = structlog.get_logger()
-
-
-class Snapshot(StrEnum):
-    """What becomes of the rows a table holds when the pipeline meets it."""
-
-    INITIAL = "initial"  # they are read, while its changes are streamed
-    NEVER = "never"  # a new pipeline begins with the oldest binlog, and nothing is read but that
-    ONLY = "only"  # as initial, and the streamer is done when they are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +116,14 @@ class Streamer:
             raise Refused("a streamer of this pipeline is at work on this server: stop it first, if it is really to start over")
         ports.sink.init()
         position = ports.positions.read()
-        status = self._ready(position)
+        status = ready(ports, self._choices, self._server_id, position)
         if position is None:
             raise Refused(
                 f"topic {self._choices.topics.position} holds no position of this pipeline: start the streamer, there is nothing to adopt"
             )
         because = ""
         try:
-            self._same_history(position, status)
+            same_history(ports, self._tuning.commit_patience, position, status)
         except Gone as error:
             because = error.message
         if not because and not anyway:
@@ -154,7 +134,7 @@ class Streamer:
         status = ports.server.status()
         begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition("", 4), in_progress=None)
         tables = self._captured()
-        self._refuse_prepared()
+        refuse_prepared(ports.server)
         self._topics()
         self._session_at(begun).adopt(tables)
         log.warning("server.adopted", before=position.server_uuid, now=status.uuid, gtid_set=str(status.executed), because=because)
@@ -191,17 +171,17 @@ class Streamer:
         ports, topics = self._ports, self._choices.topics
         ports.sink.init()
         position = ports.positions.read()  # after init: what the predecessor had open is decided now
-        status = self._ready(position)
+        status = ready(ports, self._choices, self._server_id, position)
         if position is None:
-            position = self._first_position(status)
-            self._refuse_prepared()
+            position = first_position(ports, topics, status, self._snapshot, self._since_us, self._commits_met)
+            refuse_prepared(ports.server)
         elif self._since_us is not None and not self._begun:
             raise Refused(
                 f"topic {topics.position} holds a position of this pipeline by now, and a stream is never set back. Start without "
                 "--from-timestamp to go on from it; a second run with it, beside a running streamer, reads again what changed since"
             )
         else:
-            position, status = self._same_history(position, status)
+            position, status = same_history(ports, self._tuning.commit_patience, position, status)
         self._topics()
         if (sent_by := ports.binlog.start(position.gtid_set)) != status.uuid:
             # Behind one name servers change, between two connections too: this one's history was not looked at.
@@ -215,34 +195,9 @@ class Streamer:
             session.establish(known=() if reads else captured, wanted=captured if reads else ())
         elif reads:
             if any(self._choices.topic(table) not in position.next_seqs for table in captured):
-                self._refuse_prepared()  # what it changed of a table that nobody captured then has had its event
+                refuse_prepared(ports.server)  # what it changed of a table that nobody captured then has had its event
             session.snapshot(captured)
         return session
-
-    def _refuse_prepared(self) -> None:
-        """Where a pipeline begins, all rows are to be there already, or to come with an event. Those of a prepared XA transaction are not
-        there and have had theirs."""
-        prepared = self._ports.server.prepared_xa()
-        if prepared is None:
-            log.warning(
-                "xa.unknown",
-                because="this account may not see prepared XA transactions; rows that one commits from now on come with no event",
-                advice="GRANT XA_RECOVER_ADMIN ON *.* TO it",
-            )
-        elif prepared:
-            raise Refused(
-                f"XA transactions {'; '.join(prepared)} are prepared on the server: their rows are not there yet, and come with no event. "
-                "XA COMMIT or XA ROLLBACK them, then start again",
-                xids=prepared,
-            )
-
-    def _ready(self, position: Position | None) -> ServerStatus:
-        """The server's state. Raises Invalid when it can't be captured."""
-        status = self._ports.server.status()
-        begun = [topic for topic, next_seq in position.next_seqs.items() if next_seq] if position is not None else []
-        if faults := list(source_faults(self._choices, self._server_id, status, self._ports.server, begun)):
-            raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
-        return status
 
     def _topics(self) -> None:
         topics, admin = self._choices.topics, self._ports.topics
@@ -256,63 +211,6 @@ class Streamer:
 
     def _session_at(self, position: Position) -> Session:
         return Session(self._ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected)
-
-    def _first_position(self, status: ServerStatus) -> Position:
-        held = self._ports.topics.row_topics()
-        if (held or status.purged) and self._ports.positions.read() is not None:
-            # Its rows, and what was purged since, are no sign that anything is lost.
-            raise Fenced("another streamer of this pipeline took over while this one was starting")
-        if held:
-            raise Refused(
-                f"topics of this pipeline hold rows ({', '.join(held[:3])}{', …' if len(held) > 3 else ''}), but topic "
-                f"{self._choices.topics.position} holds no position: where to go on is lost, and starting anew would repeat rows. Choose "
-                "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
-            )
-        if self._since_us is not None:
-            first = set_before(self._ports, status, self._since_us, self._commits_met)
-            return Position(0, status.uuid, first, 0, 0, 0, BinlogPosition("", 4))
-        if self._snapshot is not Snapshot.NEVER:
-            return Position(0, status.uuid, status.executed, 0, 0, 0, BinlogPosition("", 4))
-        if status.purged:
-            raise Gone(
-                f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and "
-                "streamer.snapshot: never keeps us from reading those there are. Set it to initial, or stream a server whose binlogs are "
-                "whole, or choose --from-timestamp to have only what has changed since then",
-                purged=str(status.purged),
-            )
-        return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))
-
-    def _same_history(self, position: Position, status: ServerStatus) -> tuple[Position, ServerStatus]:
-        ours = position.gtid_set
-        begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
-        # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to; another one may still
-        # be applying what it has received.
-        deadline = self._ports.clock.now() + self._tuning.commit_patience
-        while not begun.is_subset(status.executed) and self._ports.clock.now() < deadline:
-            self._ports.clock.sleep(timedelta(milliseconds=500))
-            status = self._ports.server.status()
-        check_continuity(begun, status.executed, GtidSet())
-        check_continuity(ours, status.executed, status.purged)
-        if position.server_uuid == status.uuid:
-            self._check_place(position)
-            return position, status
-        log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
-        # A place in the other server's files says nothing of this one's.
-        return replace(position, server_uuid=status.uuid, binlog=BinlogPosition("", 4)), status
-
-    def _check_place(self, position: Position) -> None:
-        place, server = position.binlog, self._ports.server
-        if not place.file:
-            return  # nothing was streamed yet
-        files = server.binlogs()
-        held = place.file in files
-        check_place(
-            place,
-            position.gtid_set,
-            files,
-            server.previous_gtids(place.file) if held else None,
-            server.event_at(place) if held else None,
-        )
 
     def _fall_back(self, error: PipelineError) -> None:
         if self._session is not None:
@@ -328,22 +226,6 @@ class Streamer:
         self._failures = min(self._failures + 1, 16)
         log.warning("stream.interrupted", error=type(error).__name__, message=error.message, pause_seconds=pause.total_seconds())
         self._ports.clock.sleep(pause)
-
-
-def source_faults(
-    choices: Choices, server_id: int, status: ServerStatus, server: SourceServer, begun: Collection[str] = ()
-) -> Iterator[Fault]:
-    """What keeps this server from being captured, each with its fix. `begun`: topics that hold rows; a table of theirs without a key has
-    lost it, and is the loader's to park. Raises Unavailable."""
-    yield from server_faults(status.variables, server_id)
-    visible = server.tables()
-    captured = [table for table in visible if choices.captures(table)]
-    yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
-    asking = [table for table in captured if choices.of(table).needs_key and choices.of(table).key is None]
-    asking = [table for table in asking if choices.topic(table) not in begun]
-    yield from keyless_faults([table for table in asking if not server.unique_keys(table)])
-    if hides_cascades(status.variables):
-        yield from cascade_faults([table for table in server.cascading() if choices.captures(table)])
 
 
 def lock_name(prefix: str) -> str:

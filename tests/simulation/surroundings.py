@@ -11,7 +11,7 @@ from contracts.topics import Topics
 from loader.core.cut import CutPolicy
 from loader.core.plan import Mode, TargetTable
 from loader.core.target import TargetNaming, target_table
-from streamer.service import Snapshot
+from streamer.service.beginning import Snapshot
 from tests.fakes.broker import Broker, Group
 from tests.fakes.object_store import Bucket
 from tests.fakes.versions import Isolation

@@ -12,7 +12,7 @@ import structlog
 
 from contracts.errors import Fenced, Gone, Unavailable
 from contracts.ledger import Fence
-from streamer.service import Snapshot
+from streamer.service.beginning import Snapshot
 from tests.fakes.faults import Gate
 from tests.simulation.audit import Audit
 from tests.simulation.ending import Ending

@@ -21,8 +21,9 @@ from streamer.core.progress import OpenTransaction
 from streamer.core.route import Choices, Route
 from streamer.core.translate import Origin, gone_records
 from streamer.ports import Ports
-from streamer.service import Snapshot, Streamer, Tuning, placing
+from streamer.service import Streamer, Tuning, placing
 from streamer.service.asking import AskedRows, without
+from streamer.service.beginning import Snapshot
 from streamer.service.ddl import DdlFollower
 from streamer.service.reading import Reading
 from streamer.service.readings import TableReadings

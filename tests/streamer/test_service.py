@@ -19,7 +19,8 @@ from streamer.core.decoder import DecoderFactory
 from streamer.core.route import Choices, TableChoice
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ReadRequest, TableReader, TableRows
-from streamer.service import Snapshot, Streamer, Tuning, lock_name
+from streamer.service import Streamer, Tuning, lock_name
+from streamer.service.beginning import Snapshot
 from tests.decoders import DECODERS, decoder_named
 from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time

@@ -7,8 +7,8 @@ from datetime import datetime
 import loader.adoption
 import loader.service.reading
 import streamer.core.continuity
-import streamer.service
 import streamer.service.placing
+import streamer.service.source
 from contracts.ledger import TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import Position, TableState
@@ -118,7 +118,7 @@ MUTANTS: Sequence[Variant] = (
     Variant(
         "failover: GTID sets not compared",
         patches=(
-            (streamer.service, "check_continuity", any_history_will_do),
+            (streamer.service.source, "check_continuity", any_history_will_do),
             (streamer.core.continuity, "check_continuity", any_history_will_do),
         ),
         risks=MOVING,
