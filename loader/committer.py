@@ -13,7 +13,8 @@ from contracts.errors import Corrupt, Unavailable, Unfit
 from contracts.ledger import LedgerEntry
 from contracts.progress import TableState
 from contracts.sql import qualified
-from loader.core.cut import Cut, Part
+from loader.core.cut import Cut
+from loader.core.lane import Part
 from loader.core.plan import (
     PARTITION,
     CommitPlan,

@@ -5,20 +5,16 @@ rows of one schema only, and a TRUNCATE stands alone in its part.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NoReturn
 
-from contracts.envelope import Envelope, Op
 from contracts.errors import Corrupt
-from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
-from loader.core.changes import OpenChanges, memory_of
-from loader.core.gap import rows_expired
-from loader.core.plan import Changes, Destination, Nowhere
-from loader.core.records import Change, Record, Records
+from loader.core.changes import memory_of
+from loader.core.lane import Lane, OpenRun, Part, Start
+from loader.core.records import Record, Records
 
 RENEWING = frozenset({TableState.SNAPSHOTTING, TableState.REREADING})
 """While a table is in one of these, every row MySQL holds of it is on its way."""
@@ -48,31 +44,6 @@ class CutPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`; `state`
-    is what the last barrier before it said of the table."""
-
-    topic_id: str
-    offset: int
-    next_offset: int
-    next_seq: int
-    state: TableState = TableState.OK
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One table's share of a cut: changes of one schema, never empty. `offsets` tiles on from the part before. `renewing`: every row MySQL
-    holds of the table comes anew, with the first of these changes or after it."""
-
-    topic: str
-    destination: Destination | Nowhere
-    offsets: OffsetRange
-    next_seq: int
-    changes: Changes
-    renewing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Cut:
     """Everything up to `barrier`. `whole`: the last barrier in it that isn't inside a source transaction, if there is one.
     `progress_offset`: the next to read."""
@@ -86,121 +57,6 @@ class Cut:
     @property
     def rows(self) -> int:
         return sum(len(part.changes) for part in self.parts)
-
-
-OpenRun = Callable[[str, str, int], tuple[Destination | Nowhere, OpenChanges]]
-"""Given a topic, a schema's fingerprint (empty: a TRUNCATE) and the next seq: where such changes go, and what collects them. Raises
-Corrupt, Invalid, Unavailable."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """Consecutive changes that may share a part, from seq `first`."""
-
-    first: int
-    fingerprint: str
-    truncate: bool
-    destination: Destination | Nowhere
-    changes: OpenChanges
-
-    @property
-    def next_seq(self) -> int:
-        return self.first + len(self.changes)
-
-    def takes(self, change: Change) -> bool:
-        return not self.truncate and change.envelope.op is not Op.TRUNCATE and self.fingerprint == change.envelope.source.schema
-
-
-@dataclass(slots=True)
-class _Lane:
-    """What was read of one topic and not yet cut, from seq `first_seq` on. The last run stays when it is empty: the next rows may be like
-    those before."""
-
-    topic: str
-    start: Start
-    first_seq: int
-    next_offset: int
-    open_run: OpenRun
-    runs: deque[_Run] = field(default_factory=deque)
-    counted_bytes: int = 0
-    """Of memory, by the batch."""
-
-    @property
-    def next_seq(self) -> int:
-        return self.runs[-1].next_seq if self.runs else self.first_seq
-
-    @property
-    def part_ends(self) -> int | None:
-        """The first seq that cannot be in the same part as the changes before it."""
-        return self.runs[1].first if len(self.runs) > 1 else None
-
-    @property
-    def memory_bytes(self) -> int:
-        return sum(run.changes.memory_bytes for run in self.runs)
-
-    def size_bytes(self, stop_seq: int) -> int:
-        """Of the records before `stop_seq`."""
-        return sum(run.changes.size_bytes(max(0, min(len(run.changes), stop_seq - run.first))) for run in self.runs)
-
-    def add(self, records: Records) -> None:
-        at = 0
-        while at < len(records):
-            if self.runs:
-                at += self.runs[-1].changes.read(records, at)
-                if at == len(records):
-                    return
-            change = self._decoded(records[at])
-            if not self.runs or not self.runs[-1].takes(change):
-                self._begin(change)
-                if not self.runs[-1].truncate:
-                    continue  # its like may be read all at once
-            self.runs[-1].changes.put(change)
-            at += 1
-
-    def _decoded(self, record: Record) -> Change:
-        try:
-            envelope = Envelope.decode(record.value or b"null")
-        except ValueError as error:
-            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
-        if envelope.source.seq != self.next_seq:
-            self._refuse(envelope, record.offset)
-        return Change(record.offset, record.key, envelope, record.size_bytes)
-
-    def _begin(self, change: Change) -> None:
-        """A run for changes like this one."""
-        truncate, seq = change.envelope.op is Op.TRUNCATE, self.next_seq
-        fingerprint = "" if truncate else change.envelope.source.schema
-        run = _Run(seq, fingerprint, truncate, *self.open_run(self.topic, fingerprint, seq))
-        if self.runs and not self.runs[-1].changes:
-            self.runs.pop()
-        self.runs.append(run)
-
-    def take(self, stop_seq: int, *, renewing: bool) -> Part | None:
-        """Removes what lies before `stop_seq`, as a part."""
-        count = stop_seq - self.first_seq
-        if count <= 0:
-            return None
-        run = self.runs[0]
-        changes = run.changes.take(count)
-        offsets = OffsetRange(self.next_offset, changes.stop_offset)
-        self.first_seq, self.next_offset = stop_seq, offsets.stop
-        run.first = stop_seq
-        if not run.changes and (run.truncate or len(self.runs) > 1):
-            self.runs.popleft()
-        return Part(self.topic, run.destination, offsets, stop_seq, changes, renewing)
-
-    def _refuse(self, change: Envelope, offset: int) -> NoReturn:
-        topic, seq = self.topic, change.source.seq
-        if self.next_seq == self.start.next_seq and seq > self.next_seq:
-            # The first record there is: those before it are not there any more.
-            raise rows_expired(topic, str(change.source.table), self.next_seq, seq, offset)
-        raise Corrupt(
-            f"topic {topic} at offset {offset}: seq {seq} where {self.next_seq} must follow",
-            topic=topic,
-            offset=offset,
-            expected_seq=self.next_seq,
-            seq=seq,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +81,7 @@ class OpenBatch:
         self._open_run = open_run
         self._progress_offset = progress_offset
         self._barrier_no = barrier_no
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._marks: deque[_Mark] = deque()
         self._reached = 0
         self._unread: set[str] = set()
@@ -242,7 +98,7 @@ class OpenBatch:
 
     def open(self, topic: str, start: Start) -> None:
         """From now on `topic` is read, from `start`."""
-        self._lanes[topic] = _Lane(topic, start, start.next_seq, start.next_offset, self._open_run)
+        self._lanes[topic] = Lane(topic, start, start.next_seq, start.next_offset, self._open_run)
         self._unread.discard(topic)
         if start.state is not TableState.OK:
             self._states[topic] = start.state
@@ -268,7 +124,7 @@ class OpenBatch:
         self.rows += len(records)
         self._count(lane)
 
-    def _count(self, lane: _Lane) -> None:
+    def _count(self, lane: Lane) -> None:
         held = lane.memory_bytes
         self.memory_bytes += held - lane.counted_bytes
         lane.counted_bytes = held
@@ -324,7 +180,7 @@ class OpenBatch:
         self._reach()
         if not self._reached:
             return None
-        for topic in self._mixed:
+        for topic in sorted(self._mixed):
             first, second, *_ = self._lanes[topic].runs
             if self._covered.get(topic, 0) > second.first:
                 return CutReason.TRUNCATE if first.truncate or second.truncate else CutReason.SCHEMA

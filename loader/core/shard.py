@@ -10,8 +10,9 @@ from contracts.ledger import Fence, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.progress import Barrier, TableState
 from contracts.sql import qualified
-from loader.core.cut import Cut, Start
+from loader.core.cut import Cut
 from loader.core.gap import barriers_expired, topic_recreated, topic_shorter
+from loader.core.lane import Start
 from loader.core.plan import PARTITION, CommitPlan, Passed, TableLoad
 
 

@@ -12,7 +12,8 @@ import structlog
 
 from contracts.topics import Topics
 from loader.committer import Committer
-from loader.core.cut import CutPolicy, OpenRun
+from loader.core.cut import CutPolicy
+from loader.core.lane import OpenRun
 from loader.ports import Clock, Membership, ShardLog, Warehouse, Worker
 from loader.service.shard import ShardLoader
 

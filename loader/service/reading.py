@@ -6,8 +6,9 @@ from datetime import timedelta
 from contracts.errors import Gone
 from contracts.ledger import TopicOffset
 from contracts.topics import Topics
-from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch, OpenRun, Start
+from loader.core.cut import Cut, CutPolicy, CutReason, OpenBatch
 from loader.core.gap import rows_missing
+from loader.core.lane import OpenRun, Start
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.ports import Clock, ShardLog
 

@@ -15,7 +15,8 @@ from contracts.errors import Corrupt, Fenced, Gone, OutcomeUnknown, PipelineErro
 from contracts.ledger import TopicOffset
 from contracts.topics import Topics
 from loader.committer import Committer, Spent, backoff
-from loader.core.cut import Cut, CutPolicy, CutReason, OpenRun
+from loader.core.cut import Cut, CutPolicy, CutReason
+from loader.core.lane import OpenRun
 from loader.core.mirror import Mirror, refuse_restored
 from loader.core.plan import CommitPlan
 from loader.core.shard import Tenure

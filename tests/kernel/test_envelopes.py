@@ -13,7 +13,7 @@ from contracts.envelope import Envelope, Op
 from contracts.table import TableSchema
 from devstack.mysql import MysqlServer
 from loader.core.changes import DecodedChanges
-from loader.core.cut import Start
+from loader.core.lane import Start
 from loader.core.plan import Mode
 from loader.core.records import Change, Record, Records
 from streamer.core.translate import Origin, truncate_message

@@ -14,8 +14,9 @@ from contracts.errors import Corrupt
 from contracts.offsets import OffsetRange
 from contracts.table import TableSchema
 from loader.core.changes import DecodedChanges
-from loader.core.cut import Cut, OpenBatch, Part, Start
+from loader.core.cut import Cut, OpenBatch
 from loader.core.encode import encode
+from loader.core.lane import Part, Start
 from loader.core.plan import Destination, EncodedBatch, Mode, TableBatch, TargetTable
 from loader.core.readers import choose
 from loader.core.records import Record, Records

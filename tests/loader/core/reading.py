@@ -8,7 +8,8 @@ from contracts.position import GtidSet
 from contracts.progress import Barrier, Standing, TableState
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.changes import OpenChanges, OpenDecodedChanges
-from loader.core.cut import CutPolicy, OpenBatch, Start
+from loader.core.cut import CutPolicy, OpenBatch
+from loader.core.lane import Start
 from loader.core.plan import Destination
 from loader.core.records import Record, Records
 from loader.core.target import TargetNaming, target_table

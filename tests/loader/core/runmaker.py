@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.envelope import Op, Row, Value
 from contracts.table import Column, Kind, TableSchema
-from loader.core.cut import Start
+from loader.core.lane import Start
 from loader.core.plan import Mode
 from loader.core.records import Record, Records
 from tests.loader.core.collecting import Step, Told, same, sent, told

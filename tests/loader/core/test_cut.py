@@ -10,7 +10,8 @@ from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
 from contracts.progress import Standing, TableState
 from loader.core.changes import DecodedChanges
-from loader.core.cut import Cut, CutReason, OpenBatch, Part
+from loader.core.cut import Cut, CutReason, OpenBatch
+from loader.core.lane import Part
 from loader.core.records import Change, Record, Records
 from tests.loader.core.reading import ITEMS, NEVER, NOW, ORDERS, PROGRESS, barrier, named, open_batch, row, start
 
@@ -166,6 +167,14 @@ def test_a_truncate_stands_alone_between_the_rows_before_and_after_it() -> None:
 def test_two_truncates_do_not_share_a_batch() -> None:
     batch = open_batch(row(0, op=Op.TRUNCATE), row(1, op=Op.TRUNCATE), barrier(0, orders=1), barrier(1, orders=2))
     assert len(cut(batch, CutReason.TRUNCATE).parts[0].changes) == 1
+
+
+@pytest.mark.parametrize("first", [Op.CREATE, Op.TRUNCATE])
+def test_of_two_tables_that_part_a_batch_the_first_by_name_gives_the_reason(first: Op) -> None:
+    second = Op.TRUNCATE if first is Op.CREATE else Op.CREATE
+    rows = [row(0, topic=ITEMS), row(0), row(1, schema="b", topic=ITEMS, op=first), row(1, schema="b", op=second)]
+    batch = open_batch(*rows, barrier(0, orders=1, items=1), barrier(1, orders=2, items=2))
+    assert batch.reason_to_cut(NEVER, NOW) is (CutReason.SCHEMA if first is Op.CREATE else CutReason.TRUNCATE)
 
 
 def test_schemas_not_parted_by_a_barrier_are_corrupt() -> None:

@@ -7,7 +7,8 @@ from contracts.errors import Gone
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import TableState
-from loader.core.cut import Cut, CutReason, Start
+from loader.core.cut import Cut, CutReason
+from loader.core.lane import Start
 from loader.core.plan import QuarantinedValue, TableLoad
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.core.target import TargetNaming, target_table

@@ -7,7 +7,8 @@ import loader.service.reading
 from contracts.errors import Gone, PipelineError
 from contracts.ledger import TopicOffset
 from contracts.progress import Barrier
-from loader.core.cut import Cut, CutReason, OpenBatch, Part, Start, _Lane
+from loader.core.cut import Cut, CutReason, OpenBatch
+from loader.core.lane import Lane, Part, Start
 from loader.core.records import Record
 from loader.core.shard import start_of_rows
 from loader.ports import LogBounds
@@ -43,10 +44,10 @@ def halt_at_expiry(topic: str, topic_id: str, held: TopicOffset | None, low: int
     return start_of_rows(topic, topic_id, held, low, stable_end)
 
 
-_take = _Lane.take
+_take = Lane.take
 
 
-def leave_the_last_row(self: _Lane, stop_seq: int, *, renewing: bool) -> Part | None:
+def leave_the_last_row(self: Lane, stop_seq: int, *, renewing: bool) -> Part | None:
     """Cuts before the barrier it says it has reached."""
     return _take(self, stop_seq - 1, renewing=renewing)
 
@@ -85,7 +86,7 @@ AWAY = Risks(kill=0, lost=0, pause=0.15, pause_at=("loader.poll",), pause_steps_
 
 MUTANTS: Sequence[Variant] = (
     Variant("cut not at a barrier", patches=((OpenBatch, "cut", cut_anywhere),)),
-    Variant("cut before the barrier", patches=((_Lane, "take", leave_the_last_row),)),
+    Variant("cut before the barrier", patches=((Lane, "take", leave_the_last_row),)),
     Variant("partial barrier taken for a whole one", patches=((OpenBatch, "_add_barrier", ignore_partial),)),
     Variant("topics of a barrier that nobody reads left out", patches=((OpenBatch, "_add_barrier", leave_out_unread),)),
     Variant("expired idle partition taken for a loss", patches=((loader.service.reading, "start_of_rows", halt_at_expiry),)),

@@ -14,7 +14,8 @@ from contracts.position import GtidSet
 from contracts.progress import Position, TableState
 from loader.committer import Committer
 from loader.core.adoption import Found, adopted
-from loader.core.cut import Cut, Part, Start
+from loader.core.cut import Cut
+from loader.core.lane import Part, Start
 from loader.core.plan import CommitPlan, Mode, Passed, TableLoad
 from loader.core.shard import Tenure, start_of_rows
 from streamer.core.decoder import Records
