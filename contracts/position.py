@@ -20,6 +20,11 @@ class BinlogPosition:
     file: str
     offset: int
 
+    @classmethod
+    def unknown(cls) -> "BinlogPosition":
+        """Nothing was streamed yet from the server, so no place in its files is known."""
+        return cls("", 4)
+
     def is_before(self, other: "BinlogPosition") -> bool:
         """In the order of one server's files, whose numbers grow by a digit when they must."""
         return (len(self.file), self.file, self.offset) < (len(other.file), other.file, other.offset)

@@ -143,6 +143,11 @@ class Position:
     KEY = b"gtid"
 
     @property
+    def streamed(self) -> GtidSet:
+        """Every transaction of which a row is on Kafka."""
+        return self.gtid_set if self.in_progress is None else self.gtid_set.with_gtid(self.in_progress.gtid)
+
+    @property
     def readings(self) -> Mapping[str, Asked | Reread]:
         """By topic what is being read, a whole table before keys of it: its standing is the table's."""
         return {**self.asked, **self.rereads}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.envelope import Envelope
-from contracts.errors import Corrupt
 from contracts.ledger import TopicOffset
 from contracts.progress import Barrier, TableState
 from loader.core.adoption import Found, adopted, plan
@@ -97,17 +96,11 @@ def _records(log: ShardLog, topic: str, end: int) -> Iterator[Record]:
 
 
 def _seq(record: Record) -> int:
-    try:
-        return Envelope.decode(record.value or b"null").source.seq
-    except ValueError as error:
-        raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+    return record.decoded(Envelope.decode).source.seq
 
 
 def _barrier_no(record: Record) -> int:
-    try:
-        return Barrier.decode(record.value or b"null").n
-    except ValueError as error:
-        raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+    return record.decoded(Barrier.decode).n
 
 
 def told(shard: int, adoption: Adoption) -> Sequence[str]:

@@ -134,10 +134,7 @@ class OpenBatch:
             self._mixed.add(lane.topic)
 
     def _add_barrier(self, record: Record) -> None:
-        try:
-            barrier = Barrier.decode(record.value or b"null")
-        except ValueError as error:
-            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+        barrier = record.decoded(Barrier.decode)
         if barrier.n <= self._barrier_no:
             raise Corrupt(
                 f"{record.topic} at offset {record.offset}: barrier {barrier.n} follows barrier {self._barrier_no}",

@@ -110,10 +110,7 @@ class Lane:
             at += 1
 
     def _decoded(self, record: Record) -> Change:
-        try:
-            envelope = Envelope.decode(record.value or b"null")
-        except ValueError as error:
-            raise Corrupt(f"{record.topic} at offset {record.offset}: {error}", topic=record.topic, offset=record.offset) from error
+        envelope = record.decoded(Envelope.decode)
         if envelope.source.seq != self.next_seq:
             self._refuse(envelope, record.offset)
         return Change(record.offset, record.key, envelope, record.size_bytes)

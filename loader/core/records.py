@@ -1,9 +1,13 @@
 """What is read: Kafka's records, and the row changes they carry."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from contracts.envelope import Envelope
+from contracts.errors import Corrupt
+
+Decoded = TypeVar("Decoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,13 @@ class Record:
     @property
     def size_bytes(self) -> int:
         return len(self.value or b"") + len(self.key or b"")
+
+    def decoded(self, decode: Callable[[bytes], Decoded]) -> Decoded:
+        """What the value says. Raises Corrupt, which names the record, where `decode` raises ValueError."""
+        try:
+            return decode(self.value or b"null")
+        except ValueError as error:
+            raise Corrupt(f"{self.topic} at offset {self.offset}: {error}", topic=self.topic, offset=self.offset) from error
 
 
 @dataclass(frozen=True, slots=True)

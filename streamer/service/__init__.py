@@ -132,7 +132,7 @@ class Streamer:
                 "read anew all the same"
             )
         status = ports.server.status()
-        begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition("", 4), in_progress=None)
+        begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition.unknown(), in_progress=None)
         tables = self._captured()
         refuse_prepared(ports.server)
         self._topics()

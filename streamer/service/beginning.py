@@ -36,15 +36,16 @@ def first_position(
             "another pipeline name, or restore the topic; only if nothing has loaded these rows, delete all topics of the pipeline"
         )
     if since_us is not None:
-        first = set_before(ports, status, since_us, met)
-        return Position(0, status.uuid, first, 0, 0, 0, BinlogPosition("", 4))
-    if snapshot is not Snapshot.NEVER:
-        return Position(0, status.uuid, status.executed, 0, 0, 0, BinlogPosition("", 4))
-    if status.purged:
+        had = set_before(ports, status, since_us, met)
+    elif snapshot is not Snapshot.NEVER:
+        had = status.executed
+    elif status.purged:
         raise Gone(
             f"the server has purged binlogs ({status.purged}), so a stream from its oldest one would not hold all rows, and "
             "streamer.snapshot: never keeps us from reading those there are. Set it to initial, or stream a server whose binlogs are "
             "whole, or choose --from-timestamp to have only what has changed since then",
             purged=str(status.purged),
         )
-    return Position(0, status.uuid, GtidSet(), 0, 0, 0, BinlogPosition("", 4))
+    else:
+        had = GtidSet()
+    return Position(0, status.uuid, had, 0, 0, 0, BinlogPosition.unknown())

@@ -72,8 +72,7 @@ def refuse_prepared(server: SourceServer) -> None:
 def same_history(ports: Ports, patience: timedelta, position: Position, status: ServerStatus) -> tuple[Position, ServerStatus]:
     """The position to go on from on this server, and its state, once it has committed what is on Kafka; `patience`: how long it may take
     for that. Raises Gone when it never had it, or has purged what comes next."""
-    ours = position.gtid_set
-    begun = ours if position.in_progress is None else ours.with_gtid(position.in_progress.gtid)
+    ours, begun = position.gtid_set, position.streamed
     # A server sends a transaction before it has committed it, and waits in between for replicas if it is told to; another one may still
     # be applying what it has received.
     deadline = ports.clock.now() + patience
@@ -87,7 +86,7 @@ def same_history(ports: Ports, patience: timedelta, position: Position, status: 
         return position, status
     log.warning("server.changed", before=position.server_uuid, now=status.uuid, gtid_set=str(ours))
     # A place in the other server's files says nothing of this one's.
-    return replace(position, server_uuid=status.uuid, binlog=BinlogPosition("", 4)), status
+    return replace(position, server_uuid=status.uuid, binlog=BinlogPosition.unknown()), status
 
 
 def _check_place(server: SourceServer, position: Position) -> None:

@@ -83,8 +83,7 @@ class World:
         position, lost = self.audit.stream.position(), self.around.history.lost
         if not isinstance(error, Gone) or error.fields.get("fault") != "transactions_lost" or lost is None or position is None:
             return False
-        begun = position.gtid_set if position.in_progress is None else position.gtid_set.with_gtid(position.in_progress.gtid)
-        if begun.is_subset(self.around.history.all):
+        if position.streamed.is_subset(self.around.history.all):
             return False
         self.halted = self.processes.fed = True
         return True

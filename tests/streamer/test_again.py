@@ -399,7 +399,7 @@ def test_a_stop_leaves_what_is_not_sent_yet() -> None:
 
 def test_no_more_is_held_of_large_events_than_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "EVENTS_BYTES_MAX", 100)
-    position = Position(1, "s", GtidSet(), 0, 0, 0, BinlogPosition("", 4))
+    position = Position(1, "s", GtidSet(), 0, 0, 0, BinlogPosition.unknown())
     held = asking.AskedRows(position)
     world = World()
     traded(world)
