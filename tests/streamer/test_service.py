@@ -335,6 +335,14 @@ def test_a_split_transaction_that_is_shorter_now_is_not_gone_on_with() -> None:
         world.run()
 
 
+def test_a_server_without_the_split_transaction_is_refused_though_no_whole_one_is_lost() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    halted_inside_a_split(world)
+    world.source.transactions.clear()
+    with pytest.raises(Gone, match=f"{SERVER}:1"):
+        world.run()
+
+
 def test_every_shard_gets_a_barrier_at_least_once_a_second() -> None:
     world = World(choices=Choices(TOPICS, 3, captures, ("shop.*",), {ORDERS.id: TableChoice(shard=1)}))
     world.source.commit(ORDERS.insert((1, 1)))
