@@ -2,13 +2,17 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
+from pymysql.constants import COMMAND
 
 from contracts.errors import Refused
 from devstack.mysql import MysqlServer
@@ -115,6 +119,31 @@ def test_a_second_mysql_has_its_own_uuid_and_the_settings_it_was_given(tmp_path:
         assert row[1:] == (number, settings.get("binlog_row_image", "FULL"), settings.get("lower_case_table_names", 0))
         assert int(said) == server.port
     assert len(uuids) == 3
+
+
+@pytest.mark.long
+def test_a_purge_waits_for_a_reader_of_the_old_binlogs_to_go(tmp_path: Path) -> None:
+    server = MysqlServer(tmp_path / "purged")
+    server.start()
+    try:
+        with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW BINARY LOG STATUS")
+            file = str(cursor.fetchall()[0][0])
+            cursor.execute("CREATE DATABASE gone")
+            cursor.execute("CREATE TABLE gone.t (v LONGBLOB)")
+            for _ in range(4):
+                cursor.execute("INSERT INTO gone.t VALUES (REPEAT('x', 8 << 20))")  # more than a socket holds: who sends it stands still
+            reader: Any = server.connect(init_command="SET @source_binlog_checksum = @@global.binlog_checksum")
+            reader._execute_command(COMMAND.COM_BINLOG_DUMP, struct.pack("<IHI", 4, 0, 4711) + file.encode())
+            reader._read_packet()
+            leaving = threading.Timer(1, reader.close)
+            leaving.start()
+            server.purge_binlogs()
+            assert not leaving.is_alive()
+            cursor.execute("SHOW BINARY LOGS")
+            assert len(cursor.fetchall()) == 1
+    finally:
+        server.stop()
 
 
 def devstack(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -89,9 +89,7 @@ def lossy_failover_under_the_stream(scene: Scene) -> Halt:
 def purged_binlogs(scene: Scene) -> Halt:
     scene.stop(scene.streamer)
     scene.trade(10)
-    scene.sql(scene.source, "FLUSH BINARY LOGS")
-    newest = scene.sql(scene.source, "SHOW BINARY LOGS")[-1][0]
-    scene.sql(scene.source, f"PURGE BINARY LOGS TO '{newest}'")
+    scene.source.purge_binlogs()
     return restarted(scene, "streamer")
 
 

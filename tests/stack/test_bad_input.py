@@ -126,10 +126,7 @@ def test_a_first_run_on_a_server_that_has_purged_binlogs_is_refused(pipeline: Pi
         server.create_capture_user(CAPTURE_USER, CAPTURE_PASSWORD)
         with server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE badinput")
-            cursor.execute("FLUSH BINARY LOGS")
-            cursor.execute("SHOW BINARY LOGS")
-            newest = cursor.fetchall()[-1][0]
-            cursor.execute(f"PURGE BINARY LOGS TO '{newest}'")
+        server.purge_binlogs()
         config = pipeline.config()
         config["mysql"]["port"] = server.port
         config["streamer"] = {"snapshot": "never"}
