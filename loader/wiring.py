@@ -172,7 +172,7 @@ def check_s3(settings: Settings) -> str:
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 403:
-            # The loader needs s3:PutObject below the prefix and nothing else, so it may well not be allowed to look.
+            # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
             return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
         raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
     except BotoCoreError as error:

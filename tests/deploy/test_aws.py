@@ -11,7 +11,9 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
+from contracts.errors import Corrupt, Invalid
 from devstack.s3 import S3Server
+from loader.edges.s3 import S3BatchStore
 from tests.stack.lake import BUCKET, DEAD_BY_EPOCH, Lake
 
 AWS = Path(__file__).parents[2] / "deploy" / "aws"
@@ -32,7 +34,7 @@ def actions(name: str) -> set[str]:
 
 
 def test_no_role_has_a_right_the_others_work_needs() -> None:
-    assert actions("loader-policy") == {"s3:PutObject", "s3:AbortMultipartUpload"}
+    assert actions("loader-policy") == {"s3:PutObject", "s3:GetObject"}
     assert "s3:PutObject" not in actions("janitor-policy")
     assert actions("copy-policy") == {"s3:ListBucket", "s3:GetObject"}
     for name in ("loader-policy", "janitor-policy", "copy-policy"):
@@ -106,6 +108,18 @@ def test_with_its_policy_the_janitor_sweeps_and_may_not_write(lake: Lake, guarde
         guarded.client("janitor").put_object(Bucket=BUCKET, Key=f"lake-{lake.name}/x", Body=b"")
     with pytest.raises(ClientError, match="AccessDenied"):
         guarded.client("janitor").delete_object(Bucket=BUCKET, Key="elsewhere/x")
+
+
+@pytest.mark.stack
+def test_with_its_policy_the_loader_writes_and_knows_again_what_it_wrote(lake: Lake, guarded: Guarded) -> None:
+    """A PUT whose answer was lost is sent again, refused, and then what the key holds is looked at."""
+    store = S3BatchStore(guarded.client("loader"), BUCKET, f"lake-{lake.name}")
+    for _ in range(2):
+        store.put("batch", b"PAR1")
+    with pytest.raises(Corrupt):
+        store.put("batch", b"PAR2")
+    with pytest.raises(Invalid, match="s3:GetObject"):
+        S3BatchStore(guarded.client("loader"), BUCKET, "elsewhere").put("batch", b"PAR1")
 
 
 @pytest.mark.stack
