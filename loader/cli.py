@@ -1,4 +1,4 @@
-"""`loader`: the command line, and the only place that wires settings to real clients."""
+"""`loader`: the command line; `wiring` joins settings to clients."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ from runtime.settings import Settings
 
 EXAMPLES = """
 loader                          load until told to stop
-loader sync -t shop.orders      load until the table holds what MySQL's barriers hold now, then exit
+loader sync -t shop.orders      load until the table holds what is on Kafka now, then exit
 loader plan                     what the next commit would send: objects and SQL; sends nothing
 loader pause -t shop.orders     leave a table as it is, until it is read again
 loader adopt-topic -t shop.orders   go on with a topic that lost records, or was made again
