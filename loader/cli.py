@@ -251,7 +251,7 @@ def _check_kafka(settings: Settings) -> str:
 
 def _check_redshift(settings: Settings) -> str:
     with closing(open_warehouse(settings)) as warehouse:
-        warehouse.check_staging()
+        warehouse.check()
         if warehouse.guard() is None:
             return f"reachable; schema {settings.redshift.schema_} is made at the loader's first start"
         warehouse.prepare(ledger_guard(settings))

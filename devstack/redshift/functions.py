@@ -84,6 +84,7 @@ SCALAR: dict[str, Function] = {
         JSON_EXTRACT_PATH_TEXT=("standin.json_extract_path_text({args})", 2, 6),
         PG_LAST_COPY_COUNT=("standin.pg_last_copy_count()", 0, 0),
         PG_LAST_COPY_ID=("standin.pg_last_copy_id()", 0, 0),
+        DB_COLLATION=("CAST('case_sensitive' AS pg_catalog.varchar)", 0, 0),
         VERSION=("standin.version()", 0, 0),
     ),
 }

@@ -64,7 +64,9 @@ class RedshiftWarehouse:
 
     def prepare(self, guard: Guard) -> None:
         """Makes the commit tables and their first rows, or checks that those there are this pipeline's. Raises Refused for another
-        bucket, prefix, cluster or pipeline, Invalid for another number of shards, Unavailable."""
+        bucket, prefix, cluster or pipeline, Invalid for another number of shards or a database that does not know a key from another,
+        Unavailable."""
+        self._refuse_collation()
         for _ in range(PREPARE_TRIES):
             held = self.guard()
             if held is not None:
@@ -219,10 +221,22 @@ class RedshiftWarehouse:
         rows = self._session.run(f"SELECT {columns} FROM {qualified(self._options.schema, 'watermarks')} ORDER BY source_table")
         return [Watermark(*map(_plain, row)) for row in rows]
 
-    def check_staging(self) -> None:
-        """Raises what `stage` would if this user may not make temp tables."""
+    def check(self) -> None:
+        """Raises what `prepare` would of this database, and `stage` if this user may not make temp tables."""
+        self._refuse_collation()
         with self._session.transaction() as transaction:
             transaction.run(f"CREATE TEMP TABLE {quote('tidemark_check')} (a INTEGER)")
+
+    def _refuse_collation(self) -> None:
+        """Where text is compared without its case, the row of one key would be deleted for another's. Source: Redshift guide,
+        "DB_COLLATION"."""
+        ((collation,),) = self._session.run("SELECT db_collation()")
+        if collation != "case_sensitive":
+            raise Invalid(
+                f"the database compares text by {collation}: a row would be taken for another whose key differs in case alone. Make"
+                " one with CREATE DATABASE … COLLATE CASE_SENSITIVE, and set redshift.database to it",
+                collation=collation,
+            )
 
     def _create(self, guard: Guard) -> None:
         schema = self._options.schema

@@ -21,6 +21,7 @@ STATEMENTS: tuple[Case, ...] = (
         (f"CREATE TABLE {{s}}.t ({'c' * 100} INT)", "SELECT column_name FROM svv_columns WHERE table_schema = '{s}'"),
         Rows([["c" * 100]]),
     ),
+    Case("a database compares text by case", "r_DB_COLLATION", ("SELECT db_collation()",), Rows([["case_sensitive"]])),
     Case("a reserved word is no name", "r_pg_keywords", ("CREATE TABLE {s}.t (tag INT)",), Refused("42601")),
     Case("a reserved word in quotes is", "r_pg_keywords", ('CREATE TABLE {s}.t ("tag" INT)',), Done()),
     # types

@@ -1,6 +1,6 @@
 """What the warehouse's edge makes of the driver's errors; what real statements do is shown on the stand-in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -199,4 +199,12 @@ def test_a_lost_answer_to_a_takeover_is_unknown() -> None:
 )
 def test_a_ledger_of_something_else_is_refused_by_name(row: list[Any], error: type[PipelineError], says: str) -> None:
     with pytest.raises(error, match=says):
-        warehouse(Driver(svv_tables=[[1]], cluster_id=[row])).prepare(GUARD)
+        warehouse(Driver(db_collation=[["case_sensitive"]], svv_tables=[[1]], cluster_id=[row])).prepare(GUARD)
+
+
+@pytest.mark.parametrize("begun", [RedshiftWarehouse.check, lambda warehouse: warehouse.prepare(GUARD)])
+def test_a_database_that_takes_a_key_for_another_is_refused_before_anything_is_made(begun: Callable[[RedshiftWarehouse], None]) -> None:
+    driver = Driver(db_collation=[["case_insensitive"]])
+    with pytest.raises(Invalid, match="COLLATE CASE_SENSITIVE"):
+        begun(warehouse(driver))
+    assert driver.statements == ["SELECT db_collation()"]
