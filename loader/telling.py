@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from math import inf
+from math import inf, nan
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -26,9 +26,7 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250),
     registry=REGISTRY,
 )
-LAG_SECONDS = Gauge(
-    "tidemark_loader_lag_seconds", "Age of the watermark at its commit: how far the warehouse is behind.", ["shard"], registry=REGISTRY
-)
+LAG_SECONDS = Gauge("tidemark_loader_lag_seconds", "Age of the watermark: how far the warehouse is behind.", ["shard"], registry=REGISTRY)
 HEADROOM_SECONDS = Gauge(
     "tidemark_loader_kafka_headroom_seconds",
     "At least as long until Kafka's retention takes what was not loaded yet; infinite when it keeps all.",
@@ -77,10 +75,9 @@ class Teller:
         for passed in plan.passed:
             self._log.warning("rows.passed", topic=passed.topic, records=passed.entry.records, because="the table is parked")
         lag = plan.at - watermark
-        self.headroom(plan.fence.commit_ts_us, self._retention)
+        self.reached(plan.fence.commit_ts_us, self._retention)
         COMMITS.labels(self._shard, cut.reason.value).inc()
         COMMIT_SECONDS.labels(self._shard).observe(elapsed.total_seconds())
-        LAG_SECONDS.labels(self._shard).set(lag.total_seconds())
         self._log.info(
             "shard.committed",
             reason=cut.reason.value,
@@ -101,6 +98,7 @@ class Teller:
 
     def close(self) -> None:
         """What was said of the shard is not this process's to say any more."""
+        LAG_SECONDS.remove(self._shard)
         HEADROOM_SECONDS.remove(self._shard)
         for topic in self._told:
             PARKED.remove(topic)
@@ -118,9 +116,12 @@ class Teller:
             self._told.add(offset.topic)
             PARKED.labels(offset.topic).set(parked)
 
-    def headroom(self, complete_us: int, retention: timedelta | None) -> None:
-        """`retention`: Kafka's, None for ever. Nothing that it has and the warehouse hasn't was written before the watermark."""
+    def reached(self, complete_us: int, retention: timedelta | None) -> None:
+        """The watermark, 0 before there is any. `retention`: Kafka's, None for ever; nothing that it has and the warehouse hasn't was
+        written before the watermark."""
         self._retention = retention
-        kept_until = inf if retention is None or not complete_us else complete_us / 1_000_000 + retention.total_seconds()
-        # By the clock at the time it is asked: it falls while nothing is committed.
+        complete = complete_us / 1_000_000
+        kept_until = inf if retention is None or not complete_us else complete + retention.total_seconds()
+        # By the clock at the time it is asked: what moves while nothing is committed is what somebody has to hear of.
+        LAG_SECONDS.labels(self._shard).set_function(lambda: max(0.0, self._clock.now().timestamp() - complete) if complete_us else nan)
         HEADROOM_SECONDS.labels(self._shard).set_function(lambda: max(0.0, kept_until - self._clock.now().timestamp()))

@@ -29,13 +29,23 @@ HALTED = Gauge("tidemark_halted", "1 once the process has halted for a person to
 
 class Health:
     """What the loop says of itself: `beat()` once a round, `ready` when it is at work. Not alive when no beat came for
-    `patience_seconds`."""
+    `patience_seconds`. `was_ready`: it was at work once."""
 
     def __init__(self, patience_seconds: float = 120, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience_seconds = patience_seconds
         self._clock = clock
         self._beat_at = clock()
+        self.was_ready = False
         self.ready = False
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._ready = value
+        self.was_ready |= value
 
     def beat(self) -> None:
         self._beat_at = self._clock()
@@ -61,7 +71,10 @@ def serve(listen: str | None, health: Health, linger: Callable[[], object] = lam
     thread.start()
     try:
         yield server.server_port
-    except (Gone, Corrupt, Refused) as error:
+    except (Gone, Corrupt, Refused, Invalid) as error:
+        # A setting that is wrong ends a process before it is at work; what is invalid later came up under it.
+        if isinstance(error, Invalid) and not health.was_ready:
+            raise
         health.ready = False
         fault = str(error.fields.get("fault", type(error).__name__.lower()))
         HALTED.labels(fault).set(1)

@@ -13,6 +13,7 @@ from runtime.durations import parse_duration
 from runtime.selection import TableSelection
 from runtime.sizes import parse_size
 
+MESSAGE_BYTES_LIMIT = 998_000_000  # librdkafka takes 1,000,000,000, of which a MiB is for what is around a row
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 Seconds = Annotated[float, BeforeValidator(lambda value: parse_duration(value).total_seconds() if isinstance(value, str) else value)]
@@ -69,7 +70,7 @@ class Kafka(Section):
     allow_plaintext: bool = False
     replication_factor: int = Field(3, ge=1)
     retention_hours: int = Field(168, ge=1)
-    message_bytes_max: SizeBytes = Field(8388608, ge=65536, le=1073741824)
+    message_bytes_max: SizeBytes = Field(8388608, ge=65536, le=MESSAGE_BYTES_LIMIT)
     transaction_timeout_seconds: Seconds = Field(60, ge=1, le=900)
     group_id: str | None = Field(None, min_length=1)
 

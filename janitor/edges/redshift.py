@@ -4,6 +4,7 @@ A transaction sees one snapshot, taken at its first SELECT from a table, under e
 Source: Redshift guide, "Serializable isolation".
 """
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -114,7 +115,7 @@ class RedshiftLedger:
             yield query
             sent = commits
             connection.commit() if commits else connection.rollback()
-        except (Error, OSError, EOFError) as error:
+        except (Error, OSError, EOFError, struct.error) as error:
             # A session that answered with an error would roll back; one that broke is of no use. Either way the next one is new.
             self.close()
             raise self._translated(error, sent) from error

@@ -33,6 +33,7 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 QUEUE_KIB_MAX = 16 * 1024
 SCHEMAS_PARTITION = 0
 
+FOR_EVER_MS = 100 * 365 * 24 * 60 * 60 * 1000  # who sets more, or the largest number there is, means that nothing is deleted
 NEW_TOPIC_PATIENCE_SECONDS = 10.0
 """How long a broker may take to hear of a topic others know."""
 
@@ -209,7 +210,8 @@ class PartitionReader:
                     self._log.debug("retention.unknown", topic=resource.name, message=failure.message)
                 else:
                     kept.append(int(found["retention.ms"].value))
-        return timedelta(milliseconds=min(ms for ms in kept if ms >= 0)) if any(ms >= 0 for ms in kept) else None
+        ends = [ms for ms in kept if 0 <= ms < FOR_EVER_MS]
+        return timedelta(milliseconds=min(ends)) if ends else None
 
     def topic_id(self, topic: str) -> str:
         return self._patiently(f"topic {topic}", lambda: self._topic_id(topic))

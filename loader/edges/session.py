@@ -19,6 +19,10 @@ from loader.core.statements import Bound, Statement
 _BROKEN = (Error, OSError, EOFError, struct.error)
 """What redshift_connector raises: its own errors, the socket's, and what half an answer leads to."""
 
+STATEMENTS_MAX = 20_000
+"""Of one connection. The driver keeps the text of each statement for as long as its connection lives, and every COPY has a text of its
+own: 600 bytes each were measured."""
+
 _ENDED = frozenset(["FATAL", "PANIC"])
 _HOPELESS = ("42", "3F", "0A", "28", "2B", "54")
 """Classes of SQLSTATE that stay the same until a person acts: no such table, no right to it, no such feature, something that depends on
@@ -52,6 +56,7 @@ class Session:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._connection: Connection | None = None
+        self._executed = 0
         self.number = 0
         """Of the connection: what lives with one is gone when it is another."""
 
@@ -81,6 +86,7 @@ class Session:
                     self.forget()
 
     def execute(self, cursor: Cursor, sql: str, values: Sequence[Bound]) -> list[Any]:
+        self._executed += 1
         try:
             # Without values the driver leaves the text alone.
             cursor.execute(sql, tuple(values) or None)
@@ -101,12 +107,15 @@ class Session:
 
     def forget(self) -> None:
         """Whatever this connection had open, the server rolls back; its temp tables go with it."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._executed = self._connection, None, 0
         if connection is not None:
             with suppress(*_BROKEN):
                 connection.close()
 
     def _open(self) -> Connection:
+        """Outside a transaction."""
+        if self._executed >= STATEMENTS_MAX:
+            self.forget()
         if self._connection is None:
             self._connection = self._connect()
             self.number += 1

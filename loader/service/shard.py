@@ -170,7 +170,7 @@ class ShardLoader:
 
     def _seek(self, tenure: Tenure) -> None:
         self._reading = Reading(tenure, self._topics, self._policy, self._source, self._destinations, self._clock)
-        self._teller.headroom(tenure.fence.commit_ts_us, self._reading.seek())
+        self._teller.reached(tenure.fence.commit_ts_us, self._reading.seek())
 
     def _read(self, reading: Reading, timeout: timedelta) -> bool:
         """POLL, and everything after it once there is a reason to cut."""

@@ -54,7 +54,7 @@ def connect(settings: Redshift, *, autocommit: bool = False) -> Connection:
         if any(isinstance(arg, dict) and arg.get("C") in {"28000", "28P01", "3D000"} for arg in error.args):
             raise Invalid(f"{where} refuses user {settings.user} or database {settings.database}: {text}") from error
         raise Unavailable(f"{where}: {text}") from error
-    except (OSError, socket.gaierror) as error:
+    except (OSError, socket.gaierror, EOFError, struct.error) as error:  # the last two: of an answer that broke off
         raise Unavailable(f"{where}: {error}") from error
     try:
         _limit(connection, settings)

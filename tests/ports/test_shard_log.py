@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
 from contracts.errors import Gone
+from devstack.stack import Stack
 from loader.core.records import Record
 from loader.ports import Membership, ShardLog
 from tests.ports.conftest import BOTH
@@ -162,3 +164,16 @@ def test_offsets_are_mirrored_with_the_watermark(kafka: KafkaScene, rows: str) -
     assert kafka.mirrored(rows) == (7, "2025-08-14T15:00:00+00:00")
     assert kafka.mirrored(kafka.topics.progress) == (3, "2025-08-14T15:00:00+00:00")
     assert member.mirrored(0) == "2025-08-14T15:00:00+00:00"
+
+
+@pytest.mark.stack
+def test_the_shortest_retention_counts_and_the_longest_there_is_means_for_ever(stack: Stack, unused_name: str) -> None:
+    kafka = RealKafka(stack, unused_name)
+    long, short = f"{unused_name}.shop.long", f"{unused_name}.shop.short"
+    for topic, kept_ms in ((long, 2**63 - 1), (short, 3_600_000)):
+        new = NewTopic(topic, num_partitions=1, replication_factor=1, config={"retention.ms": str(kept_ms)})
+        kafka.admin.create_topics([new])[topic].result()
+    log = kafka.log()
+    assert log.retention([long]) is None
+    assert log.retention([long, short]) == timedelta(hours=1)
+    kafka.close()

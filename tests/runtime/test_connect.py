@@ -181,6 +181,13 @@ def test_nobody_there_is_unavailable_and_the_address_named(connect: Callable[[in
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("error", [struct.error("unpack requires a buffer of 4 bytes"), EOFError()])
+def test_an_answer_that_breaks_off_while_signing_in_is_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(redshift_connector, "connect", Mock(side_effect=error))
+    with pytest.raises(Unavailable, match="Redshift at"):
+        redshift.connect(redshift_settings(1))
+
+
 @pytest.mark.parametrize("error", [InterfaceError("BrokenPipe: server socket closed"), OSError("reset"), struct.error("half an answer")])
 def test_a_session_let_in_and_ended_at_once_is_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     connection = Mock()

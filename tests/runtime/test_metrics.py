@@ -65,7 +65,12 @@ def test_nothing_is_served_without_an_address() -> None:
 
 @pytest.mark.parametrize(
     ("error", "fault"),
-    [(Gone("purged", fault="binlog_purged"), "binlog_purged"), (Refused("no"), "refused"), (Corrupt("bytes"), "corrupt")],
+    [
+        (Gone("purged", fault="binlog_purged"), "binlog_purged"),
+        (Refused("no"), "refused"),
+        (Corrupt("bytes"), "corrupt"),
+        (Invalid("a table that was altered"), "invalid"),
+    ],
 )
 def test_a_halt_is_a_metric_for_as_long_as_the_process_lingers(error: PipelineError, fault: str) -> None:
     seen: list[str] = []
@@ -88,7 +93,7 @@ def test_a_halt_is_a_metric_for_as_long_as_the_process_lingers(error: PipelineEr
 
 
 @pytest.mark.parametrize("error", [Fenced("another leads"), Invalid("a setting"), Unavailable("away")])
-def test_what_no_person_has_to_see_to_does_not_linger(error: PipelineError) -> None:
+def test_what_no_person_has_to_see_to_or_sees_at_the_start_does_not_linger(error: PipelineError) -> None:
     lingered: list[str] = []
     with pytest.raises(type(error)), serve("127.0.0.1:0", Health(), lambda: lingered.append("yes")):
         raise error

@@ -16,6 +16,7 @@ from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
 from loader.core.plan import CommitPlan, StagedLoad, TableLoad
 from loader.core.target import TargetNaming, target_table
+from loader.edges import session
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from tests.loader.core.reading import NOW
 
@@ -126,6 +127,17 @@ def test_after_a_broken_connection_the_next_call_opens_another() -> None:
     for _ in range(2):
         with pytest.raises(Unavailable):
             held.commit(PLAN)
+    assert driver.opened == 2
+
+
+def test_a_connection_is_renewed_before_the_driver_has_kept_too_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "STATEMENTS_MAX", 3)
+    driver = Driver(SET_commit_no=1)
+    store = warehouse(driver)
+    for _ in range(5):
+        store.commit(PLAN)
+    moved, closed = "commit", "close"
+    assert [said for said in driver.statements if said in (moved, closed)] == [moved, moved, moved, closed, moved, moved]
     assert driver.opened == 2
 
 
