@@ -94,15 +94,22 @@ class EnvelopeRows:
     """Row changes of one topic and one schema, read from Kafka values into columns: loader.core.changes.OpenChanges."""
 
     def __init__(
-        self, schema: str, columns: Sequence[tuple[bytes, str, int, int, bool, bool]], keyed: bool, whole_deletes: bool, next_seq: int
+        self,
+        schema: str,
+        columns: Sequence[tuple[bytes, str, int, int, bool, bool]],
+        keyed: bool,
+        whole_deletes: bool,
+        next_seq: int,
+        record_bytes_max: int,
     ) -> None:
         """`columns`: what stands before the value, from the brace or comma to the colon; form and its two limits; in the key; takes NULL.
         Raises ValueError for a form it does not have. Keyed rows need a message key. Deletes leave the row before them, or only its key's
-        columns."""
+        columns. `record_bytes_max`: of key and value."""
 
     def add(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], offsets: Sequence[int], begin: int) -> int:
         """Takes records in from index `begin` on, and returns how many: it stops at the first that is of another schema, breaks the
-        sequence, does not fit its columns, or is not written as the streamer does; and where memory would outgrow Arrow's offsets."""
+        sequence, is too large, does not fit its columns, or is not written as the streamer does; and where memory would outgrow Arrow's
+        offsets."""
 
     def leave(self, key: bytes | None, offset: int, commit_us: int, size_bytes: int) -> None:
         """A row whose columns stay empty. Without `key` it is the only one of its key."""

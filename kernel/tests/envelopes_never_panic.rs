@@ -76,6 +76,7 @@ fn rows(keyed: bool, whole_deletes: bool) -> Rows {
             columns: columns.map(spec).collect(),
             deletes: if whole_deletes { Deletes::Whole } else { Deletes::Key },
             keyed,
+            record_bytes_max: usize::MAX,
         },
         0,
     )

@@ -1,10 +1,10 @@
 """The rows of a staging table, formed from decoded changes one by one and column by column: the readable way, which knows what to say
 about a value or a change that does not fit.
 
-A value that doesn't fit loads as NULL and is kept in quarantine. A change whose row can't be formed is quarantined whole, and its key,
-if that can be formed, is staged bare: the key's row goes, absent and named, never silently old. In soft_delete mode the row of a delete
-is its before image, staged whole; one staged bare marks the row that the target has, and is named, for that may not be the last, unless
-it comes of a row that was looked for by its key in vain.
+A value that doesn't fit loads as NULL and is kept in quarantine; so are the largest values of a row that doesn't. A change whose row can't
+be formed is quarantined whole, and its key, if that can be formed, is staged bare: the key's row goes, absent and named, never silently
+old. In soft_delete mode the row of a delete is its before image, staged whole; one staged bare marks the row that the target has, and is
+named, for that may not be the last, unless it comes of a row that was looked for by its key in vain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from loader.core.fit import fit
 from loader.core.plan import Mode, QuarantinedValue, TargetColumn, TargetTable
 from loader.core.quarantine import key_image, quarantined_change, quarantined_value
 from loader.core.records import Change
+from loader.core.row_limit import RECORD_BYTES_UNSEEN, ROW_BYTES_MAX, giving_way, value_sizes, varies
 from loader.core.target import staging_columns
 
 _NO_VALUES: Row = {}
@@ -91,7 +92,7 @@ class RowForm:
 
     def table(self) -> pa.Table:
         """Every row that is staged, in offset order; columns in the staging table's order and of its types."""
-        arrays = [self._array(column) for column in self.target.columns]
+        arrays = self._limited([self._array(column) for column in self.target.columns])
         if late := self.unformed.keys() - self.absent - self.bare:
             arrays = self._stripped(arrays, late)
         schema = pa.schema([(c.name, ColumnType.parse(c.sql_type).arrow) for c in staging_columns(self.target)])
@@ -133,12 +134,38 @@ class RowForm:
         raw = self._raw.get(index, _NO_TEXTS).get(name)
         return "NULL where the target takes none" + (f"; MySQL holds {raw!r}" if raw is not None else "")
 
+    def _limited(self, arrays: list[pa.Array]) -> list[pa.Array]:
+        """Rows that are more than COPY takes lose their largest values; those that have not enough to lose are unformed."""
+        passed = self.bare | self.unformed.keys()
+        large = [i for i, change in enumerate(self.changes) if change.size_bytes > RECORD_BYTES_UNSEEN and i not in passed]
+        if not large:
+            return arrays
+        columns, added = self.target.columns, self._added()
+        may_be_null = [
+            place
+            for place, column in enumerate(columns)
+            if column.nullable and column.name not in self.target.key and varies(arrays[place].type)
+        ]
+        lost: dict[int, set[int]] = {}
+        for index in large:
+            sizes = value_sizes([*arrays, *added], index)
+            reason = f"the row takes {sum(sizes)} bytes, more than the {ROW_BYTES_MAX} that COPY takes of a row"
+            places = giving_way(sizes, may_be_null)
+            if places is None:
+                self.unformed[index] = f"{reason}, and not enough of them where the target takes NULL"
+                if self.target.mode is Mode.APPEND:
+                    self.absent.add(index)
+                continue
+            for place in places:
+                self.nulled.append((index, columns[place], f"{reason}; this value is among its largest"))
+                lost.setdefault(place, set()).add(index)
+        return [_null_at(array, lost[place]) if place in lost else array for place, array in enumerate(arrays)]
+
     def _stripped(self, arrays: list[pa.Array], late: set[int]) -> list[pa.Array]:
         """What was found unformed only while its columns were read keeps its key and no more."""
         self.bare |= late
-        keep = pa.array([i not in late for i in range(len(self.changes))])
         return [
-            array if column.name in self.target.key else pc.if_else(keep, array, pa.scalar(None, array.type))
+            array if column.name in self.target.key else _null_at(array, late)
             for array, column in zip(arrays, self.target.columns, strict=True)
         ]
 
@@ -171,3 +198,8 @@ class RowForm:
                 if value is None:
                     value = self._raw[index][column.source]
                 yield quarantined_value(self.target.topic, change, column.source, value, reason)
+
+
+def _null_at(array: pa.Array, indices: set[int]) -> pa.Array:
+    # Not `if_else`: it keeps the bytes of what it makes NULL, and so they would count in a row group's size.
+    return array.take(pa.array([None if i in indices else i for i in range(len(array))], pa.int64()))

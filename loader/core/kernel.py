@@ -23,6 +23,7 @@ from loader.core.fit import DAY_MAX, DAY_MIN, DAY_US
 from loader.core.form import RowForm
 from loader.core.plan import Destination, Mode, Staged, TargetColumn, TargetTable
 from loader.core.records import Change, Records
+from loader.core.row_limit import RECORD_BYTES_UNSEEN
 from loader.core.target import DELETED, staging_columns
 
 _INTEGERS = {Name.SMALLINT: ("int16", 2**15), Name.INTEGER: ("int32", 2**31), Name.BIGINT: ("int64", 2**63)}
@@ -49,7 +50,9 @@ class KernelChanges:
         by_source = {column.source: column for column in target.columns}
         columns = [_column(at, column, by_source[column.name], target) for at, column in enumerate(schema.columns)]
         whole_deletes = target.mode is not Mode.MERGE
-        self._kernel = tidemark_kernel.EnvelopeRows(schema.fingerprint, columns, target.mode.keyed, whole_deletes, next_seq)
+        self._kernel = tidemark_kernel.EnvelopeRows(
+            schema.fingerprint, columns, target.mode.keyed, whole_deletes, next_seq, RECORD_BYTES_UNSEEN
+        )
         self._decoded: dict[int, Change] = {}
         self._decoded_bytes = 0
 

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 VARCHAR_BYTES_MAX = 65_535
+ROW_BYTES_MAX = 4_000_000  # of this suite's values, none stands in a row with another of megabytes
 
 
 class Family(Enum):
@@ -131,6 +132,9 @@ def _bounded(text: str, bytes_max: int) -> Due:
 
 def _hex(text: str, bytes_max: int) -> Due:
     size_bytes = len(text) // 2
+    if ROW_BYTES_MAX < size_bytes <= bytes_max:
+        takes = rf"the row takes \d+ bytes, more than the {ROW_BYTES_MAX} that COPY takes of a row"
+        return Due(None, f"{takes}; this value is among its largest")
     return Due(None, rf"{size_bytes} bytes do not fit VARBYTE\({bytes_max}\)") if size_bytes > bytes_max else Due(text.lower())
 
 

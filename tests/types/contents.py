@@ -241,15 +241,15 @@ MESSAGE_BYTES_MAX = 8 << 20
 
 
 def oversize() -> Bench:
-    """Rows that no message may carry, alone or, where they are updated, together with what they were: by `suite`, the next one's value."""
+    """Rows that no message may carry, alone or, where they are updated, together with what they were: by `suite`, the next one's value. And
+    values that a message may carry, but no row that COPY takes."""
+    edges = ("X'00'", f"REPEAT('x', {5 << 20})", "X'0000'", f"REPEAT(X'FF', {9 << 20})")
     former = """SELECT LENGTH(b.big) FROM oversize AS b CROSS JOIN (SELECT COUNT(*) DIV 3 AS third FROM oversize) AS c
         WHERE oversize.id > 2 * third AND b.id = oversize.id - third + 1"""
     return Bench(
         "oversize",
         {
-            "big": Specimen(
-                "LONGBLOB", Family.BYTES, "VARBYTE(16777216)", ("X'00'", f"REPEAT(X'FF', {9 << 20})", f"REPEAT('x', {5 << 20})")
-            ),
+            "big": Specimen("LONGBLOB", Family.BYTES, "VARBYTE(16777216)", edges),
             "n": Specimen("INT", Family.WHOLE, "INTEGER", ("1", "2")),
         },
         beyond=f"(COALESCE(LENGTH(big), 0) + COALESCE(({former}), 0)) / 3 * 4 > {MESSAGE_BYTES_MAX}",

@@ -59,6 +59,7 @@ def test_another_value_is_a_fault(family: Family, mysql: Any, held: Any) -> None
     assert verdict(FORMS[family].due(mysql, 65_535), FORMS[family].found(held)) == ""
 
 
+WHOLE = "the row takes 4000014 bytes, more than the 4000000 that COPY takes of a row; this value is among its largest"
 BEYOND = [
     (Family.TEXT, "=" + "é" * 11, "22 bytes do not fit VARCHAR(20)", f'"{"é" * 11}"'),
     (Family.TEXT, "=a\0", "holds the character U+0000", '"a\\u0000"'),
@@ -67,6 +68,12 @@ BEYOND = [
     (Family.BYTES, "00" * 21, "21 bytes do not fit VARBYTE(20)", "anything"),
     (Family.VECTOR, struct.pack("<9f", *[0.1] * 9).hex(), "37 bytes do not fit VARCHAR(20)", "anything"),
 ]
+
+
+def test_bytes_that_fit_their_column_and_no_row_are_null_and_named() -> None:
+    beyond, within = (FORMS[Family.BYTES].due("00" * size, 16_777_216) for size in (4_000_001, 4_000_000))
+    assert verdict(beyond, None, Entry(WHOLE, "anything", 8)) == "quarantined"
+    assert verdict(beyond, None) == verdict(within, None, Entry(WHOLE, "anything", 8)) == ""
 
 
 @pytest.mark.parametrize(("family", "mysql", "reason", "kept"), BEYOND)

@@ -29,6 +29,7 @@ impl EnvelopeRows {
         keyed: bool,
         whole_deletes: bool,
         next_seq: i64,
+        record_bytes_max: usize,
     ) -> PyResult<Self> {
         let columns = columns
             .into_iter()
@@ -46,6 +47,7 @@ impl EnvelopeRows {
             columns,
             deletes: if whole_deletes { Deletes::Whole } else { Deletes::Key },
             keyed,
+            record_bytes_max,
         };
         Ok(EnvelopeRows {
             inner: Rows::new(spec, next_seq),

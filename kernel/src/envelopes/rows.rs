@@ -22,6 +22,8 @@ pub struct RowsSpec {
     pub deletes: Deletes,
     /// Rows become the last of their key, so each must have one; else every event is a row.
     pub keyed: bool,
+    /// Records of more bytes, key and value, are left to the readable way.
+    pub record_bytes_max: usize,
 }
 
 /// `_tidemark_op`, `_tidemark_seq`, `_tidemark_commit_ts`, `_tidemark_gtid`; or, of keyed rows, `_tidemark_deleted`.
@@ -123,6 +125,10 @@ impl Rows {
 
     /// Takes the next row in; false, and nothing has changed, when it is not one of these rows, or must be looked at the readable way.
     pub fn add(&mut self, key: Option<&[u8]>, value: &[u8], offset: i64) -> bool {
+        let size_bytes = key.map_or(0, <[u8]>::len) + value.len();
+        if size_bytes > self.spec.record_bytes_max {
+            return false;
+        }
         let len = self.len();
         let added = (key.is_some() || !self.spec.keyed) && simdutf8::basic::from_utf8(value).is_ok() && self.read(value).is_some();
         if !added {
@@ -134,7 +140,7 @@ impl Rows {
             Some(key) => self.keys.push_bytes(key),
             None => self.keys.push_null(),
         }
-        self.placed(offset, key.map_or(0, <[u8]>::len) + value.len());
+        self.placed(offset, size_bytes);
         true
     }
 

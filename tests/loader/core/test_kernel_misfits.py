@@ -11,6 +11,7 @@ from contracts.envelope import Op, Row, Value
 from contracts.table import Column, Kind, TableSchema
 from loader.core.plan import Mode
 from loader.core.records import Record, Records
+from loader.core.row_limit import RECORD_BYTES_UNSEEN
 from tests.decoders import needs_kernel
 from tests.loader.core.collecting import alike, loaded_alike, sent
 from tests.loader.core.rowmaker import ORDERS
@@ -185,3 +186,40 @@ def test_what_is_no_json_is_corrupt_alike(case: TypeCase) -> None:
         found = alike([Records.of(*records), 3, None], schemas=[schema])
         assert found.error is not None, literal
         assert found.error[0] == "Corrupt"
+
+
+MEGABYTES = TableSchema(
+    ORDERS.table,
+    (ID, *(Column(name, Kind.BLOB, length=16_777_215) for name in "ab"), Column("t", Kind.VARCHAR, length=9, charset="utf8mb4")),
+    ("id",),
+)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_row_that_is_too_large_is_left_and_loses_its_largest_values(mode: Mode) -> None:
+    """As base64 says a value by a third longer, there are records that are looked at for nothing."""
+    records: list[Record] = []
+    pairs = [(5_000_000, 1), (2_900_000, 3_000_000), (1, 2), (3_999_800, 60), (3_999_940, 60), (2_800_000, None), (4_100_000, 4_000_001)]
+    for a, b in pairs:
+        row: Row = {"id": len(records), "a": b64(bytes(a)), "b": None if b is None else b64(bytes(b)), "t": "é"}
+        records.append(sent(len(records), Op.CREATE, row, schema=MEGABYTES))
+    small: Row = {"id": 1, "a": "", "b": "", "t": "x"}
+    records.append(sent(len(records), Op.UPDATE, small, before=dict.fromkeys(small, b64(bytes(4_000_000))), schema=MEGABYTES))
+    records.append(sent(len(records), Op.DELETE, {**small, "id": 2, "b": b64(bytes(5_000_000))}, schema=MEGABYTES))
+    found = loaded_alike(records, schemas=[MEGABYTES], mode=mode)
+    assert found.left == [0, 1, 3, 4, 6, 7, 8]
+    lost = [(entry.offset, entry.column) for entry in found.parts[0].encoded.quarantine]
+    of_what_is_superseded = [] if mode.keyed else [(1, "b")]
+    of_a_delete = [] if mode is Mode.MERGE else [(8, "b")]
+    assert lost == [(0, "a"), *of_what_is_superseded, (4, "a"), (6, "a"), (6, "b"), *of_a_delete]
+
+
+def test_the_largest_record_that_is_not_looked_at_is_read_by_the_kernel() -> None:
+    def record(offset: int, size_bytes: int) -> Record:
+        row: Row = {"id": offset, "a": None, "b": None, "t": ""}
+        rest = size_bytes - sent(offset, Op.UPDATE, row, before=row, schema=MEGABYTES).size_bytes
+        return sent(offset, Op.UPDATE, row, before={**row, "t": "x" * rest}, schema=MEGABYTES)
+
+    records = [record(0, RECORD_BYTES_UNSEEN), record(1, RECORD_BYTES_UNSEEN + 1), record(2, 1000)]
+    assert [one.size_bytes for one in records] == [RECORD_BYTES_UNSEEN, RECORD_BYTES_UNSEEN + 1, 1000]
+    assert loaded_alike(records, schemas=[MEGABYTES]).left == [1]
