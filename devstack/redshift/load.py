@@ -15,7 +15,7 @@ from devstack.redshift.lexer import literal
 from devstack.redshift.loaderror import LoadError
 from devstack.redshift.manifest import ObjectStore, SourceFile, read_manifest
 from devstack.redshift.names import Relation, quoted, stored
-from devstack.redshift.parquet import SUPER_BYTES_MAX, TargetColumn, checked_values, read_checked
+from devstack.redshift.parquet import SUPER_BYTES_MAX, TargetColumn, check_rows, checked_values, read_checked
 from devstack.redshift.plan import Copy
 from devstack.redshift.refusal import SqlError
 from devstack.redshift.upstream import Upstream
@@ -104,6 +104,7 @@ def read_part(file: SourceFile, columns: list[TargetColumn], copy: Copy, store: 
         else checked_values(values, column, file.url, invalid_character=copy.invalid_character)
         for values, column in zip(table.columns, columns, strict=True)
     ]
+    check_rows(arrays, columns, file.url)
     return FilePart(file.url, len(data), pa.table(arrays, names=[f"c{i}" for i in range(len(arrays))]))
 
 

@@ -3,6 +3,7 @@
 Source: Redshift guide, "COPY from columnar data formats"; the DECIMAL widths and messages from public reports of its errors."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 from devstack.redshift.loaderror import LoadError
 
 SUPER_BYTES_MAX = 16_777_216
+ROW_BYTES_MAX = 4_000_000
+"""The guide's "Data sources" of COPY: "The maximum size of a single input row from any source is 4 MB"; the smaller reading of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,19 @@ def checked_values(values: Any, column: TargetColumn, url: str, *, invalid_chara
             )
             raise LoadError(reason, 15001, file=url, column=column.name, column_type=column.redshift_type, length=str(column.length))
     return values
+
+
+def check_rows(arrays: list[Any], columns: list[TargetColumn], url: str) -> None:
+    """Raises LoadError 15001 for a row over the limit, counted as its values are once unpacked. SUPER has a limit of its own, and is left
+    out."""
+    counted = [values for values, column in zip(arrays, columns, strict=True) if column.kind != "jsonb"]
+    fixed_bytes = sum((values.type.bit_width + 7) // 8 for values in counted if values.type not in (*TEXT, *BINARY))
+    lengths = [pc.binary_length(values).cast(pa.int64()) for values in counted if values.type in (*TEXT, *BINARY)]
+    if fixed_bytes + sum(pc.max(some).as_py() or 0 for some in lengths) <= ROW_BYTES_MAX:
+        return
+    longest = fixed_bytes + pc.max(reduce(pc.add, (pc.fill_null(some, 0) for some in lengths))).as_py()
+    if longest > ROW_BYTES_MAX:
+        raise LoadError(f"Row of {longest} bytes is over 4 MB", 15001, file=url)
 
 
 def valid_text(values: Any, column: TargetColumn, url: str, invalid_character: str | None) -> Any:

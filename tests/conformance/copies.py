@@ -178,6 +178,13 @@ COPIES: tuple[Case, ...] = (
         Refused("XX000"),
         parquet=lambda: {"b": pa.array([b"\x00\xff"])},
     ),
+    Case(
+        "a row over 4 MB fails the COPY",
+        "open",
+        ("CREATE TABLE {s}.t (a VARBYTE(4000000), b VARBYTE(4000000))", "COPY {s}.t {copy}"),
+        Refused("XX000"),
+        parquet=lambda: {"a": pa.array([bytes(2_200_000)]), "b": pa.array([bytes(2_200_000)])},
+    ),
     *(
         Case(
             f"{sql} loads {str(text)[:30]} from Parquet's {array.type}",

@@ -86,6 +86,17 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+def test_a_row_over_4_mb_fails_the_copy_and_one_below_loads(client: Client, lake: Lake, table: str) -> None:
+    client.run(f"CREATE TABLE {table} (a VARBYTE(4000000), b VARBYTE(4000000))")
+    client.commit()
+    sizes = (2_000_000, 2_000_000), (3_999_999, 1)
+    client.run(f"COPY {table} {lake.copy({'a': pa.array([bytes(a) for a, _ in sizes]), 'b': pa.array([bytes(b) for _, b in sizes])})}")
+    assert client.value(f"SELECT COUNT(*) FROM {table}") == 2
+    refusal = client.refused(f"COPY {table} {lake.copy({'a': pa.array([bytes(2_000_001)]), 'b': pa.array([bytes(2_000_000)])})}")
+    assert (refusal["C"], refusal["M"]) == ("XX000", "Spectrum Scan Error")
+    assert "Row of 4000001 bytes is over 4 MB" in refusal["D"]
+
+
 @pytest.mark.parametrize(("columns", "reason"), [pytest.param(c, r, id=name) for name, c, r in REFUSALS])
 def test_a_file_that_does_not_fit_is_refused_and_recorded_though_rolled_back(
     client: Client, lake: Lake, table: str, columns: dict[str, Any], reason: str

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from devstack.redshift.loaderror import LoadError
-from devstack.redshift.parquet import TargetColumn, check_type, checked_values, decimal_width_bytes, read_checked
+from devstack.redshift.parquet import ROW_BYTES_MAX, TargetColumn, check_rows, check_type, checked_values, decimal_width_bytes, read_checked
 
 BIGINT = TargetColumn("a", "bigint", not_null=False)
 VARCHAR = TargetColumn("a", "character varying", not_null=False, length=4)
@@ -99,6 +99,30 @@ def test_lengths_are_counted_in_bytes() -> None:
         checked_values(pa.chunked_array([["ééé"]]), VARCHAR, "f", invalid_character=None)
     assert refusal.value.code_number == 15001
     assert "Table: 4, Data: 6" in refusal.value.reason
+
+
+def test_a_row_may_have_so_many_bytes_and_no_more() -> None:
+    columns = [
+        BIGINT,
+        TargetColumn("b", "bytea", not_null=False, length=ROW_BYTES_MAX),
+        TargetColumn("j", "jsonb", not_null=False),
+        VARCHAR,
+    ]
+
+    def rows(*lengths: int | None) -> list[Any]:
+        """Of bytes of these lengths; the first has no text, each has a SUPER that is not counted."""
+        blobs = pa.chunked_array([[None if length is None else bytes(length)] for length in lengths], pa.binary())
+        texts = pa.chunked_array([[None, *("é" for _ in lengths[1:])]], pa.string())
+        return [pa.chunked_array([range(len(lengths))], pa.int64()), blobs, pa.chunked_array([["x" * 5_000_000] * len(lengths)]), texts]
+
+    check_rows(rows(ROW_BYTES_MAX - 8, ROW_BYTES_MAX - 10, None), columns, "f")
+    check_rows([some[:0] for some in rows(1)], columns, "f")
+    check_rows([pa.chunked_array([[1, 2]], pa.int64())], [BIGINT], "f")
+    for lengths in ((ROW_BYTES_MAX - 7, 1), (None, ROW_BYTES_MAX - 9)):
+        with pytest.raises(LoadError) as refusal:
+            check_rows(rows(*lengths), columns, "f")
+        assert refusal.value.code_number == 15001
+        assert "Row of 4000001 bytes is over 4 MB" in refusal.value.reason
 
 
 def test_a_null_may_not_stand_in_a_not_null_column() -> None:
