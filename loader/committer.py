@@ -106,24 +106,29 @@ class Committer:
     def commit(self, tenure: Tenure, cut: Cut, topic_ids: dict[str, str], keep: Keep) -> tuple[Tenure, CommitPlan, Spent]:
         """The shard after the commit, what was committed, and what took how long. Raises Fenced if a newer epoch owns the shard,
         Unavailable if nothing was committed, OutcomeUnknown if that cannot be told; Corrupt and Invalid for what a person must mend."""
-        loads: list[TableLoad] = []
-        passed: list[Passed] = []
+        formed: dict[str, TableLoad | Passed] = {}
         objects: dict[str, bytes] = {}
         self._spent = {}
         for part in cut.parts:
             with self._timed("form"):
-                formed, written = self._form(tenure, part, topic_ids[part.topic])
-            if isinstance(formed, Passed):
-                passed.append(formed)
-            else:
-                loads.append(formed)
+                formed[part.topic], written = self._form(tenure, part, topic_ids[part.topic])
             objects |= written
             if len(objects) >= OBJECTS_AT_A_TIME or sum(map(len, objects.values())) >= OBJECT_BYTES_AT_A_TIME:
                 self._store_all(objects, keep)
         self._store_all(objects, keep)
-        plan = tenure.plan(cut, loads, topic_ids, self._clock.now(), passed)
-        self._apply(plan, keep)
-        return tenure.after(plan), plan, self._spent
+        refused: set[str] = set()
+        while True:
+            loads = [one for one in formed.values() if isinstance(one, TableLoad)]
+            passed = [one for one in formed.values() if isinstance(one, Passed)]
+            plan = tenure.plan(cut, loads, topic_ids, self._clock.now(), passed)
+            try:
+                self._apply(plan, keep, staged=bool(refused))
+                return tenure.after(plan), plan, self._spent
+            except Unfit as error:
+                part = next(part for part in cut.parts if part.topic == error.fields["topic"])
+                self._log.warning("target.refused", shard=plan.fence.shard, message=error.message, **error.fields)
+                formed[part.topic] = self._after_refusal(tenure, part, topic_ids[part.topic], formed[part.topic], error, refused)
+                keep()
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -161,6 +166,26 @@ class Committer:
             except Unfit as error:
                 return passed(named, error.message), {}
         return self._load(tenure, part, part.destination, topic_id, key, emptied=parked and target.mode.keyed)
+
+    def _after_refusal(
+        self, tenure: Tenure, part: Part, topic_id: str, formed: TableLoad | Passed, error: Unfit, refused: set[str]
+    ) -> TableLoad | Passed:
+        """What becomes of a part that its target did not take: it is passed over, as the first of a parked table. A TRUNCATE asks nothing
+        of what the target held: its target is made again, once. What was written of the part is an orphan's business."""
+        assert isinstance(formed, TableLoad)
+        target, first = formed.target, part.topic not in refused
+        refused.add(part.topic)
+        because = error.message
+        if part.changes.truncate and first:
+            try:
+                with self._timed("ensure"):
+                    self._warehouse.ensure_target(target, tenure.fence, renewing=True, afresh=True)
+                return formed
+            except Unfit as unfit:
+                because = unfit.message
+        key = tenure.key(part.topic, part.offsets, self._nonce())
+        named = qualified(target.schema, target.name)
+        return self._passed(part, topic_id, key, named, because, emptied=part.changes.truncate)
 
     def _load(
         self, tenure: Tenure, part: Part, destination: Destination, topic_id: str, key: BatchKey, *, emptied: bool
@@ -233,16 +258,17 @@ class Committer:
         entry = self._entry(part, topic_id, key, nothing)
         return Passed(part.topic, part.destination.schema.table, target, entry, because[:BECAUSE_CHARACTERS_MAX], emptied)
 
-    def _apply(self, plan: CommitPlan, keep: Keep) -> None:
-        """Stages and commits, again with the same objects while it is certain that nothing happened and the shard is ours; the
-        compare-and-set decides whether the epoch is."""
-        staged = [load.staged for load in plan.loads if load.staged is not None]
+    def _apply(self, plan: CommitPlan, keep: Keep, *, staged: bool) -> None:
+        """Stages, unless that is done, and commits, again with the same objects while it is certain that nothing happened and the shard is
+        ours; the compare-and-set decides whether the epoch is."""
+        loads = [load.staged for load in plan.loads if load.staged is not None]
         for attempt in range(1, TRIES + 1):
             try:
-                for at in range(0, len(staged), LOADS_AT_A_TIME):
-                    with self._timed("stage"):
-                        self._warehouse.stage(staged[at : at + LOADS_AT_A_TIME])
-                    keep()
+                if not staged or attempt > 1:
+                    for at in range(0, len(loads), LOADS_AT_A_TIME):
+                        with self._timed("stage"):
+                            self._warehouse.stage(loads[at : at + LOADS_AT_A_TIME])
+                        keep()
                 with self._timed("merge"):
                     self._warehouse.commit(plan)
                 return

@@ -6,14 +6,14 @@ Source: Redshift guide, "Serializable isolation", "TRUNCATE", "DELETE".
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from contracts.ledger import Fence
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
-from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn
+from loader.core.plan import CommitPlan, Mode, TableLoad, TargetColumn, TargetTable
 from loader.core.target import BARE, DELETED, table_columns
 
 Item = TypeVar("Item")
@@ -28,11 +28,13 @@ QUARANTINE_ROWS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with `%s` for each value bound. `rows`: how many it must touch, None when any number will do."""
+    """SQL with `%s` for each value bound. `rows`: how many it must touch, None when any number will do. `target`: whose rows it changes,
+    None for the commit tables'."""
 
     sql: str
     values: tuple[Bound, ...] = ()
     rows: int | None = None
+    target: TargetTable | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def after_the_fence(plan: CommitPlan, tables: CommitTables) -> Iterator[Statemen
     """Every further statement of the transaction, but for its COMMIT."""
     yield from _offsets(plan, tables)
     for load in plan.loads:
-        yield from _apply(load)
+        for statement in _apply(load):
+            yield replace(statement, target=load.target)
     for load in plan.loads:
         yield from _quarantine(load, plan.at, tables)
     yield from _ledger(plan, tables)

@@ -21,6 +21,7 @@ from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
+from loader.core.refusal import refusal
 from loader.core.staging import COPIED_ROWS, StagingTables
 from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set
 from loader.core.status import Watermark
@@ -196,7 +197,8 @@ class RedshiftWarehouse:
                     commit_no=plan.expected.commit_no,
                 )
             for statement in after_the_fence(plan, tables):
-                touched = transaction.touch(statement)
+                with self._telling_whose(statement):
+                    touched = transaction.touch(statement)
                 if statement.rows is not None and touched != statement.rows:
                     raise Corrupt(f"{touched} rows touched where {statement.rows} must be: {statement.sql[:200]}", shard=shard)
             for load in staged:
@@ -205,6 +207,16 @@ class RedshiftWarehouse:
             crash_point("loader.commit.merged")
             transaction.commit(f"commit {plan.fence.commit_no} of shard {shard}")
             self._staging = staging
+
+    @contextmanager
+    def _telling_whose(self, statement: Statement) -> Iterator[None]:
+        """What a target can't do concerns that table alone."""
+        try:
+            yield
+        except Invalid as error:
+            target, code = statement.target, str(error.fields.get("code", ""))
+            told = refusal(target, code, error.message, self._options.grant_select_to) if target else None
+            raise told or error from error
 
     def _staging_now(self) -> StagingTables:
         """A copy, to become what is there once its statements are committed."""

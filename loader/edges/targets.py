@@ -17,6 +17,7 @@ from contracts.ledger import Fence
 from contracts.sql import qualified, quote
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
 from loader.core.plan import Mode, TargetTable
+from loader.core.refusal import gone
 from loader.core.statements import CommitTables, hold_back, hold_fence
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements
 from loader.edges.session import Session
@@ -124,6 +125,8 @@ class TargetTables:
             self._refuse_others(target)
         creation = create_statements(target, self._grant_select_to)
         if not standing:
+            if held and target.mode.keyed and not renewing:
+                raise gone(target)
             return _Due(version + 1, creation, Evolution())
         change = evolution(target, standing, former, renewing=renewing or self._holds_nothing(target, standing))
         if change.made_again:

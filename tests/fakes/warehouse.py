@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from contracts.batch import Manifest
-from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
+from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import TableState
@@ -57,6 +57,8 @@ class Database:
         self.targets: dict[str, TargetTable] = {}
         self.obstructed: set[str] = set()
         """Targets that can't be altered, nor be looked at without finding that out."""
+        self.gone: set[str] = set()
+        """Targets that somebody dropped."""
         self.mirror: Mapping[tuple[str, int], tuple[int, str]] = {}
         """What Kafka has been told; only a wrong design reads it."""
 
@@ -75,6 +77,15 @@ class Database:
 
     def ledger(self, shard: int) -> list[LedgerEntry]:
         return self.store.now(ledger_table(shard))
+
+    def drop(self, target: str) -> None:
+        """What somebody does, who thinks that nobody needs the table."""
+        t = self.store.begin()
+        self.store.lock(t, target)
+        for number, key, _ in self.store.scan(t, target):
+            self.store.write(t, target, number, key, None)
+        self.store.commit(t)
+        self.gone.add(target)
 
     def rows(self, target: str) -> list[tuple[tuple[str, Any], ...]]:
         """A target table's rows, in no order."""
@@ -191,16 +202,23 @@ class FakeWarehouse:
                 there = self.database.targets.get(target_name(target))
                 if target_name(target) in self.database.obstructed and (afresh or there != target):
                     raise Unfit(f"{target_name(target)} has a column of somebody else's", table=target_name(target))
-                if there == target:
+                gone = target_name(target) in self.database.gone
+                if there == target and not (gone and afresh):
                     return
+                if gone and not renewing:
+                    raise self._gone(target)
                 found = self.store.find(t, fence_table(fence.shard), fence.shard)
                 if not found or found[0][1].epoch != fence.epoch:
                     raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
-                if there is not None and renewing:
+                if there is not None and renewing and not gone:
                     self._hold_back(target.topic, fence.shard)
                 self.database.targets[target_name(target)] = target
+                self.database.gone.discard(target_name(target))
 
             self._execute("ensure_target", create)
+
+    def _gone(self, target: TargetTable) -> Unfit:
+        return Unfit(f"table {target_name(target)} is gone from the warehouse", topic=target.topic, table=target_name(target))
 
     def _hold_back(self, topic: str, shard: int) -> None:
         """In one step: an altered table isn't `ok` any more."""
@@ -284,6 +302,8 @@ class FakeWarehouse:
     def _apply(self, t: Transaction, load: TableLoad) -> None:
         table = target_name(load.target)
         mode = load.target.mode
+        if table in self.database.gone and (load.truncate or load.staged):
+            raise self._gone(load.target) if mode.keyed else Invalid(f"table {table} is gone from the warehouse")
         if mode.keyed and (load.truncate or load.staged):
             self._lock(t, table)
         if load.truncate and mode.keyed:

@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -198,6 +199,76 @@ def test_rows_that_fit_after_a_truncate_that_did_not_take_its_place() -> None:
     bench.journal.fail("ensure", Unfit("one too many again"))
     again = bench.commit(cut).offsets[ORDERS]
     assert (again.because, again.emptied) == ("one too many again", False)
+
+
+GONE = "table shop.orders is gone from the warehouse"
+
+
+def test_a_table_whose_target_is_found_gone_by_the_commit_is_parked_and_the_others_are_loaded() -> None:
+    bench = Bench()
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
+    after = bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects[-3:] == ["stage items orders", "commit", "commit"]
+    (plan,) = bench.shelf.plans
+    (passed,), (load,) = plan.passed, plan.loads
+    assert (load.target.topic, passed.topic, passed.because, passed.target) == (ITEMS, ORDERS, GONE, '"shop"."orders"')
+    # What was written of it is in the bucket, and no batch of the ledger.
+    assert not any(key.rpartition(".")[0].endswith(f"_{passed.entry.batch_id}") for key in bench.store.objects)
+    assert {offset.topic: (offset.state, offset.emptied, offset.next_offset) for offset in after.offsets.values()} == {
+        ITEMS: (TableState.OK, False, 1),
+        ORDERS: (TableState.PARKED, False, 2),
+    }
+
+
+def test_several_targets_are_found_gone_one_after_the_other() -> None:
+    bench = Bench()
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS), Unavailable("1023"), Unfit("gone, too", topic=ITEMS))
+    after = bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects[-6:] == ["stage items orders", "commit", "commit", "stage items", "commit", "commit"]
+    assert {offset.state for offset in after.offsets.values()} == {TableState.PARKED}
+    assert [plan.loads for plan in bench.shelf.plans] == [()]
+
+
+def test_a_truncate_makes_a_target_again_that_is_gone() -> None:
+    bench = Bench()
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
+    emptied = (row(0, op=Op.TRUNCATE, schema=""), barrier(0, standings=snapshotting(ORDERS, 7), orders=1))
+    after = bench.commit(cut_of(*emptied))
+    assert bench.journal.effects == ["commit", "ensure renewing afresh", "commit"]
+    assert bench.shelf.plans[-1].loads[0].truncate
+    assert after.offsets[ORDERS].state is TableState.SNAPSHOTTING
+
+
+@pytest.mark.parametrize("effect", ["ensure", "commit"])
+def test_a_truncate_whose_target_stays_away_parks_it_until_rows_fit(effect: str) -> None:
+    bench = Bench()
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
+    bench.journal.faults.setdefault(effect, deque()).append(Unfit("still is", topic=ORDERS))
+    held = bench.commit(cut_of(row(0, op=Op.TRUNCATE, schema=""), barrier(0, orders=1))).offsets[ORDERS]
+    assert (held.state, held.because, held.emptied) == (TableState.PARKED, "still is", True)
+
+
+def test_rows_after_a_truncate_that_their_target_does_not_take_park_it_anew() -> None:
+    bench = Bench()
+    parked(bench)
+    bench.journal.fail("ensure", Unfit("still one too many"))
+    bench.tenure = bench.commit(later_cut(row(1, op=Op.TRUNCATE, schema=""), barrier(1, orders=2)))
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
+    held = bench.commit(later_cut(row(1), barrier(1, orders=2))).offsets[ORDERS]
+    assert (held.state, held.because, held.emptied) == (TableState.PARKED, GONE, False)
+
+
+def test_a_shard_given_away_after_a_refusal_is_not_committed() -> None:
+    bench = Bench()
+    bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
+
+    def keep() -> None:
+        if "commit" in bench.journal.effects:
+            raise Fenced("given away")
+
+    with pytest.raises(Fenced):
+        bench.commit(cut_of(*BOTH), keep)
+    assert bench.journal.effects.count("commit") == 1
 
 
 def test_changes_without_a_target_are_passed_over_and_the_message_is_cut_to_its_column() -> None:

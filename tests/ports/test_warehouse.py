@@ -1,5 +1,6 @@
 """Warehouse: the fake database, and the warehouse stand-in behind redshift_connector."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,9 +8,11 @@ import pytest
 
 from contracts.batch import Manifest, ManifestEntry
 from contracts.envelope import Op
-from contracts.errors import Corrupt, Fenced, Unavailable
+from contracts.errors import Corrupt, Fenced, Invalid, Unavailable, Unfit
 from contracts.progress import TableState
+from contracts.sql import qualified
 from contracts.table import Column, Kind, TableId
+from devstack.stack import Stack
 from loader.core.plan import Mode
 from loader.core.target import TargetNaming, target_table
 from tests.ports.conftest import BOTH
@@ -123,6 +126,71 @@ def test_in_soft_delete_mode_a_lost_row_is_marked_where_it_was_and_absent_where_
     writer.commit(writer.lost(Op.DELETE, 1), writer.lost(Op.UPDATE, 2), writer.upsert(3, 11), writer.lost(Op.DELETE, 4))
     assert scene.rows(writer.target) == [(1, 10), (3, 11)]
     assert scene.marks(writer.target) == {1: True, 3: False}
+
+
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE])
+def test_a_commit_says_which_target_is_gone_and_that_one_is_made_again(scene: WarehouseScene, mode: Mode) -> None:
+    writer = Writer(scene, mode)
+    writer.commit(writer.upsert(1, 10), writer.upsert(2, 20))
+    scene.drop(writer.target)
+    for changes in ([writer.upsert(3, 30)], [writer.truncate()]):
+        writer.session.ensure_target(writer.target, writer.fence, renewing=False)
+        with pytest.raises(Unfit, match=f"{writer.target.schema}.orders is gone from the warehouse") as refused:
+            writer.commit(*changes)
+        assert refused.value.fields["topic"] == TOPIC
+    held = scene.warehouse().read_state(0)
+    assert (held.fence.commit_no, held.offsets[TOPIC].next_offset, len(scene.ledger())) == (1, 2, 1)
+    writer.session.ensure_target(writer.target, writer.fence, renewing=True, afresh=True)
+    writer.commit(writer.truncate())
+    writer.commit(writer.upsert(3, 30))
+    assert scene.rows(writer.target) == [(3, 30)]
+
+
+def test_a_dropped_table_whose_source_was_altered_is_not_made_again_without_its_rows(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    writer.commit(writer.upsert(1, 10))
+    scene.drop(writer.target)
+    altered = replace(writer.schema, columns=(*writer.schema.columns, Column("w", Kind.INT)))
+    target = target_table(TOPIC, altered, TargetNaming(), Mode.MERGE)
+    writer.take()
+    with pytest.raises(Unfit, match="is gone from the warehouse"):
+        writer.session.ensure_target(target, writer.fence, renewing=False)
+    writer.session.ensure_target(target, writer.fence, renewing=True)
+
+
+def test_a_dropped_append_table_is_nobodys_to_make_again(scene: WarehouseScene) -> None:
+    writer = Writer(scene, Mode.APPEND)
+    writer.commit(writer.upsert(1, 10))
+    scene.drop(writer.target)
+    with pytest.raises(Invalid, match="is gone from the warehouse") as refused:
+        writer.commit(writer.upsert(2, 20))
+    assert not isinstance(refused.value, Unfit)
+    if isinstance(scene, RealWarehouseScene):
+        for statement in re.findall("CREATE SCHEMA[^;]*|CREATE TABLE.*? SORTKEY AUTO", refused.value.message):
+            scene.do(statement)
+        writer.take()
+        writer.session.ensure_target(writer.target, writer.fence, renewing=False)
+        writer.commit(writer.upsert(2, 20))
+        assert scene.rows(writer.target) == [(2, 20)]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("harm", ["ALTER TABLE {} OWNER TO {}", "ALTER TABLE {} DROP COLUMN v"])
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE, Mode.APPEND])
+def test_a_commit_says_whose_rights_or_column_are_gone(stack: Stack, unused_name: str, mode: Mode, harm: str) -> None:
+    login = {"user": f"loader_{unused_name}", "password": "Loader-1"}
+    with stack.redshift.connect(ssl=False) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"CREATE USER {login['user']} PASSWORD '{login['password']}'")
+        cursor.execute(f"GRANT CREATE ON DATABASE {stack.redshift.database} TO {login['user']}")
+    scene = RealWarehouseScene(stack, unused_name, login)
+    writer = Writer(scene, mode)
+    writer.commit(writer.upsert(1, 10))
+    scene.do(harm.format(qualified(writer.target.schema, writer.target.name), stack.redshift.user))
+    with pytest.raises(Unfit if mode.keyed else Invalid, match=f"{writer.target.schema}.orders doesn't take the rows of") as refused:
+        writer.commit(writer.upsert(1, 11))
+    assert refused.value.fields["topic"] == TOPIC
+    scene.close()
 
 
 def test_who_lost_the_epoch_commits_nothing(scene: WarehouseScene) -> None:

@@ -13,7 +13,7 @@ from contracts.ledger import Fence, Guard, LedgerEntry, TopicOffset
 from contracts.offsets import OffsetRange
 from contracts.position import GtidSet
 from contracts.progress import TableState
-from contracts.sql import quote
+from contracts.sql import qualified, quote
 from contracts.table import Column, Kind, TableId, TableSchema
 from devstack.stack import Stack
 from janitor.edges.redshift import RedshiftLedger
@@ -62,6 +62,9 @@ class WarehouseScene(Protocol):
     def marks(self, target: TargetTable) -> dict[int, bool]:
         """Of a soft_delete table: which id is marked as deleted."""
 
+    def drop(self, target: TargetTable) -> None:
+        """Somebody drops the table."""
+
     def ledger(self) -> list[str]:
         """Batch ids in the ledger of shard 0, in order."""
 
@@ -92,6 +95,9 @@ class FakeWarehouseScene:
     def marks(self, target: TargetTable) -> dict[int, bool]:
         return {row["id"]: row[DELETED] for row in map(dict, self.database.rows(target_name(target)))}
 
+    def drop(self, target: TargetTable) -> None:
+        self.database.drop(target_name(target))
+
     def ledger(self) -> list[str]:
         return sorted(entry.batch_id for entry in self.database.ledger(0))
 
@@ -109,6 +115,8 @@ class FakeWarehouseScene:
 class RealWarehouseScene:
     stack: Stack
     name: str
+    login: dict[str, str] = field(default_factory=dict)
+    """The loader's user and password, where it is not the administrator."""
     opened: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,7 +129,7 @@ class RealWarehouseScene:
 
     def warehouse(self) -> Warehouse:
         options = WarehouseOptions(self.name, "arn:aws:iam::123456789012:role/copy", timedelta(seconds=5), timedelta(seconds=30))
-        session = RedshiftWarehouse(self._connect, options)
+        session = RedshiftWarehouse(lambda: self.stack.redshift.connect(ssl=False, **self.login), options)
         self.opened.append(session)
         return session
 
@@ -130,6 +138,15 @@ class RealWarehouseScene:
 
     def marks(self, target: TargetTable) -> dict[int, bool]:
         return dict(self._query(f"SELECT id, {quote(DELETED)} FROM {quote(target.schema)}.{quote(target.name)}"))
+
+    def drop(self, target: TargetTable) -> None:
+        self.do(f"DROP TABLE {qualified(target.schema, target.name)}")
+
+    def do(self, sql: str) -> None:
+        """As a person does it."""
+        with self.stack.redshift.connect(ssl=False) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(sql)
 
     def ledger(self) -> list[str]:
         return sorted(row[0] for row in self._query(f"SELECT batch_id FROM {quote(self.name)}.ledger_0"))

@@ -9,7 +9,17 @@ from contracts.position import GtidSet
 from demo.shop import TABLES
 from devstack.pipeline import Service, wait_until
 from devstack.stack import Stack
-from tests.stack.scenario import assert_equal, assert_ledger_tiles, events, has_ledger, loaded, query, shop_pipeline, traffic_beside_ddl
+from tests.stack.scenario import (
+    assert_equal,
+    assert_ledger_tiles,
+    events,
+    has_ledger,
+    loaded,
+    query,
+    shop_pipeline,
+    traffic,
+    traffic_beside_ddl,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -108,3 +118,38 @@ def test_a_table_that_loses_its_key_or_is_paused_is_parked_until_it_is_read_agai
         assert done.returncode == 0, done.stdout + done.stderr
         assert query(warehouse, "SELECT id FROM lostkey.things ORDER BY id") == [[2], [3], [4]]
         assert streamer.running()
+
+
+def test_a_target_that_somebody_drops_is_parked_alone_and_made_again_by_a_resync(
+    stack: Stack, warehouse: Connection, tmp_path: Path
+) -> None:
+    says = "table dropped.products is gone from the warehouse: streamer snapshot -t dropped.products --resync makes it again and fills it"
+    with shop_pipeline(stack, tmp_path, "dropped", batch={"seconds": 0.5}) as (pipeline, shop):
+        shop_tables = [f"dropped.{table}" for table in TABLES]
+        streamer, loader = pipeline.start("streamer"), pipeline.start("loader")
+        with traffic(shop):
+            wait_until(lambda: states(warehouse, "dropped") == dict.fromkeys(shop_tables, "ok"), 60, "the shop is not read")
+            warehouse.cursor().execute("DROP TABLE dropped.products")
+            wait_until(lambda: said(loader, "table.parked") == ["dropped.products"], 60, "products is not parked")
+            passed = len(events([loader], "shard.committed"))
+            wait_until(lambda: len(events([loader], "shard.committed")) > passed + 3, 60, "the others wait for products")
+            assert states(warehouse, "dropped") == {**dict.fromkeys(shop_tables, "ok"), "dropped.products": "parked"}
+            assert query(warehouse, "SELECT because FROM tidemark_dropped.watermarks WHERE state = 'parked'") == [[says]]
+            assert says in pipeline.run("loader", "status").stdout
+        others = [f"--table={table}" for table in shop_tables if table != "dropped.products"]
+        done = pipeline.run("auditor", "verify", "--patience=60s", *others, timeout_s=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        with traffic(shop):
+            assert pipeline.run("streamer", "snapshot", "-t", "dropped.products", "--resync").returncode == 0
+            wait_until(lambda: said(loader, "table.followed_again") == ["dropped.products"], 60, "products stays parked")
+        assert_equal(pipeline)
+
+        # Asked for before any row came: the TRUNCATE finds no table, and makes it again.
+        warehouse.cursor().execute("DROP TABLE dropped.products")
+        assert pipeline.run("streamer", "snapshot", "-t", "dropped.products", "--resync").returncode == 0
+        wait_until(lambda: len(events([loader], "target.refused")) == 2, 60, "the TRUNCATE does not come")
+        assert_equal(pipeline)
+        assert said(loader, "table.parked") == ["dropped.products"]
+        assert_ledger_tiles(warehouse, pipeline)
+        assert streamer.running()
+        assert loader.running()

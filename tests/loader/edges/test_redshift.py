@@ -9,7 +9,7 @@ import pytest
 from redshift_connector.error import InterfaceError, ProgrammingError
 
 from contracts.batch import BatchKey
-from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable
+from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
 from contracts.ledger import Fence, Guard, LedgerEntry
 from contracts.offsets import OffsetRange
 from contracts.position import GtidSet
@@ -165,6 +165,34 @@ def test_what_was_staged_in_a_session_that_ended_is_staged_again_before_it_is_me
     held.stage([LOAD])
     held.commit(replace(PLAN, loads=(MERGED,)))
     assert driver.statements[-3:] == ['DELETE FROM "tidemark_staged_00000000"', "commit", "rollback"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "says"),
+    [
+        (
+            "42P01",
+            Unfit,
+            "table shop.orders is gone from the warehouse: streamer snapshot -t shop.orders --resync makes it again and fills it",
+        ),
+        ("3F000", Unfit, "table shop.orders is gone from the warehouse"),
+        ("42501", Unfit, "OWNER TO the loader.s user; a column: .*, and read the table again: streamer snapshot -t shop.orders --resync"),
+        ("42703", Unfit, "table shop.orders doesn't take the rows of shop.orders: the warehouse refuses: no. Give back"),
+        ("42601", Invalid, "^the warehouse refuses: no$"),
+    ],
+)
+def test_what_one_target_cannot_do_is_said_of_that_table_alone(code: str, error: type[PipelineError], says: str) -> None:
+    driver = Driver(**{"pg_last_copy_count": [[3]], "SET_commit_no": 1, 'DELETE_FROM_"shop"."orders"': said(code)})
+    held = warehouse(driver)
+    held.stage([LOAD])
+    with pytest.raises(error, match=says) as raised:
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    assert (type(raised.value), raised.value.fields.get("topic")) == (error, LOAD.target.topic if error is Unfit else None)
+    assert driver.statements[-1] == "rollback"
+    # Of the commit tables it is nobody's table that is gone.
+    driver.answers = {"SET_commit_no": said(code)}
+    with pytest.raises(Invalid, match=r"^the warehouse refuses: no$"):
+        held.commit(replace(PLAN, loads=(MERGED,)))
 
 
 def test_a_staging_that_was_rolled_back_is_done_anew() -> None:

@@ -66,11 +66,11 @@ class NoCommitNumberInTheFence(FakeWarehouse):
 class ResendingCommitter(Committer):
     """Takes a COMMIT without an answer for one that did not happen."""
 
-    def _apply(self, plan: CommitPlan, keep: Keep) -> None:
+    def _apply(self, plan: CommitPlan, keep: Keep, *, staged: bool) -> None:
         try:
-            super()._apply(plan, keep)
+            super()._apply(plan, keep, staged=staged)
         except OutcomeUnknown:
-            super()._apply(plan, keep)
+            super()._apply(plan, keep, staged=staged)
 
 
 class ResumingFromKafka(FakeWarehouse):

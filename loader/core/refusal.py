@@ -1,0 +1,49 @@
+"""What a target becomes whose rows the warehouse does not take: it is gone, the loader's rights to it are, or a column of it is."""
+
+from collections.abc import Sequence
+
+from contracts.errors import Invalid, Unfit
+from contracts.sql import qualified
+from loader.core.evolve import reading
+from loader.core.plan import TargetTable
+from loader.core.target import create_statements
+
+_GONE = frozenset(["42P01", "3F000"])
+_TAKEN = frozenset(["42501", "42703"])
+"""SQLSTATEs: no such table, no such schema; no right to it, no such column. Any other that stays the same until a person acts says
+nothing of one target alone."""
+
+
+def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence[str]) -> Invalid | None:
+    """What to tell a person when a commit's statement on this target was refused; None where that is not the target's own fault. `said`:
+    the warehouse's words. The field `topic` says whose it is."""
+    name, source = f"{target.schema}.{target.name}", target.source.table
+    if code in _GONE and target.mode.keyed:
+        return gone(target)
+    if code in _GONE:
+        return Invalid(
+            f"table {name} is gone from the warehouse, and its events with it, which MySQL's tables don't hold. Make it again as the"
+            f" loader's user, and start the loader, which goes on behind them:"
+            f" {'; '.join(create_statements(target, grant_select_to))}. What the binlog still has of them then comes with"
+            f" streamer --from-timestamp T --until T2 -t {source} --again",
+            topic=target.topic,
+            table=name,
+        )
+    if code not in _TAKEN:
+        return None
+    kind = Unfit if target.mode.keyed else Invalid
+    then = f"read the table again: {reading(source)}" if target.mode.keyed else "start the loader again"
+    owned = f"ALTER TABLE {qualified(target.schema, target.name)} OWNER TO the loader's user"
+    return kind(
+        f"table {name} doesn't take the rows of {source}: {said}. Give back what is missing (a right: {owned}; a column: ALTER TABLE"
+        f" … ADD COLUMN), and {then}",
+        topic=target.topic,
+        table=name,
+    )
+
+
+def gone(target: TargetTable) -> Unfit:
+    """Of a table loaded by key that was there before: made again without a reading, it would lack rows."""
+    name, source = f"{target.schema}.{target.name}", target.source.table
+    message = f"table {name} is gone from the warehouse: {reading(source)} makes it again and fills it"
+    return Unfit(message, topic=target.topic, table=name)
