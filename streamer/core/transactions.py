@@ -12,6 +12,7 @@ from contracts.errors import Corrupt, Gone, Refused
 from contracts.position import BinlogPosition, Gtid
 from contracts.table import TableId
 from streamer.core.ddl import Control, DatabaseDropped, StatementDml, TableChange, Unreadable, Xa, XaVerb, read_statement
+from streamer.core.dml import is_bookkeeping
 from streamer.core.events import Incident, Query, XaPrepare
 from streamer.core.gtids import AnonymousGtid
 from streamer.core.sql import TokenKind, tokens
@@ -132,7 +133,7 @@ class EventJudge:
     def _ddl(self, found: object, query: Query, at: Located, under_way: UnderWay) -> Iterator[Meaning]:
         if isinstance(found, TableChange | DatabaseDropped):
             yield Ddl(found, at.header.timestamp_s * 1000, at.header.server_id, at.start)
-        elif isinstance(found, StatementDml) and self._may_touch_captured(query):
+        elif isinstance(found, StatementDml) and not is_bookkeeping(query) and self._may_touch_captured(query):
             raise Refused(
                 f"transaction {under_way.gtid} at {at.start}: a change of rows is logged as a statement ({found.verb} …), so its rows "
                 "cannot be known. Some session sets binlog_format = STATEMENT; take that right from it (SYSTEM_VARIABLES_ADMIN, "
@@ -144,10 +145,11 @@ class EventJudge:
 
     def _may_touch_captured(self, query: Query) -> bool:
         """Any word of the statement may name a table, so every one of them is held against the selection."""
+        # None of the answers is kept: most words are no tables, and there is no end of them.
         names = [token.text for token in tokens(query.sql, query.sql_mode) if token.kind in (TokenKind.WORD, TokenKind.QUOTED)]
         tables = {TableId(query.schema, name) for name in names if query.schema}
         tables |= {TableId(database, name) for database, name in pairwise(names)}
-        return any(self.captures(table) for table in sorted(tables))
+        return any(self._captures(table) for table in sorted(tables))
 
 
 def _committed(at: Located, under_way: UnderWay | None) -> Committed:

@@ -10,13 +10,17 @@ from structlog.testing import capture_logs
 
 from contracts.envelope import Envelope, Op, decode_key
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
-from contracts.position import Gtid, GtidSet
+from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import Barrier, Position, TableState
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
+from runtime.selection import TableSelection
 from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import DecoderFactory
+from streamer.core.events import Header, Query
 from streamer.core.route import Choices, TableChoice
+from streamer.core.stream import Located
+from streamer.core.transactions import EventJudge, UnderWay
 from streamer.core.twin import PythonDecoder
 from streamer.ports import Ports, ReadRequest, TableReader, TableRows
 from streamer.service import Streamer, Tuning, lock_name
@@ -539,6 +543,43 @@ def test_xa_and_statements_on_tables_nobody_captures_pass(world: World) -> None:
     world.source.commit(ORDERS.insert((1, 1)))
     world.run()
     assert len(world.envelopes()) == 1
+
+
+HEARTBEAT = "INSERT INTO mysql.rds_heartbeat2(id, value) values (1,1) ON DUPLICATE KEY UPDATE value = 1"
+
+
+def everything(table: TableId) -> bool:
+    return TableSelection.of(("*.*",)).captures(table)
+
+
+def test_a_heartbeat_of_the_servers_own_that_is_logged_as_a_statement_passes_also_where_all_tables_are_captured() -> None:
+    world = World(choices=Choices(TOPICS, 1, everything, ("*.*",)))
+    world.source.raw(query("BEGIN", ""), query(HEARTBEAT, ""), xid())
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run()
+    assert len(world.envelopes()) == 1
+    world.source.owner = None
+    world.source.raw(query("BEGIN", ""), query("DELETE FROM mysql.t WHERE id = shop.writes_orders()", ""), xid())
+    with pytest.raises(Refused, match="binlog_format = STATEMENT"):
+        world.run()
+
+
+def test_the_words_of_statements_are_not_kept_once_they_were_held_against_the_selection() -> None:
+    asked: list[TableId] = []
+
+    def captures_none(table: TableId) -> bool:
+        asked.append(table)
+        return False
+
+    judge = EventJudge(captures_none)
+    place = BinlogPosition("f", 4)
+    at = Located(Query("other", "UPDATE logs SET v = 1"), Header(0, 2, 1, 0, 0, 0), place, place)
+    under_way = UnderWay(Gtid(SERVER, 1), 0, begun=True, rows=False)
+    counts = []
+    for _ in range(2):
+        assert list(judge.judge(at, under_way)) == []
+        counts.append(len(asked))
+    assert counts == [counts[0], 2 * counts[0]]
 
 
 def test_a_first_run_is_refused_when_row_topics_are_there(world: World) -> None:
