@@ -53,8 +53,9 @@ class Verb(Enum):
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """DDL on tables. `tables`: those named as its object, in the case they were written. `renames`: from, to, in order; also of an ALTER
-    that renames. `rows_unseen`: rows went or came without row events (TRUNCATE, DROP or EXCHANGE PARTITION); an exchange names both.
-    `rewrites`: rows may hold other values or columns than before, without row events. `if_not_exists`: of a CREATE, which may be none."""
+    that renames. `rows_unseen`: rows went or came without row events (TRUNCATE, DROP or EXCHANGE PARTITION, IMPORT or DISCARD TABLESPACE);
+    an exchange names both. `rewrites`: rows may hold other values or columns than before, without row events. `if_not_exists`: of a
+    CREATE, which may be none."""
 
     verb: Verb
     tables: tuple[TableId, ...]
@@ -162,6 +163,7 @@ class _Text:
         begins = True  # a clause
         while self.at < len(self.tokens):
             rewrites = rewrites or (begins and self._rewrites())
+            unseen = unseen or (begins and self._swaps_files())
             begins = False
             if self._mark("("):
                 depth += 1
@@ -194,6 +196,11 @@ class _Text:
         if word in ("ADD", "DROP"):
             return then not in _KEEPS_ROWS
         return word in _REWRITES or (word == "RENAME" and then == "COLUMN")
+
+    def _swaps_files(self) -> bool:
+        """Whether the clause that begins here takes the files of rows away, or puts others in: … TABLESPACE, of all or of partitions."""
+        then = self.tokens[self.at + 1].keyword if self.at + 1 < len(self.tokens) else ""
+        return self._peek() in ("IMPORT", "DISCARD") and then in ("TABLESPACE", "PARTITION")
 
     def _renames(self) -> Statement:
         pairs: list[tuple[TableId, TableId]] = []

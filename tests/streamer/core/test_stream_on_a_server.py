@@ -289,6 +289,9 @@ def test_ddl_and_statement_dml_are_told_from_text(server: MysqlServer) -> None:
             "CREATE TABLE t (id INT PRIMARY KEY) /*!50100 PARTITION BY HASH (id) PARTITIONS 2 */",
             "/* c */ TRUNCATE /*! TABLE */ t",
             "ALTER TABLE t TRUNCATE PARTITION p0",
+            "ALTER TABLE t DISCARD PARTITION p0 TABLESPACE",
+            "CREATE TABLE g (id INT PRIMARY KEY)",
+            "ALTER TABLE g DISCARD TABLESPACE",
             "ALTER TABLE t RENAME TO u",
             "CREATE TABLE w SELECT 1 AS one",
             "DROP TABLE IF EXISTS u, w, nothing",
@@ -300,13 +303,16 @@ def test_ddl_and_statement_dml_are_told_from_text(server: MysqlServer) -> None:
             "DROP DATABASE s",
         ],
     )
-    t, u, w, st = (TableId("s", name) for name in ("t", "u", "w", "st"))
+    t, u, w, st, g = (TableId("s", name) for name in ("t", "u", "w", "st", "g"))
     queries = [located.event for located in decoded(raws) if isinstance(located.event, Query)]
     statements = [found for query in queries if (found := read_statement(query)) is not None and not isinstance(found, Control)]
     assert statements == [
         TableChange(Verb.CREATE, (t,)),
         TableChange(Verb.TRUNCATE, (t,), rows_unseen=True),
         TableChange(Verb.ALTER, (t,), rows_unseen=True),
+        TableChange(Verb.ALTER, (t,), rows_unseen=True),
+        TableChange(Verb.CREATE, (g,)),
+        TableChange(Verb.ALTER, (g,), rows_unseen=True),
         TableChange(Verb.ALTER, (t,), ((t, u),)),
         TableChange(Verb.CREATE, (w,)),
         TableChange(Verb.DROP, (u, w, TableId("s", "nothing"))),
