@@ -7,6 +7,7 @@ from contracts.table import TableId
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.route import Choices
 from streamer.core.transactions import Ddl, EventJudge, UnderWay
+from streamer.service.cascades import Cascades
 from streamer.service.emptying import Emptying
 from streamer.service.readings import TableReadings
 from streamer.service.rereading import Rereading
@@ -28,6 +29,7 @@ class DdlFollower:
         rereading: Rereading,
         readings: TableReadings,
         emptying: Emptying,
+        cascades: Cascades,
     ) -> None:
         self._choices = choices
         self._judge = judge
@@ -36,6 +38,7 @@ class DdlFollower:
         self._rereading = rereading
         self._readings = readings
         self._emptying = emptying
+        self._cascades = cascades
 
     def follow(self, ddl: Ddl, within: UnderWay) -> None:
         """`within`: the source transaction that it is."""
@@ -45,6 +48,8 @@ class DdlFollower:
                 log.warning("database.dropped", database=change.database, advice="the rows of its tables stay in the warehouse")
             return
         captured = [table for table in change.tables if self._judge.captures(table)]
+        if change.verb not in (Verb.DROP, Verb.TRUNCATE) and (captured or any(self._judge.captures(after) for _, after in change.renames)):
+            self._cascades.may_come(within.gtid)
         for table in captured:
             self._readings.restart(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:

@@ -1,4 +1,5 @@
-"""Looks at the source server beside the stream: whether it is still the one that is streamed, how far behind we are, whether it is idle."""
+"""Looks at the source server beside the stream: whether it is still the one that is streamed, how far behind we are, whether it is idle,
+and whether all its changes are in its binlog."""
 
 from datetime import datetime, timedelta
 
@@ -6,6 +7,7 @@ from contracts.position import GtidSet
 from streamer.core.commit_times import idle_time
 from streamer.core.continuity import Watch
 from streamer.ports import SourceServer
+from streamer.service.cascades import Cascades
 from streamer.service.tallies import Tallies
 from streamer.service.transaction import KafkaTransaction
 
@@ -14,11 +16,19 @@ class Looking:
     """What was seen at the last look, and when that was."""
 
     def __init__(
-        self, server: SourceServer, watch: Watch, transaction: KafkaTransaction, tallies: Tallies, idle_every: timedelta, now: datetime
+        self,
+        server: SourceServer,
+        watch: Watch,
+        cascades: Cascades,
+        transaction: KafkaTransaction,
+        tallies: Tallies,
+        idle_every: timedelta,
+        now: datetime,
     ) -> None:
         """`idle_every`: the least time between two looks whether the server is idle."""
         self._server = server
         self._watch = watch
+        self._cascades = cascades
         self._transaction = transaction
         self._tallies = tallies
         self._idle_every = idle_every
@@ -27,11 +37,12 @@ class Looking:
 
     def look(self, now: datetime) -> tuple[int, GtidSet]:
         """The server's clock and what it has executed; notes how far behind we are. Raises Gone, Unavailable when it is not the server any
-        more that the stream came from."""
+        more that the stream came from; Refused when it has come to change rows that the stream does not bring."""
         status, opened = self._server.status(), self._transaction.open
         self.looked_at = now
         under_way = self._transaction.source.under_way or opened.rows > 0
         self._watch.look(status.uuid, status.executed, opened.streamed, opened.gtid_set, now, under_way=under_way)
+        self._cascades.look(status, opened.begun)
         self._tallies.looked(status.executed.minus(opened.gtid_set).count(), status.variables)
         return status.now_us, status.executed
 

@@ -15,6 +15,7 @@ from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import EventJudge
 from streamer.ports import Ports, Tally
 from streamer.service.asking import AskedRows
+from streamer.service.cascades import Cascades
 from streamer.service.ddl import DdlFollower
 from streamer.service.emptying import Emptying
 from streamer.service.hearing import Hearing
@@ -88,12 +89,13 @@ class Session:
         self._repeating = Repeating(ports.server, choices, stream, transaction, routes, asked, readings, placing)
         self._hearing = Hearing(ports.signals, choices, judge, transaction, rereading, asked, readings, emptying)
 
-        ddl = DdlFollower(choices, judge, transaction, routes, rereading, readings, emptying)
+        cascades = Cascades(choices, ports.server, position.streamed)
+        ddl = DdlFollower(choices, judge, transaction, routes, rereading, readings, emptying, cascades)
         self._taking = Taking(clock, judge, close, stream, transaction, routes, rereading, ddl)
 
         now = clock.now()
         watch = Watch(position.server_uuid, tuning.stall_patience)
-        self._looking = Looking(ports.server, watch, transaction, tallies, tuning.heartbeat, now)
+        self._looking = Looking(ports.server, watch, cascades, transaction, tallies, tuning.heartbeat, now)
         self._stream_until = self._heard_at = self._summarised_at = now
 
     def establish(self, known: Collection[TableId], wanted: Collection[TableId]) -> None:

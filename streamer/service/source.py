@@ -13,15 +13,14 @@ from streamer.core.continuity import check_continuity, check_place
 from streamer.core.preflight import (
     Fault,
     Grants,
-    cascade_faults,
     grant_faults,
-    hides_cascades,
     keyless_faults,
     literal_databases,
     server_faults,
 )
 from streamer.core.route import Choices
 from streamer.ports import Ports, ServerStatus, SourceServer
+from streamer.service.cascades import hidden_cascades
 
 log = structlog.get_logger()
 
@@ -38,8 +37,7 @@ def source_faults(
     asking = [table for table in captured if choices.of(table).needs_key and choices.of(table).key is None]
     asking = [table for table in asking if choices.topic(table) not in begun]
     yield from keyless_faults([table for table in asking if not server.unique_keys(table)])
-    if hides_cascades(status.variables):
-        yield from cascade_faults([table for table in server.cascading() if choices.captures(table)])
+    yield from hidden_cascades(choices, status, server, lambda topic: topic in begun)
 
 
 def ready(ports: Ports, choices: Choices, server_id: int, position: Position | None) -> ServerStatus:

@@ -125,6 +125,8 @@ class Source:
     dumps_from: str = ""
     """The server that a dump connection leads to, where that is another one than the control connection does."""
     began_anew: bool = False
+    sent_early: int = 0
+    """So many of the transactions it has sent it has not committed yet."""
     commit_us: Callable[[int], int] = lambda number: COMMIT_US + number * 1_000
     files: list[tuple[str, GtidSet]] = field(default_factory=lambda: [(FILE, GtidSet())])
 
@@ -149,7 +151,8 @@ class Source:
 
     @property
     def executed(self) -> GtidSet:
-        return GtidSet.of({(SERVER, ""): [(1, len(self.transactions) + 1)]} if self.transactions else {})
+        count = len(self.transactions) - self.sent_early
+        return GtidSet.of({(SERVER, ""): [(1, count + 1)]} if count else {})
 
 
 class FakeBinlog:

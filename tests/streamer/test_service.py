@@ -447,6 +447,72 @@ def test_a_captured_table_changed_by_cascades_the_binlog_does_not_hold_is_refuse
         world.run()
 
 
+def settle(world: World, streamer: Streamer) -> None:
+    """A while in which nothing is committed at the source: the server is looked at again."""
+    until = world.time.now() + 3 * world.tuning.look_every
+    while world.time.now() < until:
+        streamer.step()
+
+
+ADDED = "ALTER TABLE items ADD CONSTRAINT c FOREIGN KEY (v) REFERENCES orders (id) ON DELETE CASCADE"
+
+
+@pytest.mark.parametrize("ddl", [ADDED, "CREATE TABLE items (id INT)", "RENAME TABLE other.items TO items"])
+def test_a_foreign_key_whose_cascades_the_binlog_does_not_hold_halts_the_stream_when_it_is_added(world: World, ddl: str) -> None:
+    world.source.variables["version"] = "8.4.6"
+    world.source.commit(ORDERS.insert((1, 10)), ITEMS.insert((7, 1)))
+    streamer = world.run()
+    world.source.raw(query(ddl))
+    world.source.cascading = (ITEMS.id,)
+    with pytest.raises(Refused, match=r"foreign keys change rows of shop\.items.*streamer snapshot -t shop\.items --resync") as raised:
+        settle(world, streamer)
+    assert raised.value.fields["fault"] == "cascade"
+    world.source.owner = None
+    with pytest.raises(Invalid, match=r"foreign keys change rows of shop\.items.*streamer snapshot -t shop\.items --resync"):
+        world.run()
+
+
+def test_a_foreign_key_is_asked_for_only_once_the_server_shows_it(world: World) -> None:
+    world.source.variables["version"] = "8.4.6"
+    world.source.commit(ITEMS.insert((7, 1)))
+    streamer = world.run()
+    settle(world, streamer)
+    world.source.raw(query(ADDED))
+    world.source.sent_early = 1
+    settle(world, streamer)
+    assert len(world.source.transactions) == world.barriers()[-1].gtid_set.count()
+    world.source.cascading = (ITEMS.id,)  # from here on a SELECT sees it
+    settle(world, streamer)
+    world.source.sent_early = 0
+    with pytest.raises(Refused, match=r"foreign keys change rows of shop\.items"):
+        settle(world, streamer)
+
+
+def test_keys_are_not_asked_for_without_need(world: World) -> None:
+    world.source.commit(ITEMS.insert((7, 1)))
+    streamer = world.run()
+    world.source.cascading = (ITEMS.id,)  # in the binlog, on this server
+    world.source.raw(query(ADDED))
+    settle(world, streamer)
+    world.source.variables["version"] = "8.4.6"
+    world.source.raw(query("ALTER TABLE logs ADD FOREIGN KEY (v) REFERENCES orders (id) ON DELETE CASCADE", "other"))
+    world.source.raw(query("TRUNCATE TABLE items"))
+    settle(world, streamer)
+
+
+def test_keys_that_the_server_did_not_show_yet_when_a_session_began_are_asked_for_then(world: World) -> None:
+    world.source.variables["version"] = "8.4.6"
+    world.source.raw(query(ADDED))
+    world.run()
+    world.source.owner = None
+    streamer = world.streamer()
+    while not streamer.streaming:
+        streamer.step()
+    world.source.cascading = (ITEMS.id,)
+    with pytest.raises(Refused, match=r"foreign keys change rows of shop\.items"):
+        settle(world, streamer)
+
+
 def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when_the_key_is_lost() -> None:
     keyless = Table("orders", key_columns=0)
     world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(needs_key=True)}))
