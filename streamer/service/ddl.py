@@ -42,6 +42,9 @@ class DdlFollower:
 
     def follow(self, ddl: Ddl, within: UnderWay) -> None:
         """`within`: the source transaction that it is."""
+        split = self._transaction.open.in_progress
+        if split is not None and split.gtid == within.gtid:
+            return  # a CREATE TABLE … SELECT that is gone on with: it was followed before the first of its rows went out
         change = ddl.change
         if isinstance(change, DatabaseDropped):
             if self._routes.any_of(change.database):

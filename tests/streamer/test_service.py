@@ -321,6 +321,19 @@ def test_a_split_transaction_is_gone_on_with_at_the_first_row_that_is_not_out() 
     ]
 
 
+def test_the_rows_of_a_create_select_that_are_out_are_not_emptied_when_it_is_gone_on_with() -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
+    create = query("CREATE TABLE `orders` (`id` int, `v` int) START TRANSACTION")
+    world.source.raw(query("BEGIN"), create, *ORDERS.insert(*((key, 0) for key in range(6))), xid())
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", Fate.RUN, Fate.RUN, Fate.KILL_AFTER)
+    with pytest.raises(Killed):
+        world.run(streamer)
+    world.source.owner = None
+    world.run()
+    assert [(envelope.op, envelope.after) for envelope in world.envelopes()] == [(Op.CREATE, {"id": key, "v": 0}) for key in range(6)]
+
+
 def test_a_split_transaction_whose_rows_are_others_now_is_not_gone_on_with() -> None:
     world = World(tuning=Tuning(close=ClosePolicy(split_rows=2)))
     halted_inside_a_split(world)
