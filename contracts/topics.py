@@ -53,3 +53,12 @@ class Topics:
             true_name = f"{len(table.database)}:{table.database}.{table.name}".encode()
             name = f"{name}-{hashlib.sha256(true_name).hexdigest()[:10]}"
         return f"{self.prefix}.{database}.{name}"
+
+    def may_be_of(self, topic: str, database: str) -> bool:
+        """Whether a topic of rows can be that of a table in this database."""
+        plain, name = _plain(database), topic.rpartition(".")[2]
+        return topic == f"{self.prefix}.{plain}.{name}" and (plain == database or not self.is_certain(topic))
+
+    def is_certain(self, topic: str) -> bool:
+        """Whether a topic of rows tells its table's name as it is; another may be that of a table in any of several databases."""
+        return _HASHED.search(topic) is None

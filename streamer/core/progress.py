@@ -72,6 +72,11 @@ class OpenTransaction:
         """Whether the pipeline has met the topic's table: what it held then was read, or was not wanted."""
         return topic in self._start.next_seqs or topic in self._next_seqs or topic in self._known
 
+    @property
+    def topics(self) -> Collection[str]:
+        """Those that the pipeline knows."""
+        return self._start.next_seqs.keys() | self._next_seqs.keys() | self._known
+
     def meet(self, topic: str) -> None:
         """From now on the topic's table is known."""
         self._known.add(topic)

@@ -47,8 +47,7 @@ class DdlFollower:
             return  # a CREATE TABLE … SELECT that is gone on with: it was followed before the first of its rows went out
         change = ddl.change
         if isinstance(change, DatabaseDropped):
-            if self._routes.any_of(change.database):
-                log.warning("database.dropped", database=change.database, advice="the rows of its tables stay in the warehouse")
+            self._database_gone(change.database)
             return
         captured = [table for table in change.tables if self._judge.captures(table)]
         if change.verb not in (Verb.DROP, Verb.TRUNCATE) and (captured or any(self._judge.captures(after) for _, after in change.renames)):
@@ -87,6 +86,17 @@ class DdlFollower:
         self._transaction.open.drop(topic, gone=True)
         advice = "the rows loaded so far stay in the warehouse until there is a table of this name again"
         log.warning(f"table.{how}", table=str(table), gtid=str(within.gtid), advice=advice)
+
+    def _database_gone(self, database: str) -> None:
+        """As if each of its tables had been dropped."""
+        dropped = self._transaction.open.dropped
+        topics = [topic for topic in self._routes.of_database(database) if topic not in dropped]
+        for topic in topics:
+            self._readings.give_up(topic, "its database was dropped")
+            self._transaction.open.drop(topic, gone=True)
+        if topics:
+            advice = "the rows loaded so far stay in the warehouse until there are tables of these names again"
+            log.warning("database.dropped", database=database, topics=topics, advice=advice)
 
     def _read_anew(self, table: TableId, ddl: Ddl, within: UnderWay, *, emptied: bool) -> None:
         """Its rows are others than before, without row events. `emptied`: some may have gone."""

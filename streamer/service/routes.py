@@ -57,9 +57,15 @@ class Routes:
             self._topics.ensure(topic, partitions=1, compacted=False)
             self._ensured.add(topic)
 
-    def any_of(self, database: str) -> bool:
-        """Whether there is one for any table of this database."""
-        return any(way.schema.table.database == database for way in self._routes.values())
+    def of_database(self, database: str) -> list[str]:
+        """The topics that the pipeline knows of tables in this database, which is gone from the server. Raises Unavailable."""
+        named = self._choices.topics
+        known = [topic for topic in sorted(self._transaction.open.topics) if named.may_be_of(topic, database)]
+        if all(map(named.is_certain, known)):
+            return known
+        # After a restart nothing tells the true name of such a table, only what it is not.
+        others = {self._choices.topic(table) for table in self._server.tables() if table.database != database}
+        return [topic for topic in known if topic not in others]
 
     def _announce(self, way: Route) -> None:
         """The schema's record goes with the first row that uses it, in a Kafka transaction without rows of the table's former schema."""

@@ -35,6 +35,14 @@ def test_no_table_whatever_its_name_gets_the_topic_of_its_disguise(table: TableI
     assert TOPICS.rows(table) != TOPICS.rows(disguised(table))
 
 
+@given(TABLES, TABLES)
+@example(TableId("a_b", "c"), TableId("a.b", "c"))
+def test_a_topic_can_be_of_its_own_database_and_where_it_is_certain_of_no_other(table: TableId, other: TableId) -> None:
+    topic = TOPICS.rows(table)
+    assert TOPICS.may_be_of(topic, table.database)
+    assert not TOPICS.is_certain(topic) or TOPICS.may_be_of(topic, other.database) == (table.database == other.database)
+
+
 @given(st.from_regex(r"[a-zA-Z0-9_-]{64}", fullmatch=True), TABLES)
 def test_every_topic_is_one_kafka_takes(prefix: str, table: TableId) -> None:
     topics = Topics(prefix)

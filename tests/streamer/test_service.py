@@ -50,6 +50,10 @@ def captures(table: TableId) -> bool:
     return table.database == "shop"
 
 
+def everything(table: TableId) -> bool:
+    return TableSelection.of(("*.*",)).captures(table)
+
+
 @dataclass
 class World:
     time: Time = field(default_factory=Time)
@@ -213,6 +217,57 @@ def test_the_rows_of_a_create_select_do_not_come_with_the_truncate_before_them(w
     world.run()
     assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.TRUNCATE, Op.CREATE, Op.CREATE]
     assert [barrier.next_seqs.get(ORDERS_TOPIC) for barrier in world.barriers() if barrier.next_seqs] == [1, 2, 4]
+
+
+def followed_by_another(world: World, sql: str, database: str, table: Table, *, restarts: bool) -> None:
+    """A row, DDL that ends the table, one of its name again, and its first row."""
+    world.source.commit(table.insert((1, 10)))
+    streamer = world.run()
+    if restarts:
+        world.source.owner, streamer = None, world.streamer()
+    world.source.raw(query(sql, database))
+    world.source.raw(query(f"CREATE DATABASE `{database}`", database))
+    world.source.raw(query(f"CREATE TABLE IF NOT EXISTS `{table.name}` (id INT)", table.database))
+    world.source.commit(table.insert((2, 20)))
+    world.run(streamer)
+
+
+ODD, EVEN = Table("orders", database="my.shop"), Table("or ders", database="my_shop")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("table", [ORDERS, Table("or ders"), ODD, EVEN])
+def test_the_rows_of_a_dropped_database_go_when_there_is_a_table_of_their_tables_name_again(table: Table, restarts: bool) -> None:
+    world = World(choices=Choices(TOPICS, 1, everything, ("*.*",)))
+    followed_by_another(world, f"DROP DATABASE `{table.database}`", table.database, table, restarts=restarts)
+    assert [envelope.op for envelope in world.envelopes(TOPICS.rows(table.id))] == [Op.CREATE, Op.TRUNCATE, Op.CREATE]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("dropped", "table"), [("my_shop", ODD), ("my.shop", EVEN), ("sho", ORDERS), ("my.shop", Table("orders", database="my_shop"))]
+)
+def test_the_rows_of_another_database_stay_also_where_its_topics_are_named_alike(dropped: str, table: Table, restarts: bool) -> None:
+    world = World(choices=Choices(TOPICS, 1, everything, ("*.*",)))
+    world.source.seen = (table.id,)
+    followed_by_another(world, f"DROP DATABASE `{dropped}`", dropped, table, restarts=restarts)
+    assert [envelope.op for envelope in world.envelopes(TOPICS.rows(table.id))] == [Op.CREATE, Op.CREATE]
+
+
+def test_the_readings_of_a_dropped_database_end(world: World) -> None:
+    world.readers, world.source.seen = (BusyReader(),), (ORDERS.id,)
+    streamer = world.run()
+    assert ORDERS_TOPIC in world.barriers()[-1].standings
+    world.source.raw(query("DROP DATABASE shop"))
+    with capture_logs() as logged:
+        world.run(streamer)
+    position = world.position()
+    assert position is not None
+    assert position.dropped == {ORDERS_TOPIC}
+    assert not position.rereads
+    assert not world.barriers()[-1].standings
+    assert [line["topics"] for line in logged if line["event"] == "database.dropped"] == [[ORDERS_TOPIC]]
+    streamer.close()
 
 
 @pytest.mark.parametrize("end", ["RENAME TABLE orders TO other.orders", "DROP TABLE orders"])
@@ -625,10 +680,6 @@ def test_xa_and_statements_on_tables_nobody_captures_pass(world: World) -> None:
 
 
 HEARTBEAT = "INSERT INTO mysql.rds_heartbeat2(id, value) values (1,1) ON DUPLICATE KEY UPDATE value = 1"
-
-
-def everything(table: TableId) -> bool:
-    return TableSelection.of(("*.*",)).captures(table)
 
 
 def test_a_heartbeat_of_the_servers_own_that_is_logged_as_a_statement_passes_also_where_all_tables_are_captured() -> None:
