@@ -52,8 +52,9 @@ class DdlFollower:
         captured = [table for table in change.tables if self._judge.captures(table)]
         if change.verb not in (Verb.DROP, Verb.TRUNCATE) and (captured or any(self._judge.captures(after) for _, after in change.renames)):
             self._cascades.may_come(within.gtid)
-        for table in captured:
-            self._readings.restart(table, emptied=change.verb is Verb.TRUNCATE)
+        if change.verb is not Verb.CREATE:
+            for table in captured:
+                self._readings.restart(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:
             for table in captured:
                 self._emptying.truncate(table, ddl, within)
@@ -77,7 +78,12 @@ class DdlFollower:
         """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment."""
         topic = self._choices.topic(table)
         if topic in self._transaction.open.dropped or certain:
+            # It may be read since a session found it there. No chunk that shows it was sent: its high mark is behind this statement. Of a
+            # table without a key each row would come twice.
+            self._readings.give_up(topic, "all its rows come by the stream, which has its CREATE")
             self._emptying.truncate(table, ddl, within)
+        else:
+            self._readings.restart(table, emptied=False)
         self._transaction.open.drop(topic, gone=False)
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:

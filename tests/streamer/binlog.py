@@ -150,6 +150,11 @@ class Source:
         self.purged = self.files[0][1]
 
     @property
+    def end(self) -> BinlogPosition:
+        """Of the binlog, as the dump gives it."""
+        return BinlogPosition(FILE, 4 + len(format_description()) + sum(len(item) for _, events in self.transactions for item in events))
+
+    @property
     def executed(self) -> GtidSet:
         count = len(self.transactions) - self.sent_early
         return GtidSet.of({(SERVER, ""): [(1, count + 1)]} if count else {})

@@ -12,13 +12,16 @@ from contracts.envelope import Envelope, Op, decode_key
 from contracts.errors import Corrupt, Fenced, Gone, Invalid, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, Gtid, GtidSet
 from contracts.progress import Barrier, Position, TableState
-from contracts.table import TableId, TableSchema
+from contracts.signals import Ask, Signal
+from contracts.table import Column, Kind, TableId, TableSchema
 from contracts.topics import Topics
 from runtime.selection import TableSelection
 from streamer.core.closing import ClosePolicy
 from streamer.core.decoder import DecoderFactory
+from streamer.core.definition import Definition
 from streamer.core.events import Header, Query
 from streamer.core.route import Choices, TableChoice
+from streamer.core.selected import PythonRowPackets
 from streamer.core.stream import Located
 from streamer.core.transactions import EventJudge, UnderWay
 from streamer.core.twin import PythonDecoder
@@ -30,6 +33,7 @@ from tests.fakes.broker import Broker
 from tests.fakes.clock import FakeClock, Time
 from tests.fakes.faults import Fate, Gate, Killed
 from tests.fakes.kafka_clients import FakePositionStore, FakeSignals, FakeSink, FakeTopicAdmin
+from tests.fakes.tables import answer
 from tests.streamer.binlog import COMMIT_US, SERVER, FakeBinlog, FakeServer, Source, Table, event, query, xa_prepare, xid
 
 TOPICS = Topics("p")
@@ -217,6 +221,114 @@ def test_the_rows_of_a_create_select_do_not_come_with_the_truncate_before_them(w
     world.run()
     assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.TRUNCATE, Op.CREATE, Op.CREATE]
     assert [barrier.next_seqs.get(ORDERS_TOPIC) for barrier in world.barriers() if barrier.next_seqs] == [1, 2, 4]
+
+
+class HoldingReader(BusyReader):
+    """A TableReader that finds at once the rows that the table holds, in a table without a key."""
+
+    def __init__(self, source: Source, *rows: tuple[int, int]) -> None:
+        self._source = source
+        self.held = rows
+        self._wanted: TableId | None = None
+
+    def ask(self, request: ReadRequest) -> None:
+        self._wanted = request.table
+
+    def rows(self) -> TableRows | None:
+        if (table := self._wanted) is None:
+            return None
+        self._wanted = None
+        packets = PythonRowPackets()
+        packets.take(answer(("id", "v"), [[str(value).encode() for value in row] for row in self.held]))
+        schema = TableSchema(table, (Column("id", Kind.INT, nullable=True), Column("v", Kind.INT, nullable=True)), ())
+        return TableRows(SERVER, Definition(schema, ()), packets, None, True, self._source.end, 0)
+
+    def abandon(self) -> None:
+        self._wanted = None
+
+
+KEYLESS = Table("orders", key_columns=0)
+CREATED = "CREATE TABLE orders (id INT, v INT)"
+
+
+def made_while_down(world: World, *statements: str) -> None:
+    """A table is made and gets rows while no streamer runs; it is there when the next one looks."""
+    world.readers = (HoldingReader(world.source, (1, 10), (2, 20)),)
+    world.run()
+    world.source.owner, world.source.seen = None, (ORDERS.id,)
+    for statement in statements:
+        world.source.raw(query(statement))
+    world.source.commit(KEYLESS.insert((1, 10), (2, 20)))
+
+
+def rest(world: World, streamer: Streamer) -> None:
+    """Until nothing is streamed nor read any more."""
+    for _ in range(400):
+        streamer.step()
+        position = world.position()
+        if position is not None and position.gtid_set == world.source.executed and not position.rereads:
+            return
+    raise AssertionError(f"not done: {world.position()}")
+
+
+@pytest.mark.parametrize("statements", [(CREATED,), ("DROP TABLE IF EXISTS orders", "CREATE TABLE IF NOT EXISTS orders (id INT, v INT)")])
+def test_a_table_made_while_the_streamer_was_down_comes_by_the_stream_alone(world: World, statements: tuple[str, ...]) -> None:
+    made_while_down(world, *statements)
+    streamer = world.streamer()
+    rest(world, streamer)
+    assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.CREATE]
+    assert world.barriers()[-1].standings == {}
+    streamer.close()
+
+
+def test_a_table_that_may_have_been_there_is_read_also_where_its_create_is_streamed(world: World) -> None:
+    made_while_down(world, "CREATE TABLE IF NOT EXISTS orders (id INT, v INT)")
+    streamer = world.streamer()
+    rest(world, streamer)
+    assert Op.READ in [envelope.op for envelope in world.envelopes()]
+    streamer.close()
+
+
+@pytest.mark.parametrize("fate", [Fate.KILL_BEFORE, Fate.KILL_AFTER, Fate.LOSE_ANSWER])
+@pytest.mark.parametrize("crossing", range(4))
+def test_it_does_so_whenever_the_streamer_is_interrupted(world: World, crossing: int, fate: Fate) -> None:
+    made_while_down(world, CREATED)
+    streamer = world.streamer()
+    world.gate.at("streamer.commit", *[Fate.RUN] * crossing, fate)
+    try:
+        rest(world, streamer)
+    except Killed:
+        world.gate.settle()
+        world.source.owner, streamer = None, world.streamer()
+        rest(world, streamer)
+    assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.CREATE]
+    streamer.close()
+
+
+def test_a_table_made_and_altered_while_the_streamer_was_down_is_read_for_the_alter(world: World) -> None:
+    made_while_down(world, CREATED)
+    world.source.raw(query("ALTER TABLE orders MODIFY v BIGINT"))
+    streamer = world.streamer()
+    rest(world, streamer)
+    assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.CREATE, Op.READ, Op.READ]
+    streamer.close()
+
+
+def test_a_reading_that_somebody_asked_for_after_the_create_is_not_ended_by_it(world: World) -> None:
+    """Also when the streamer is started again meanwhile: the CREATE is behind the position."""
+    made_while_down(world, CREATED)
+    streamer = world.streamer()
+    rest(world, streamer)
+    epoch = world.broker.init("asker")
+    world.broker.send("asker", epoch, TOPICS.signals, 0, None, Signal("1", Ask.SNAPSHOT, ORDERS.id, resync=True).encode())
+    world.broker.end("asker", epoch, commit=True)
+    while not (position := world.position()) or not position.next_signal:
+        streamer.step()
+    streamer.close()
+    world.source.owner, streamer = None, world.streamer()
+    rest(world, streamer)
+    assert [envelope.op for envelope in world.envelopes()] == [Op.CREATE, Op.CREATE, Op.TRUNCATE, Op.READ, Op.READ]
+    streamer.close()
 
 
 def followed_by_another(world: World, sql: str, database: str, table: Table, *, restarts: bool) -> None:
