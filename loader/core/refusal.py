@@ -1,4 +1,4 @@
-"""What a target becomes whose rows the warehouse does not take: it is gone, the loader's rights to it are, or a column of it is."""
+"""What a target becomes that does not take its rows: it is gone, a column of it is, or the loader's rights to it are."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from loader.core.plan import TargetTable
 from loader.core.target import create_statements
 
 _GONE = frozenset(["42P01", "3F000"])
-_TAKEN = frozenset(["42501", "42703"])
-"""SQLSTATEs: no such table, no such schema; no right to it, no such column. Any other that stays the same until a person acts says
-nothing of one target alone."""
+_TAKEN, _SHORT = "42501", "42703"
+"""SQLSTATEs: no such table, no such schema; no right to it; no such column. Any other that stays the same until a person acts says nothing
+of one target alone."""
 
 
 def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence[str]) -> Invalid | None:
@@ -29,17 +29,16 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
             topic=target.topic,
             table=name,
         )
-    if code not in _TAKEN:
-        return None
-    kind = Unfit if target.mode.keyed else Invalid
-    then = f"read the table again: {reading(source)}" if target.mode.keyed else "start the loader again"
-    owned = f"ALTER TABLE {qualified(target.schema, target.name)} OWNER TO the loader's user"
-    return kind(
-        f"table {name} doesn't take the rows of {source}: {said}. Give back what is missing (a right: {owned}; a column: ALTER TABLE"
-        f" … ADD COLUMN), and {then}",
-        topic=target.topic,
-        table=name,
-    )
+    short = f"table {name} doesn't take the rows of {source}: {said}"
+    if code == _TAKEN:
+        # It lacks nothing yet, and a right is given back faster than a table is read again.
+        owned = f"ALTER TABLE {qualified(target.schema, target.name)} OWNER TO the loader's user"
+        return Invalid(f"{short}. Give the right back ({owned}), and start the loader again", topic=target.topic, table=name)
+    if code == _SHORT and target.mode.keyed:
+        return Unfit(f"{short}. Add the column again, and read the table: {reading(source)}", topic=target.topic, table=name)
+    if code == _SHORT:
+        return Invalid(f"{short}. Add the column again, and start the loader", topic=target.topic, table=name)
+    return None
 
 
 def gone(target: TargetTable) -> Unfit:
