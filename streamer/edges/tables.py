@@ -29,6 +29,8 @@ from streamer.ports import ReadRequest, TableRows
 
 _WAIT_SECONDS = 20  # for the server to commit what it has sent us
 _SILENCE_SECONDS = 600  # a sort without an index may take its time
+_EXECUTION_MS_MAX = 570_000  # then the server ends it: it would go on long after we have given it up, once for each try
+_WRITE_SECONDS = 30
 _RECEIVE_BYTES = 256 * 1024
 _SESSION = "SET SESSION wait_timeout = 3600, net_write_timeout = 600, transaction_isolation = 'REPEATABLE-READ'"
 
@@ -109,6 +111,9 @@ class MysqlTableReader:
         """Reads rows; whether there are none behind them. The connection is gone when they were too many."""
         connection = self._connection
         connection._execute_command(COMMAND.COM_QUERY, sql)
+        # The driver left its write timeout on the socket, and sets the other one only where it reads itself.
+        connection._sock.settimeout(_SILENCE_SECONDS)
+        connection._current_timeout = _SILENCE_SECONDS
         while True:
             if not (received := connection._rfile.read1(_RECEIVE_BYTES)):
                 raise Unavailable(f"the server closed the connection on which {request.table} was read")
@@ -129,10 +134,15 @@ class MysqlTableReader:
     def _ask(self, sql: str, *arguments: object) -> Sequence[Any]:
         if self._connection is None:
             self._connection = mysql.connect(
-                self._settings, autocommit=True, read_timeout=_SILENCE_SECONDS, write_timeout=30, use_unicode=False, conv=encoders
+                self._settings,
+                autocommit=True,
+                read_timeout=_SILENCE_SECONDS,
+                write_timeout=_WRITE_SECONDS,
+                use_unicode=False,
+                conv=encoders,
             )
             with self._connection.cursor() as cursor:
-                for statement in (SESSION_SQL, _SESSION):
+                for statement in (SESSION_SQL, _SESSION, f"SET SESSION max_execution_time = {_EXECUTION_MS_MAX}"):
                     cursor.execute(statement)
         with self._connection.cursor() as cursor:
             cursor.execute(sql, arguments or None)
