@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     def server_id(self, role: str) -> int:
         """This client's replica id towards MySQL: `mysql.server_id` for the streamer when set, else one derived from pipeline and role. The
-        server drops the older of two replicas with one id, so each role has its own."""
+        server drops the older of two replicas with one id, so each role has its own, and what may run more than once a role each."""
         if self.mysql.server_id is not None and role == "streamer":
             return self.mysql.server_id
         # Above 2**31: people number their servers from 1.

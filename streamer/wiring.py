@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import uuid4
 
 import structlog
 
@@ -116,7 +117,8 @@ def beside(settings: Settings, stop: Stop) -> Iterator[Beside]:
     chosen = decoders.choose(settings.streamer.decoder)
     server = MysqlServer(settings.mysql)
     name = f"tidemark-{settings.topics.prefix}-backfill"
-    binlog = MysqlBinlog(settings.mysql, settings.server_id("backfill"), name, chosen.packets)
+    # Of its own for each run: of two dumps with one identity the server ends the older one.
+    binlog = MysqlBinlog(settings.mysql, settings.server_id(f"backfill/{uuid4()}"), name, chosen.packets)
     decoder = partial(chosen.decoder, settings.topics.prefix, settings.kafka.message_bytes_max, None)
     with closing(server), closing(binlog), closing(SqliteKeys(settings.memory_bytes_max // 2)) as keys:
         yield Beside(SystemClock(stop), server, binlog, keys, decoder, chosen.commits_met)

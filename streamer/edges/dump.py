@@ -32,6 +32,7 @@ _COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID = 0x12, 0x1E
 _BINLOG_THROUGH_GTID = 0x04
 _RECEIVE_BYTES = 512 * 1024
 _ER_FATAL_READING_BINLOG = 1236
+_REPLACED = "with the same server_uuid/server_id as this"  # a replica, or a slave, as servers before 8.0.26 say
 _ER_NO_BINLOG_GRANT = {1045, 1227}
 _TAGGED_FORM = 1
 
@@ -215,6 +216,12 @@ def _dump_error(packet: bytes) -> PipelineError:
     message = packet[3:].decode("utf-8", "replace")
     if message.startswith("#"):
         message = message[6:]
+    if code == _ER_FATAL_READING_BINLOG and _REPLACED in message:
+        return Unavailable(
+            f"another streamer of this pipeline, or a replica with its server_uuid or server_id, took the binlog dump over: {message} "
+            f"(error {code}). Stop it, or choose another mysql.server_id",
+            code=code,
+        )
     if code == _ER_FATAL_READING_BINLOG:
         return Gone(
             f"the server cannot send the binlog we need: {message} (error {code}). Point the streamer at a server that still has it; if "

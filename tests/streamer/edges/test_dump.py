@@ -92,6 +92,13 @@ def test_an_event_over_several_packets_is_joined(wire: Wire, size: int) -> None:
     ("packet", "error", "words"),
     [
         (b"\xff" + (1236).to_bytes(2, "little") + b"#HY000the missing transactions are 1-9", Gone, "the missing transactions are 1-9"),
+        (
+            b"\xff"
+            + (1236).to_bytes(2, "little")
+            + b"#HY000A slave with the same server_uuid/server_id as this slave has connected to the",
+            Unavailable,
+            "another streamer of this pipeline",
+        ),
         (b"\xff" + (1227).to_bytes(2, "little") + b"#42000Access denied", Invalid, "GRANT REPLICATION SLAVE"),
         (b"\xff" + (1158).to_bytes(2, "little") + b"#08S01Got an error", Unavailable, "1158"),
         (b"\xfe\0\0\2\0", Unavailable, "ended"),
