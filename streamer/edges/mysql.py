@@ -1,5 +1,6 @@
 """MySQL's control connection: the turn, the server's state, and what its tables are."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from streamer.core.preflight import Grants
 from streamer.ports import ServerStatus
 
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
+_SILENT_SECONDS = 60  # less than the server or anything in between may end a silent connection after
 VARIABLES = (
     "server_id",
     "log_bin",
@@ -61,16 +63,20 @@ def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
 
 
 class MysqlServer:
-    """A SourceServer: one control connection, made at the first use and anew after it was lost."""
+    """A SourceServer: one control connection, made at the first use and anew after it was lost, or was silent for long while no turn
+    depends on it: a backfill reads the binlog for hours between two questions."""
 
     def __init__(self, settings: Mysql) -> None:
         self._settings = settings
         self._connection: Any = None
+        self._has_turn = False
+        self._asked_at = 0.0
 
     def take_turn(self, name: str) -> bool:
         if len(name) > LOCK_NAME_MAX:
             raise ValueError(f"a lock name has at most {LOCK_NAME_MAX} characters, got {len(name)}")
-        return bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
+        self._has_turn = bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
+        return self._has_turn
 
     def turn_taken(self, name: str) -> bool:
         """Whether a streamer holds this turn. Raises Unavailable."""
@@ -156,6 +162,7 @@ class MysqlServer:
         if self._connection is not None:
             self._connection._force_close()
             self._connection = None
+        self._has_turn = False
 
     def _rows(self, sql: str, *arguments: object) -> Sequence[Any]:
         with self._translating():
@@ -163,6 +170,8 @@ class MysqlServer:
 
     def _ask(self, sql: str, *arguments: object) -> Sequence[Any]:
         """Raises what the driver does, and what keeps a connection from being made."""
+        if not self._has_turn and time.monotonic() - self._asked_at >= _SILENT_SECONDS:
+            self.close()
         if self._connection is None:
             self._connection = mysql.connect(
                 self._settings,
@@ -173,6 +182,7 @@ class MysqlServer:
             )
         with self._connection.cursor() as cursor:
             cursor.execute(sql, arguments or None)
+            self._asked_at = time.monotonic()
             return list(cursor.fetchall())
 
     @contextmanager
