@@ -12,7 +12,9 @@ _BYTES = Counter("tidemark_streamer_bytes_total", "Bytes of records committed to
 _SOURCE = Counter("tidemark_streamer_source_transactions_total", "MySQL transactions passed, captured or not", registry=REGISTRY)
 _KAFKA = Counter("tidemark_streamer_kafka_transactions_total", "Kafka transactions committed", registry=REGISTRY)
 _LAG = Gauge(
-    "tidemark_streamer_lag_seconds", "Age of the newest commit time on Kafka; the server's clock counts while it is idle", registry=REGISTRY
+    "tidemark_streamer_lag_seconds",
+    "Age of the newest commit time on Kafka, at this moment; the server's clock counts while it is idle",
+    registry=REGISTRY,
 )
 _BEHIND = Gauge(
     "tidemark_streamer_behind_transactions", "Transactions executed at the source and not on Kafka, when last asked", registry=REGISTRY
@@ -35,5 +37,5 @@ def observe(tally: Tally) -> None:
     _REREADS.set(tally.rereads)
     kept_until = float("inf") if tally.purged_at_us is None else tally.purged_at_us / 1e6
     _HEADROOM.set_function(lambda: max(0.0, kept_until - time.time()))  # it falls while the stream stands still
-    if tally.newest_commit_us:
-        _LAG.set(max(0.0, time.time() - tally.newest_commit_us / 1e6))
+    if newest_us := tally.newest_commit_us:
+        _LAG.set_function(lambda: max(0.0, time.time() - newest_us / 1e6))  # and this grows
