@@ -81,6 +81,12 @@ class SourceServer(Protocol):
     def cascading(self) -> Sequence[TableId]:
         """The tables whose rows a foreign key changes when its parent's change. Raises Unavailable."""
 
+    def binlog_filters(self) -> Sequence[str]:
+        """The options, with their values, by which the server leaves databases out of its binlog. Raises Unavailable."""
+
+    def is_replica(self) -> bool:
+        """Whether it applies what it gets from another server, or is set up to. Raises Unavailable."""
+
     def definition(self, table: TableId) -> Definition | None:
         """The table as it is now; None when it is not there. Raises Unavailable; Invalid, naming the column, for a type not known."""
 

@@ -137,6 +137,31 @@ def cascade_faults(tables: Collection[TableId]) -> Iterator[Fault]:
         )
 
 
+def filter_faults(filters: Collection[str]) -> Iterator[Fault]:
+    """Whichever databases an option names: row events go by their table's database, but DDL by the session's default one, so a TRUNCATE of
+    a captured table may be left out by any. Source: MySQL manual, "Binary Logging Options and Variables"; seen on a 9.7."""
+    for option in filters:
+        yield Fault(
+            f"the server leaves changes out of its binlog ({option}), also DDL on tables of other databases that a session with such a "
+            "default database runs",
+            f"take {option.partition(' ')[0]} out of the server's my.cnf or command line (needs a restart, no SQL can do it)",
+        )
+
+
+def hides_applied(variables: Mapping[str, str]) -> bool:
+    """Whether a replica does not write to its own binlog what it applies. Servers of which neither is known do not."""
+    return variables.get("log_replica_updates", variables.get("log_slave_updates", "OFF")).upper() != "ON"
+
+
+def applied_fault() -> Fault:
+    """Of a replica that hides what it applies."""
+    return Fault(
+        "this server is a replica, and log_replica_updates is OFF: what it applies from its source is not in its binlog",
+        "start it with log_replica_updates = ON in the [mysqld] section of my.cnf (needs a restart, no SQL can do it), or stream its "
+        "source; if it is no replica any more: RESET REPLICA ALL",
+    )
+
+
 def literal_databases(patterns: Collection[str]) -> frozenset[str]:
     """The databases that `db.table` patterns name without a wildcard."""
     return frozenset(database for database, _, _ in (pattern.partition(".") for pattern in patterns) if "*" not in database)

@@ -32,7 +32,10 @@ VARIABLES = (
     "innodb_native_foreign_keys",
     "binlog_expire_logs_seconds",
     "binlog_expire_logs_auto_purge",
+    "log_replica_updates",
+    "log_slave_updates",  # its name before 8.0.26
 )
+_FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has them
 
 
 def unique_keys(ask: Callable[..., Sequence[Any]], table: TableId) -> Sequence[tuple[str, ...]]:
@@ -53,13 +56,18 @@ def unique_keys(ask: Callable[..., Sequence[Any]], table: TableId) -> Sequence[t
 
 def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
     """Where the server will write its next transaction. `ask`: as of `unique_keys`."""
+    file, offset, *_ = _asked_by_either(ask, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")[0]
+    return BinlogPosition(file, int(offset))
+
+
+def _asked_by_either(ask: Callable[..., Sequence[Any]], now: str, formerly: str) -> Sequence[Any]:
+    """What a statement gives that had another name before MySQL 8.2, or 8.0.22."""
     try:
-        file, offset, *_ = ask("SHOW BINARY LOG STATUS")[0]
+        return ask(now)
     except pymysql.err.ProgrammingError as error:
         if error.args[0] != ER.PARSE_ERROR:
             raise
-        file, offset, *_ = ask("SHOW MASTER STATUS")[0]  # what it was called before 8.2
-    return BinlogPosition(file, int(offset))
+        return ask(formerly)
 
 
 class MysqlServer:
@@ -147,6 +155,16 @@ class MysqlServer:
             "WHERE update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
         )
         return [TableId(database, name) for database, name in found]
+
+    def binlog_filters(self) -> Sequence[str]:
+        with self._translating():
+            found = _asked_by_either(self._ask, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")
+        # Nothing is found where the binlog is off.
+        return [f"{option} = {names}" for row in found for option, names in zip(_FILTERS, row[2:4], strict=True) if names]
+
+    def is_replica(self) -> bool:
+        with self._translating():
+            return bool(_asked_by_either(self._ask, "SHOW REPLICA STATUS", "SHOW SLAVE STATUS"))
 
     def binlogs(self) -> Sequence[str]:
         return [str(row[0]) for row in self._rows("SHOW BINARY LOGS")]

@@ -13,7 +13,10 @@ from streamer.core.continuity import check_continuity, check_place
 from streamer.core.preflight import (
     Fault,
     Grants,
+    applied_fault,
+    filter_faults,
     grant_faults,
+    hides_applied,
     keyless_faults,
     literal_databases,
     server_faults,
@@ -33,7 +36,12 @@ def source_faults(
     yield from server_faults(status.variables, server_id)
     visible = server.tables()
     captured = [table for table in visible if choices.captures(table)]
-    yield from grant_faults(Grants.parse(server.grants()), captured, literal_databases(choices.patterns))
+    grants = Grants.parse(server.grants())
+    yield from grant_faults(grants, captured, literal_databases(choices.patterns))
+    if grants.globally("REPLICATION CLIENT"):  # else the server does not say
+        yield from filter_faults(server.binlog_filters())
+        if hides_applied(status.variables) and server.is_replica():
+            yield applied_fault()
     asking = [table for table in captured if choices.of(table).needs_key and choices.of(table).key is None]
     asking = [table for table in asking if choices.topic(table) not in begun]
     yield from keyless_faults([table for table in asking if not server.unique_keys(table)])

@@ -127,6 +127,12 @@ class FakeSourceServer:
     def cascading(self) -> Sequence[TableId]:
         return self.gate.cross("streamer.cascading", lambda: ())
 
+    def binlog_filters(self) -> Sequence[str]:
+        return ()
+
+    def is_replica(self) -> bool:
+        return False
+
     def binlogs(self) -> Sequence[str]:
         return (FILE,)
 

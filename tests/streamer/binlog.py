@@ -117,6 +117,8 @@ class Source:
     seen: tuple[TableId, ...] = ()
     keys: dict[TableId, list[tuple[str, ...]]] = field(default_factory=dict)
     cascading: tuple[TableId, ...] = ()
+    binlog_filters: tuple[str, ...] = ()
+    is_replica: bool = False
     prepared_xa: tuple[str, ...] | None = ()
     definitions: dict[TableId, Definition] = field(default_factory=dict)
     breaks: list[tuple[int, PipelineError]] = field(default_factory=list)
@@ -263,6 +265,12 @@ class FakeServer:
 
     def prepared_xa(self) -> Sequence[str] | None:
         return self._source.prepared_xa
+
+    def binlog_filters(self) -> Sequence[str]:
+        return self._source.binlog_filters
+
+    def is_replica(self) -> bool:
+        return self._source.is_replica
 
     def cascading(self) -> Sequence[TableId]:
         return self._source.cascading

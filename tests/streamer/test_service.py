@@ -693,6 +693,26 @@ def test_keys_that_the_server_did_not_show_yet_when_a_session_began_are_asked_fo
         settle(world, streamer)
 
 
+def test_a_server_that_leaves_databases_out_of_its_binlog_is_refused(world: World) -> None:
+    world.source.binlog_filters = ("binlog-ignore-db = logs",)
+    with pytest.raises(Invalid, match=r"take binlog-ignore-db out of the server's my\.cnf"):
+        world.run()
+    assert not world.broker.topics
+
+
+def test_a_replica_that_does_not_log_what_it_applies_is_refused_and_a_source_may_be_set_up_like_that(world: World) -> None:
+    world.source.variables["log_replica_updates"] = "OFF"
+    world.source.is_replica = True
+    with pytest.raises(Invalid, match="RESET REPLICA ALL"):
+        world.run()
+    assert not world.broker.topics
+    world.source.owner, world.source.is_replica = None, False
+    world.run()
+    world = World()
+    world.source.variables["log_replica_updates"], world.source.is_replica = "ON", True
+    world.run()
+
+
 def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when_the_key_is_lost() -> None:
     keyless = Table("orders", key_columns=0)
     world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(needs_key=True)}))

@@ -5,8 +5,11 @@ import pytest
 from contracts.table import TableId
 from streamer.core.preflight import (
     Grants,
+    applied_fault,
     cascade_faults,
+    filter_faults,
     grant_faults,
+    hides_applied,
     hides_cascades,
     keyless_faults,
     literal_databases,
@@ -122,3 +125,25 @@ def test_a_table_changed_by_hidden_cascades_is_named_with_the_ways_out() -> None
     assert "shop.orders" in fault.what
     assert "9.6" in fault.fix
     assert "tables.exclude" in fault.fix
+
+
+def test_every_filter_of_the_binlog_is_named_with_the_option_to_take_out() -> None:
+    faults = list(filter_faults(["binlog-do-db = shop", "binlog-ignore-db = a,b"]))
+    assert ["binlog-do-db = shop" in faults[0].what, "binlog-ignore-db = a,b" in faults[1].what] == [True, True]
+    assert [fault.fix.split()[1] for fault in faults] == ["binlog-do-db", "binlog-ignore-db"]
+    assert list(filter_faults([])) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "hidden"),
+    [
+        ({"log_replica_updates": "ON", "log_slave_updates": "ON"}, False),
+        ({"log_slave_updates": "ON"}, False),
+        ({"log_replica_updates": "OFF", "log_slave_updates": "OFF"}, True),
+        ({"log_slave_updates": "OFF"}, True),
+        ({}, True),
+    ],
+)
+def test_a_replica_logs_what_it_applies_only_when_it_says_so(variables: dict[str, str], hidden: bool) -> None:
+    assert hides_applied(variables) is hidden
+    assert "log_replica_updates = ON" in applied_fault().fix

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from contracts.errors import Unavailable
 from devstack.mysql import MysqlServer
+from devstack.stack import running_stack
 from runtime.sections import Mysql
+from streamer.core.preflight import hides_applied
 from streamer.edges import mysql
 from streamer.edges.mysql import MysqlServer as Edge
 
@@ -48,3 +51,27 @@ def test_a_turn_is_never_lost_without_a_word(server: MysqlServer, edge: Edge, se
     cut(server, edge)
     with pytest.raises(Unavailable, match="lost"):
         edge.status()
+
+
+def test_a_server_that_leaves_nothing_out_says_so(edge: Edge) -> None:
+    assert list(edge.binlog_filters()) == []
+    assert not edge.is_replica()
+    assert not hides_applied(edge.status().variables)
+
+
+def test_what_keeps_changes_out_of_the_binlog_is_found(tmp_path: Path) -> None:
+    hiding = {"binlog-do-db": "shop", "binlog-ignore-db": "logs", "log_replica_updates": "OFF"}
+    with running_stack(tmp_path, only={"mysql"}, mysql_settings=hiding) as stack:
+        account = {"user": stack.mysql.user, "password": stack.mysql.password, "allow_plaintext": True}
+        settings = Mysql.model_validate({"host": stack.mysql.host, "port": stack.mysql.port, **account})
+        with closing(Edge(settings)) as edge, stack.mysql.connect() as connection, connection.cursor() as cursor:
+            assert edge.binlog_filters() == ["binlog-do-db = shop", "binlog-ignore-db = logs"]
+            assert hides_applied(edge.status().variables)
+            cursor.execute("CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'nowhere'")
+            assert edge.is_replica()
+            # Why no list of databases is harmless.
+            for statement in ("CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT)", "CREATE DATABASE logs", "USE logs"):
+                cursor.execute(statement)
+            before = edge.binlog_end()
+            cursor.execute("TRUNCATE TABLE shop.orders")
+            assert edge.binlog_end() == before
