@@ -44,8 +44,9 @@ def choices(settings: Settings) -> Choices:
         )
         for name, override in settings.tables.override.items()
     }
-    captures = settings.tables.selection.captures
-    return Choices(settings.topics, settings.state_shards, captures, settings.tables.include, tables)
+    captures, include = settings.tables.selection.captures, settings.tables.include
+    names = (*include, *settings.tables.exclude, *settings.tables.override)
+    return Choices(settings.topics, settings.state_shards, captures, include, tables, names)
 
 
 def require_captured(settings: Settings, tables: Sequence[TableId]) -> None:

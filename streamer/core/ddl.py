@@ -12,6 +12,7 @@ from enum import Enum
 
 from contracts.table import TableId
 from streamer.core.events import Query
+from streamer.core.names import Spelling, as_typed
 from streamer.core.sql import VERSION_LATEST, Token, TokenKind, tokens
 
 
@@ -52,7 +53,7 @@ class Verb(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """DDL on tables. `tables`: those named as its object, in the case they were written. `renames`: from, to, in order; also of an ALTER
+    """DDL on tables. `tables`: those named as its object, as the server spells them. `renames`: from, to, in order; also of an ALTER
     that renames. `rows_unseen`: rows went or came without row events (TRUNCATE, DROP or EXCHANGE PARTITION, IMPORT or DISCARD TABLESPACE);
     an exchange names both. `rewrites`: rows may hold other values or columns than before, without row events. `if_not_exists`: of a
     CREATE, which may be none."""
@@ -97,18 +98,20 @@ _KEEPS_ROWS = {"INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "F
 _NOT_A_TABLE = {"COLUMN", "INDEX", "KEY"}  # ALTER TABLE … RENAME of these
 
 
-def read_statement(query: Query, version: int = VERSION_LATEST) -> Statement | None:
-    """None for text without meaning for rows: other DDL, accounts, settings. Never raises. Do not log the text: it may hold secrets."""
+def read_statement(query: Query, version: int = VERSION_LATEST, spell: Spelling = as_typed) -> Statement | None:
+    """None for text without meaning for rows: other DDL, accounts, settings. `spell`: how the server spells names. Never raises. Do not log
+    the text: it may hold secrets."""
     found = tuple(tokens(query.sql, query.sql_mode, version))
-    return _Text(found, query.schema).read()
+    return _Text(found, spell(query.schema), spell).read()
 
 
 class _Text:
     """A statement's tokens and how far they were read."""
 
-    def __init__(self, found: tuple[Token, ...], database: str) -> None:
+    def __init__(self, found: tuple[Token, ...], database: str, spell: Spelling) -> None:
         self.tokens = found
         self.database = database
+        self.spell = spell
         self.at = 0
 
     def read(self) -> Statement | None:
@@ -289,7 +292,7 @@ class _Text:
         if token is None or token.kind not in (TokenKind.WORD, TokenKind.QUOTED) or not token.text:
             return None
         self.at += 1
-        return token.text
+        return self.spell(token.text)
 
     def _next(self) -> Token | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.table import TableId
+from streamer.core.names import spelling
 
 _GRANT = re.compile(
     r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)+`) TO (?P<whom>.+?)(?: WITH .*)?\Z"
@@ -134,6 +135,24 @@ def cascade_faults(tables: Collection[TableId]) -> Iterator[Fault]:
         yield Fault(
             f"foreign keys change rows of {table} by cascade, and this server does not write that to its binlog",
             "use MySQL 9.6 or newer with innodb_native_foreign_keys = OFF, or make the keys RESTRICT, or put the table into tables.exclude",
+        )
+
+
+def name_faults(variables: Mapping[str, str], names: Collection[str]) -> Iterator[Fault]:
+    """Names the server cannot have, or has in two ways. `names`: those of tables in the settings, with `*`."""
+    setting = variables.get("lower_case_table_names", "0")
+    if setting not in ("0", "1"):
+        yield Fault(
+            f"lower_case_table_names is {setting}: the server stores names as they are typed, and compares them in lower case",
+            "stream a server that has 0 or 1 there (0 is the default on Linux; it is fixed when the server's data directory is made)",
+        )
+        return
+    spell = spelling(variables)
+    for name in sorted(name for name in set(names) if spell(name) != name):
+        yield Fault(
+            f"tables.include, tables.exclude or tables.override names {name}, and this server has all names in lower case "
+            "(lower_case_table_names is 1)",
+            f"write {spell(name)} there",
         )
 
 

@@ -32,13 +32,15 @@ class TableChoice:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Which tables are captured, and what is chosen for some of them. `patterns`: the `db.table` patterns that `captures` comes from."""
+    """Which tables are captured, and what is chosen for some of them. `patterns`: the `db.table` patterns that `captures` comes from;
+    `names`: these, those of what is excluded, and the tables something is chosen for, as the settings spell them."""
 
     topics: Topics
     shards: int
     captures: Callable[[TableId], bool]
     patterns: tuple[str, ...] = ()
     tables: Mapping[TableId, TableChoice] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def of(self, table: TableId) -> TableChoice:
         return self.tables.get(table, TableChoice())

@@ -15,6 +15,7 @@ from streamer.core.ddl import Control, DatabaseDropped, StatementDml, TableChang
 from streamer.core.dml import is_bookkeeping
 from streamer.core.events import Incident, Query, XaPrepare
 from streamer.core.gtids import AnonymousGtid
+from streamer.core.names import Spelling, as_typed
 from streamer.core.sql import TokenKind, tokens
 from streamer.core.stream import Located
 
@@ -63,10 +64,11 @@ Meaning = Began | Ddl | Committed
 
 
 class EventJudge:
-    """Says what an event means that a decoder shows. `captures`: which tables are ours."""
+    """Says what an event means that a decoder shows. `captures`: which tables are ours. `spell`: how the server spells names."""
 
-    def __init__(self, captures: Callable[[TableId], bool]) -> None:
+    def __init__(self, captures: Callable[[TableId], bool], spell: Spelling = as_typed) -> None:
         self._captures = captures
+        self._spell = spell
         self._captured: dict[TableId, bool] = {}
 
     def judge(self, at: Located, under_way: UnderWay | None) -> Iterator[Meaning]:
@@ -105,10 +107,14 @@ class EventJudge:
             known = self._captured[table] = self._captures(table)
         return known
 
+    def spells(self, table: TableId) -> bool:
+        """Whether the server would have a table under this very name; it may find one of another."""
+        return table == TableId(self._spell(table.database), self._spell(table.name))
+
     def _query(self, query: Query, at: Located, under_way: UnderWay | None) -> Iterator[Meaning]:
         if under_way is None:
             raise Corrupt(f"a statement outside a transaction at {at.start}")
-        found = read_statement(query)
+        found = read_statement(query, spell=self._spell)
         if not under_way.begun:
             # START opens one whose outcome is open; COMMIT and ROLLBACK end one that was prepared earlier, and hold no rows.
             xid = found.xid if isinstance(found, Xa) and found.verb is XaVerb.START else None
@@ -146,8 +152,9 @@ class EventJudge:
     def _may_touch_captured(self, query: Query) -> bool:
         """Any word of the statement may name a table, so every one of them is held against the selection."""
         # None of the answers is kept: most words are no tables, and there is no end of them.
-        names = [token.text for token in tokens(query.sql, query.sql_mode) if token.kind in (TokenKind.WORD, TokenKind.QUOTED)]
-        tables = {TableId(query.schema, name) for name in names if query.schema}
+        found = tokens(query.sql, query.sql_mode)
+        names = [self._spell(token.text) for token in found if token.kind in (TokenKind.WORD, TokenKind.QUOTED)]
+        tables = {TableId(self._spell(query.schema), name) for name in names if query.schema}
         tables |= {TableId(database, name) for database, name in pairwise(names)}
         return any(self._captures(table) for table in sorted(tables))
 

@@ -10,6 +10,7 @@ from contracts.position import Gtid, GtidSet
 from contracts.table import TableId, TableSchema
 from streamer.core.ddl import DatabaseDropped, Verb
 from streamer.core.decoder import Chunk, Decoder, Record, Shown, Step, Unrouted
+from streamer.core.names import Spelling, as_typed
 from streamer.core.route import Choices, route
 from streamer.core.schemas import TableMap
 from streamer.core.transactions import Began, Ddl, EventJudge
@@ -56,12 +57,13 @@ class WindowScan:
         *,
         again: bool = False,
         events: EventSink | None = None,
+        spell: Spelling = as_typed,
     ) -> None:
         """`captures`: of which tables to look at changes, all of them captured. `wanted`: the transactions to look at. `unique_keys`: as of
         `route`. `found`: told the topic and the keys of changes, as often as they occur. `again`: of append tables row events are looked
-        for instead, and `events` takes them."""
+        for instead, and `events` takes them. `spell`: how the server spells names."""
         self._choices = choices
-        self._judge = EventJudge(captures)
+        self._judge = EventJudge(captures, spell)
         self._wanted = wanted
         self._decoder = decoder
         self._unique_keys = unique_keys

@@ -34,6 +34,7 @@ VARIABLES = (
     "binlog_expire_logs_auto_purge",
     "log_replica_updates",
     "log_slave_updates",  # its name before 8.0.26
+    "lower_case_table_names",
 )
 _FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has them
 

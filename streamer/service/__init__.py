@@ -18,10 +18,11 @@ from contracts.progress import Position
 from contracts.table import TableId
 from streamer.core.commits import CommitsMet, commits_met
 from streamer.core.decoder import DecoderFactory
+from streamer.core.names import spelling
 from streamer.core.route import Choices
 from streamer.core.selected import PythonSelectedRows, SelectedRowsFactory
 from streamer.core.twin import PythonDecoder
-from streamer.ports import Ports, Tally
+from streamer.ports import Ports, ServerStatus, Tally
 from streamer.service.beginning import Snapshot, first_position
 from streamer.service.session import Session, Tuning
 from streamer.service.source import ready, refuse_prepared, same_history
@@ -136,7 +137,7 @@ class Streamer:
         tables = self._captured()
         refuse_prepared(ports.server)
         self._topics()
-        self._session_at(begun).adopt(tables)
+        self._session_at(begun, status).adopt(tables)
         log.warning("server.adopted", before=position.server_uuid, now=status.uuid, gtid_set=str(status.executed), because=because)
         return Adopted(
             status.uuid, status.executed, position.gtid_set.minus(status.executed), status.executed.minus(position.gtid_set), tables
@@ -187,7 +188,7 @@ class Streamer:
             # Behind one name servers change, between two connections too: this one's history was not looked at.
             raise Unavailable(f"the dump comes from server {sent_by}, and the one that was looked at is {status.uuid}")
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
-        session = self._session_at(position)
+        session = self._session_at(position, status)
         captured = self._captured()
         reads = self._snapshot is not Snapshot.NEVER and self._since_us is None
         if position.n == 0:
@@ -209,8 +210,9 @@ class Streamer:
     def _captured(self) -> list[TableId]:
         return [table for table in self._ports.server.tables() if self._choices.captures(table)]
 
-    def _session_at(self, position: Position) -> Session:
-        return Session(self._ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected)
+    def _session_at(self, position: Position, status: ServerStatus) -> Session:
+        spell = spelling(status.variables)
+        return Session(self._ports, self._choices, self._tuning, position, self._observe, self._decoder, self._selected, spell)
 
     def _fall_back(self, error: PipelineError) -> None:
         if self._session is not None:

@@ -18,6 +18,7 @@ from contracts.table import TableId, TableSchema
 from streamer.core.commits import CommitScan, CommitsMet, commits_met
 from streamer.core.decoder import Decoder
 from streamer.core.events import Type
+from streamer.core.names import spelling
 from streamer.core.route import Choices, route
 from streamer.core.select import select_keys
 from streamer.core.window import Changed, WindowScan
@@ -132,7 +133,8 @@ def collect(
 
     Raises Unavailable, Gone, and whatever stops a stream: Corrupt, Refused."""
     first, last = window
-    scan = WindowScan(choices, captures, last.minus(first), decoder, ports.server.unique_keys, keys.add, again=again)
+    spell = spelling(ports.server.status().variables)
+    scan = WindowScan(choices, captures, last.minus(first), decoder, ports.server.unique_keys, keys.add, again=again, spell=spell)
     total = scan.left
     if not total:
         return scan

@@ -10,6 +10,7 @@ from contracts.signals import Ask, Signal
 from contracts.table import TableId
 from streamer.core.decoder import Decoder
 from streamer.core.emission import Emission, Emissions
+from streamer.core.names import spelling
 from streamer.core.route import Choices
 from streamer.core.window import WindowScan
 from streamer.ports import SignalOutbox
@@ -31,7 +32,8 @@ def emissions(
     first, last = window
     found = Emissions(tables)
     # All that is captured, so that a row has the number in its transaction that it had.
-    scan = WindowScan(choices, choices.captures, last.minus(first), decoder, ports.server.unique_keys, _no_keys, again=True, events=found)
+    unique_keys, spell = ports.server.unique_keys, spelling(ports.server.status().variables)
+    scan = WindowScan(choices, choices.captures, last.minus(first), decoder, unique_keys, _no_keys, again=True, events=found, spell=spell)
     if not scan.left:
         return
     for block in dump(ports, first):

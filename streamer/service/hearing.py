@@ -52,7 +52,7 @@ class Hearing:
                 continue  # heard by an earlier session
             try:
                 signal = Signal.decode(data)
-                if not self._judge.captures(signal.table):
+                if not (self._judge.captures(signal.table) and self._judge.spells(signal.table)):
                     raise ValueError(f"{signal.table} is not a table of this pipeline")
             except ValueError as error:
                 log.error("signal.refused", offset=offset, error=str(error))

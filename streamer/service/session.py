@@ -10,6 +10,7 @@ from streamer.core.closing import ClosePolicy, CloseReason, must_split, reason_t
 from streamer.core.continuity import Watch
 from streamer.core.decoder import DecoderFactory
 from streamer.core.heartbeats import Heartbeats
+from streamer.core.names import Spelling, as_typed
 from streamer.core.route import Choices
 from streamer.core.selected import SelectedRowsFactory
 from streamer.core.transactions import EventJudge
@@ -66,12 +67,14 @@ class Session:
         observe: Callable[[Tally], None],
         decoder: DecoderFactory,
         selected: SelectedRowsFactory,
+        spell: Spelling = as_typed,
     ) -> None:
+        """`spell`: how the server spells names."""
         self._clock = clock = ports.clock
         self._choices = choices
         self._tuning = tuning
         close, message_bytes_max = tuning.close, tuning.message_bytes_max
-        judge = EventJudge(choices.captures)
+        judge = EventJudge(choices.captures, spell)
         made = decoder(choices.topics.prefix, message_bytes_max, position.in_progress)
         stream = self._stream = Reading(ports.binlog, clock, made, close)
         rereading = self._rereading = Rereading(ports.readers, min(close.rows_max, close.split_rows))

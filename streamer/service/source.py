@@ -19,6 +19,7 @@ from streamer.core.preflight import (
     hides_applied,
     keyless_faults,
     literal_databases,
+    name_faults,
     server_faults,
 )
 from streamer.core.route import Choices
@@ -34,6 +35,7 @@ def source_faults(
     """What keeps this server from being captured, each with its fix. `begun`: topics that hold rows; a table of theirs without a key has
     lost it, and is the loader's to park. Raises Unavailable."""
     yield from server_faults(status.variables, server_id)
+    yield from name_faults(status.variables, choices.names)
     visible = server.tables()
     captured = [table for table in visible if choices.captures(table)]
     grants = Grants.parse(server.grants())

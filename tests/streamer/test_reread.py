@@ -430,6 +430,24 @@ def test_a_signal_that_is_none_or_for_a_table_nobody_captures_is_passed_over() -
         assert position.rereads == {}
 
 
+def test_a_signal_for_a_table_that_the_server_spells_otherwise_is_passed_over() -> None:
+    """Its rows would be found, and go to a topic of their own."""
+    with silent():
+        world = World(3, alters=False)
+        assert world.run(crash=0.0) == []
+        world.source.variables["lower_case_table_names"] = "1"
+        world.streamer = world.started()
+        world.ask(Signal("1", Ask.SNAPSHOT, TableId("shop", "Orders")))
+        heard = 0
+        for _ in range(50):
+            world.turn(busy=False)
+            position = world.position()
+            assert position is not None
+            assert position.rereads == {}
+            heard = position.next_signal
+        assert heard > 0
+
+
 def test_a_table_that_is_met_later_is_read_and_no_table_in_mode_never() -> None:
     with silent():
         world = next(made for made in (World(seed, alters=False) for seed in range(50)) if all(made.source.moments[-1].rows.values()))

@@ -693,6 +693,40 @@ def test_keys_that_the_server_did_not_show_yet_when_a_session_began_are_asked_fo
         settle(world, streamer)
 
 
+@pytest.mark.parametrize(("setting", "empties"), [("1", True), ("0", False)])
+def test_a_server_that_lower_cases_names_is_understood_however_a_statement_is_typed(world: World, setting: str, empties: bool) -> None:
+    world.source.variables["lower_case_table_names"] = setting
+    world.source.commit(ORDERS.insert((1, 10)))
+    world.source.raw(query("TRUNCATE TABLE Shop.Orders", "logs"))
+    world.run()
+    assert [envelope.op for envelope in world.envelopes()] == ([Op.CREATE, Op.TRUNCATE] if empties else [Op.CREATE])
+
+
+def test_a_statement_that_changes_rows_of_a_table_however_typed_stops_the_stream(world: World) -> None:
+    world.source.variables["lower_case_table_names"] = "1"
+    world.source.commit([query("UPDATE Orders SET v = 1", "SHOP")])
+    with pytest.raises(Refused, match="logged as a statement"):
+        world.run()
+
+
+def test_a_server_that_compares_names_otherwise_than_it_stores_them_is_refused(world: World) -> None:
+    world.source.variables["lower_case_table_names"] = "2"
+    with pytest.raises(Invalid, match="lower_case_table_names is 2"):
+        world.run()
+    assert not world.broker.topics
+
+
+def test_a_name_in_the_settings_that_a_server_cannot_have_is_refused_with_the_one_it_has() -> None:
+    world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), names=("shop.*", "shop.Secrets", "shop.orders")))
+    world.source.variables["lower_case_table_names"] = "1"
+    with pytest.raises(Invalid, match=r"write shop\.secrets") as refused:
+        world.run()
+    assert "shop.*" not in refused.value.message
+    world.source.variables["lower_case_table_names"] = "0"
+    world.source.owner = None
+    world.run()
+
+
 def test_a_server_that_leaves_databases_out_of_its_binlog_is_refused(world: World) -> None:
     world.source.binlog_filters = ("binlog-ignore-db = logs",)
     with pytest.raises(Invalid, match=r"take binlog-ignore-db out of the server's my\.cnf"):

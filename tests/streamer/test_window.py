@@ -162,6 +162,17 @@ def test_a_table_that_lost_rows_nobody_names_is_read_whole(keys: SqliteKeys, sta
         assert asked[0].keys == (b'{"id":1}', b'{"id":2}')
 
 
+@pytest.mark.parametrize("statement", ["TRUNCATE TABLE Shop.Orders", "DROP DATABASE SHOP"])
+def test_a_statement_is_of_the_table_the_server_takes_it_for(keys: SqliteKeys, statement: str) -> None:
+    source = test_service.World().source
+    source.variables["lower_case_table_names"] = "1"
+    source.commit(ORDERS.insert((1, 1)))
+    source.raw(query(statement))
+    scan = collected(source, 1, 3, keys)
+    (made,) = mendings(FakeServer(source), test_service.World().choices, scan, keys)
+    assert made.snapshot.startswith(statement.split(" S")[0])
+
+
 def test_what_cannot_be_found_by_its_keys_is_read_whole_and_what_is_gone_left(keys: SqliteKeys) -> None:
     source = test_service.World().source
     trade(source)

@@ -88,6 +88,12 @@ def test_a_statement_is_read(sql: str, statement: Statement | None) -> None:
     assert read_statement(Query("db", sql), version=90704) == statement
 
 
+def test_names_are_spelled_as_the_server_does() -> None:
+    renamed = TableChange(Verb.RENAME, (T,), ((T, U),))
+    assert read_statement(Query("DB", "RENAME TABLE T TO Db.U"), spell=str.lower) == renamed
+    assert read_statement(Query("db", "DROP DATABASE DB"), spell=str.lower) == DatabaseDropped("db")
+
+
 def test_a_bare_name_without_a_default_database_cannot_be_placed() -> None:
     assert read_statement(Query("", "DROP TABLE t")) == Unreadable(Verb.DROP)
 

@@ -57,6 +57,7 @@ def test_a_server_that_leaves_nothing_out_says_so(edge: Edge) -> None:
     assert list(edge.binlog_filters()) == []
     assert not edge.is_replica()
     assert not hides_applied(edge.status().variables)
+    assert edge.status().variables["lower_case_table_names"] == "0"
 
 
 def test_what_keeps_changes_out_of_the_binlog_is_found(tmp_path: Path) -> None:
