@@ -50,9 +50,9 @@ class Ledger(Protocol):
         """All of it in one snapshot, begun after every earlier call here and to the bucket ended. Of the ledger, which grows for ever, the
         batches that start at offset `since` (None: at no offset) or later, and those whose objects are not recorded as deleted."""
 
-    def bump_epoch(self, shard: int) -> int:
-        """Epoch + 1 in a transaction of its own, so that no attempt made before can be committed. Raises OutcomeUnknown; asking again is
-        safe."""
+    def bump_epoch(self, shard: int, above: int = 0) -> int:
+        """Epoch + 1, or above + 1 if that is more, in a transaction of its own, so that no attempt made before can be committed. Raises
+        OutcomeUnknown; asking again is safe."""
 
     def mark_deleted(self, topic: str, batches: Sequence[LedgerBatch], at: datetime) -> None:
         """Records that the objects of these batches are gone. Safe to repeat."""

@@ -118,18 +118,25 @@ class Janitor:
         gathered = gather(listing.objects, topic)
         snapshot = self._snapshot(topic, gathered.first_offset)
         if as_if_fenced:
-            snapshot = replace(snapshot, epochs={shard: epoch + 1 for shard, epoch in snapshot.epochs.items()})
+            above = 0 if snapshot.offsets else max(snapshot.epochs.values())
+            snapshot = replace(snapshot, epochs={shard: max(epoch, above) + 1 for shard, epoch in snapshot.epochs.items()})
         return Survey(topic, listing.at, classify(gathered, snapshot), snapshot)
 
     def fence(self, topics: Sequence[str]) -> list[int]:
-        """Bumps the epoch of every shard that owns one of the topics (of all shards for a topic nobody has loaded yet), so that even the
-        newest attempt becomes provable; a running loader takes its shard over again. Returns the shards."""
+        """Bumps the epoch of every shard that owns one of the topics, so that even the newest attempt becomes provable; a running loader
+        takes its shard over again. Whose a topic is that nobody has loaded yet is not known: all shards are brought above the highest of
+        their epochs. Returns the shards."""
         shards: set[int] = set()
+        above = 0
         for topic in topics:
             snapshot = self._snapshot(topic, None)
-            shards |= {offset.shard for offset in snapshot.offsets.values()} or set(snapshot.epochs)
+            if owners := {offset.shard for offset in snapshot.offsets.values()}:
+                shards |= owners
+            else:
+                shards |= snapshot.epochs.keys()
+                above = max(above, *snapshot.epochs.values())
         for shard in sorted(shards):
-            self._ledger.bump_epoch(shard)
+            self._ledger.bump_epoch(shard, above)
         return sorted(shards)
 
     def delete(self, plan: Plan) -> Iterator[Verdict]:

@@ -68,10 +68,10 @@ class RedshiftLedger:
             ledger_empty=ledger_empty,
         )
 
-    def bump_epoch(self, shard: int) -> int:
+    def bump_epoch(self, shard: int, above: int = 0) -> int:
         table = self._named(f"fence_{shard}")
         with self._transaction(commits=True) as query:
-            query(f"UPDATE {table} SET epoch = epoch + 1, owner = %s WHERE shard = %s", (OWNER, shard))
+            query(f"UPDATE {table} SET epoch = GREATEST(epoch, %s) + 1, owner = %s WHERE shard = %s", (above, OWNER, shard))
             rows = query(f"SELECT epoch FROM {table} WHERE shard = %s", (shard,))
             if len(rows) != 1:
                 raise Refused(f"{table} has {len(rows)} rows for shard {shard}; it must have one", shard=shard)

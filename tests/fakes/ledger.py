@@ -53,8 +53,8 @@ class FakeLedger:
 
         return self.gate.cross("janitor.snapshot", read)
 
-    def bump_epoch(self, shard: int) -> int:
-        return self.session.bump_epoch(shard, OWNER)
+    def bump_epoch(self, shard: int, above: int = 0) -> int:
+        return self.session.bump_epoch(shard, OWNER, above)
 
     def mark_deleted(self, topic: str, batches: Sequence[LedgerBatch], at: datetime) -> None:
         for shard in sorted({batch.shard for batch in batches}):

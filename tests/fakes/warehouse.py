@@ -158,7 +158,7 @@ class FakeWarehouse:
 
     # -- the port
 
-    def bump_epoch(self, shard: int, owner: str) -> int:
+    def bump_epoch(self, shard: int, owner: str, above: int = 0) -> int:
         with self._transaction() as t:
             if not self._await_lock(t, "bump_epoch.lock", fence_table(shard), LOCK_PATIENCE):
                 self.store.rollback(self.store.locks[fence_table(shard)])  # ends the session that holds it
@@ -169,7 +169,7 @@ class FakeWarehouse:
                 if not found:
                     raise Refused(f"there is no fence row of shard {shard}", shard=shard)
                 number, fence = found[0]
-                bumped: Fence = replace(fence, epoch=fence.epoch + 1, owner=owner)
+                bumped: Fence = replace(fence, epoch=max(fence.epoch, above) + 1, owner=owner)
                 self.store.write(t, fence_table(shard), number, shard, bumped)
                 return bumped
 

@@ -119,11 +119,11 @@ class FakeLedger:
         }
         return replace(held, batches=kept)
 
-    def bump_epoch(self, shard: int) -> int:
+    def bump_epoch(self, shard: int, above: int = 0) -> int:
         self._answer()
         self.effects.append(f"bump {shard}")
         for topic, held in self.snapshots.items():
-            self.snapshots[topic] = replace(held, epochs={**held.epochs, shard: held.epochs[shard] + 1})
+            self.snapshots[topic] = replace(held, epochs={**held.epochs, shard: max(held.epochs[shard], above) + 1})
         return 0
 
     def mark_deleted(self, topic: str, batches: Sequence[LedgerBatch], at: datetime) -> None:

@@ -135,9 +135,9 @@ def test_an_attempt_committed_before_the_fence_came_is_not_among_what_goes(
 ) -> None:
     bump = ledger.bump_epoch
 
-    def late(shard: int) -> int:
+    def late(shard: int, above: int = 0) -> int:
         ledger.snapshots[TOPIC] = snapshot(committed(HELD), committed(LIVE), next_offset=110)
-        return bump(shard)
+        return bump(shard, above)
 
     monkeypatch.setattr(ledger, "bump_epoch", late)
     assert cli.main(["orphans", "-t", "shop.orders", "--all", "--fence"]) == 0

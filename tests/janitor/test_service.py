@@ -114,7 +114,10 @@ def test_a_topic_nobody_has_loaded_yet_fences_every_shard() -> None:
     world.ledger.snapshots[OTHER] = snapshot(next_offset=None, topic=OTHER, epochs={0: 5, 1: 7}, guard=replace(GUARD, shards=2))
     janitor = Janitor(world.bucket, world.ledger, replace(GUARD, shards=2))
     assert janitor.fence([TOPIC]) == [1]
+    seen = janitor.survey(OTHER, as_if_fenced=True).snapshot.epochs
     assert janitor.fence([OTHER]) == [0, 1]
+    # Above the highest: an attempt of whichever shard the topic is of is behind its fence then.
+    assert janitor.survey(OTHER).snapshot.epochs == seen == {0: 9, 1: 9}
 
 
 def test_an_object_replaced_since_the_list_stays(world: World) -> None:

@@ -67,6 +67,8 @@ def test_a_bumped_epoch_fences_the_loader(scene: WarehouseScene) -> None:
     writer = Writer(scene)
     assert scene.janitors_ledger().bump_epoch(0) == writer.epoch + 1
     assert scene.warehouse().read_state(0).fence.epoch == writer.epoch + 1
+    assert scene.janitors_ledger().bump_epoch(0, 40) == 41
+    assert scene.janitors_ledger().bump_epoch(0, 40) == 42
 
 
 def test_deleted_objects_are_recorded_once(scene: WarehouseScene) -> None:

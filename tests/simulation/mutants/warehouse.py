@@ -109,17 +109,17 @@ def _reused(key: str) -> str:
 class EpochFound(NoCommitNumberInTheFence):
     """Takes the epoch it finds after its takeover for its own: two that took over at the same time both have it."""
 
-    def bump_epoch(self, shard: int, owner: str) -> int:
-        super().bump_epoch(shard, owner)
+    def bump_epoch(self, shard: int, owner: str, above: int = 0) -> int:
+        super().bump_epoch(shard, owner, above)
         return super().read_state(shard).fence.epoch
 
 
 class OffsetsBeforeFence(FakeWarehouse):
     """Reads where to go on before it bumps the epoch: what the predecessor commits in between is loaded again."""
 
-    def bump_epoch(self, shard: int, owner: str) -> int:
+    def bump_epoch(self, shard: int, owner: str, above: int = 0) -> int:
         self.before = super().read_state(shard)
-        return super().bump_epoch(shard, owner)
+        return super().bump_epoch(shard, owner, above)
 
     def read_state(self, shard: int) -> ShardState:
         now = super().read_state(shard)
