@@ -80,9 +80,11 @@ class Tenure:
                 )
             )
         for topic, held in self.offsets.items():
-            if topic in followed or topic in parked or held.state is TableState.PARKED or held.because:
-                continue  # altered for a commit that didn't come about, it stays as it is until rows of it come
+            if topic in followed or topic in parked or held.state is TableState.PARKED:
+                continue
             state, state_since_us = _standing(topic, held, cut.barrier, held.state_since_us)
+            if held.because and state is TableState.OK:
+                continue  # altered for a commit that didn't come about, it isn't until rows of it come
             if state != held.state:
                 moved.append(replace(held, state=state, state_since_us=state_since_us))
         return CommitPlan(

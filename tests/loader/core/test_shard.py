@@ -6,7 +6,7 @@ import pytest
 from contracts.errors import Gone
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
-from contracts.progress import TableState
+from contracts.progress import Standing, TableState
 from loader.core.cut import Cut, CutReason
 from loader.core.lane import Start
 from loader.core.plan import QuarantinedValue, TableLoad
@@ -138,6 +138,10 @@ def test_a_table_that_was_altered_for_a_commit_that_did_not_come_about_is_not_ok
     before_the_alter = open_batch(row(0, topic=ITEMS), barrier(5, items=1)).cut(CutReason.AGE, NOW)
     plan = held.plan(before_the_alter, loads(held, before_the_alter), {ITEMS: "id-2"}, NOW)
     assert [offset.topic for offset in plan.offsets] == [ITEMS]
+    said = replace(before_the_alter.barrier, standings={ORDERS: Standing(TableState.SNAPSHOTTING, 700)})
+    plan = held.plan(replace(before_the_alter, barrier=said), loads(held, before_the_alter), {ITEMS: "id-2"}, NOW)
+    follows = next(offset for offset in plan.offsets if offset.topic == ORDERS)
+    assert (follows.state, follows.state_since_us, follows.because) == (TableState.SNAPSHOTTING, 700, "altered")
     with_rows = open_batch(row(10), barrier(5, orders=11), starts={ORDERS: start(10, next_seq=10)}).cut(CutReason.AGE, NOW)
     (moved,) = held.plan(with_rows, loads(held, with_rows), {ORDERS: "id-1"}, NOW).offsets
     assert (moved.state, moved.because) == (TableState.OK, "")
