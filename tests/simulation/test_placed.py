@@ -6,7 +6,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.placed import faults, place_all, run_placed, told_placed
 
-STRIDE, STRIDE_LONG = 150, 10
+STRIDE, STRIDE_LONG = 150, 20
 
 
 def test_the_small_schedule_commits_two_batches_while_a_janitor_looks() -> None:
