@@ -208,7 +208,9 @@ class Postgres:
                 tail = (self.data / "postgres.log").read_text(errors="replace").splitlines()[-5:]
                 raise Unavailable(f"PostgreSQL did not start: {' / '.join(tail)}")
             lines = pid_file.read_text().splitlines() if pid_file.exists() else []
-            if len(lines) >= 8 and lines[7].strip() == "ready":
+            # One that was killed has left its file behind, and in it that it was ready.
+            ours = self._process is not None and lines[:1] == [str(self._process.pid)]
+            if ours and len(lines) >= 8 and lines[7].strip() == "ready":
                 return
             time.sleep(0.02)
         self.stop()

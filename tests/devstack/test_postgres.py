@@ -1,8 +1,9 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unavailable
 from devstack import postgres
 from devstack.postgres import Postgres, find_binaries, major
 
@@ -52,3 +53,14 @@ def test_a_long_data_directory_gets_a_short_socket_elsewhere(tmp_path: Path, mon
     assert near.socket_directory == Path("/srv/d/run")
     assert len(str(far.socket_directory)) < 60
     assert far.socket_directory == Postgres(Path("/srv") / ("d" * 90)).socket_directory
+
+
+def test_what_a_killed_server_left_behind_is_not_taken_for_readiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "STARTED_WITHIN_SECONDS", 0.3)
+    server = Postgres(tmp_path)
+    server.cluster.mkdir()
+    (server.cluster / "postmaster.pid").write_text("\n".join(["1", "data", "0", "5432", "sockets", "", "", "ready", ""]))
+    with subprocess.Popen(["sleep", "30"], text=False) as starting:
+        server._process = starting
+        with pytest.raises(Unavailable, match="not ready within"):
+            server._wait_until_ready()
