@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from contracts.errors import Invalid, PipelineError, Refused, Unavailable
@@ -118,26 +118,22 @@ class Janitor:
         gathered = gather(listing.objects, topic)
         snapshot = self._snapshot(topic, gathered.first_offset)
         if as_if_fenced:
-            above = 0 if snapshot.offsets else max(snapshot.epochs.values())
-            snapshot = replace(snapshot, epochs={shard: max(epoch, above) + 1 for shard, epoch in snapshot.epochs.items()})
+            snapshot = snapshot.fenced()
         return Survey(topic, listing.at, classify(gathered, snapshot), snapshot)
 
     def fence(self, topics: Sequence[str]) -> list[int]:
         """Bumps the epoch of every shard that owns one of the topics, so that even the newest attempt becomes provable; a running loader
         takes its shard over again. Whose a topic is that nobody has loaded yet is not known: all shards are brought above the highest of
         their epochs. Returns the shards."""
-        shards: set[int] = set()
-        above = 0
+        above: dict[int, int] = {}
         for topic in topics:
             snapshot = self._snapshot(topic, None)
-            if owners := {offset.shard for offset in snapshot.offsets.values()}:
-                shards |= owners
-            else:
-                shards |= snapshot.epochs.keys()
-                above = max(above, *snapshot.epochs.values())
-        for shard in sorted(shards):
-            self._ledger.bump_epoch(shard, above)
-        return sorted(shards)
+            _, highest = snapshot.epochs_of_owner
+            for shard in snapshot.owners:
+                above[shard] = max(highest, above.get(shard, 0))
+        for shard in sorted(above):
+            self._ledger.bump_epoch(shard, above[shard])
+        return sorted(above)
 
     def delete(self, plan: Plan) -> Iterator[Verdict]:
         """Deletes what was chosen, and yields each attempt of which nothing is left. What was put in an object's place meanwhile stays.

@@ -1,7 +1,7 @@
 """What the janitor looks at: objects as S3 lists them, and one topic's ledger, offsets and fences as one warehouse snapshot holds them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts.batch import BatchKey
@@ -68,12 +68,21 @@ class TopicSnapshot:
     ledger_empty: bool
 
     @property
+    def owners(self) -> Collection[int]:
+        """The shard that owns the topic; all of them while none has loaded it, for whose it is then nobody here can tell."""
+        return {offset.shard for offset in self.offsets.values()} or self.epochs.keys()
+
+    @property
     def epochs_of_owner(self) -> tuple[int, int]:
-        """The lowest and the highest epoch the topic's owner may have: twice the same, but for a topic no shard has loaded yet. Whose that
-        is nobody here can tell; what is below the lowest of all shards is dead whoever owns it."""
-        owners = {offset.shard for offset in self.offsets.values()}
-        epochs = [self.epochs[shard] for shard in owners or self.epochs]
+        """The lowest and the highest epoch the topic's owner may have: twice the same, but for a topic no shard has loaded yet. What is
+        below the lowest is dead whoever owns it."""
+        epochs = [self.epochs[shard] for shard in self.owners]
         return min(epochs), max(epochs)
+
+    def fenced(self) -> "TopicSnapshot":
+        """As it would be once every shard that may own the topic is above the highest epoch one of them has."""
+        _, highest = self.epochs_of_owner
+        return replace(self, epochs={**self.epochs, **dict.fromkeys(self.owners, highest + 1)})
 
     @property
     def superseded(self) -> bool:

@@ -15,15 +15,7 @@ _WITHOUT_TRIGGERS = SYSTEM_DATABASES - {"sys"}  # sys is a database like any oth
 _BEGINS = {("INSERT", "INTO"), ("REPLACE", "INTO"), ("DELETE", "FROM")}
 _BEHIND_DELETE = {"WHERE", "ORDER", "LIMIT"}  # not a comma, USING or a dot, by which other tables come in
 _READS = {"SELECT", "TABLE", "WITH"}  # maybe a view, and in it a function that writes
-_NO_CALL = {
-    "VALUES",
-    "VALUE",
-    "WHERE",
-    "IN",
-    "AND",
-    "OR",
-    "NOT",
-}  # behind any other word, `(` may call a function that writes
+_NO_CALL = {"VALUES", "VALUE", "WHERE", "IN", "AND", "OR", "NOT"}  # behind any other word, `(` may call a function that writes
 
 
 def is_bookkeeping(query: Query) -> bool:
