@@ -13,6 +13,7 @@ from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
 from contracts.sql import held_column, qualified, quote
 from contracts.table import TableId, TableSchema
+from runtime.connect.redshift import CUT_OFF
 
 _NO_SUCH_TABLE = "42P01"
 _NO_SUCH_COLUMN = "42703"
@@ -74,5 +75,5 @@ class RedshiftWarehouse:
             cursor = self._connection.cursor()
             cursor.execute(sql)
             return list(cursor.fetchall())
-        except (InterfaceError, OSError) as error:
+        except (InterfaceError, *CUT_OFF) as error:
             raise Unavailable(f"the warehouse stopped answering: {error}") from error

@@ -4,20 +4,19 @@ A transaction sees one snapshot, taken at its first SELECT from a table, under e
 Source: Redshift guide, "Serializable isolation".
 """
 
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from redshift_connector.core import Connection
-from redshift_connector.error import Error
 
 from contracts.errors import Invalid, OutcomeUnknown, Refused, Unavailable
 from contracts.ledger import Guard
 from contracts.offsets import OffsetRange
 from contracts.sql import qualified
 from janitor.core.snapshot import BatchId, LedgerBatch, PartitionOffset, TopicSnapshot
+from runtime.connect.redshift import BROKEN
 
 OWNER = "janitor --fence"
 MARKED_AT_ONCE = 1000
@@ -93,7 +92,7 @@ class RedshiftLedger:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Error, OSError):  # the session is gone either way
+            with suppress(*BROKEN):  # the session is gone either way
                 connection.close()
 
     def _named(self, table: str) -> str:
@@ -115,7 +114,7 @@ class RedshiftLedger:
             yield query
             sent = commits
             connection.commit() if commits else connection.rollback()
-        except (Error, OSError, EOFError, struct.error) as error:
+        except BROKEN as error:
             # A session that answered with an error would roll back; one that broke is of no use. Either way the next one is new.
             self.close()
             raise self._translated(error, sent) from error

@@ -4,20 +4,16 @@ Source: redshift_connector: an error of the server is an exception whose first a
 connection is any other.
 """
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from redshift_connector.core import Connection
 from redshift_connector.cursor import Cursor
-from redshift_connector.error import Error
 
 from contracts.errors import Invalid, OutcomeUnknown, PipelineError, Unavailable
 from loader.core.statements import Bound, Statement
-
-_BROKEN = (Error, OSError, EOFError, struct.error)
-"""What redshift_connector raises: its own errors, the socket's, and what half an answer leads to."""
+from runtime.connect.redshift import BROKEN
 
 STATEMENTS_MAX = 20_000
 """Of one connection. The driver keeps the text of each statement for as long as its connection lives, and every COPY has a text of its
@@ -82,7 +78,7 @@ class Session:
                 try:
                     connection.rollback()
                     connection.autocommit = True
-                except _BROKEN:
+                except BROKEN:
                     self.forget()
 
     def execute(self, cursor: Cursor, sql: str, values: Sequence[Bound]) -> list[Any]:
@@ -91,14 +87,14 @@ class Session:
             # Without values the driver leaves the text alone.
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall()) if cursor.description else []
-        except _BROKEN as error:
+        except BROKEN as error:
             raise self._translated(error) from error
 
     def commit(self, what: str) -> None:
         assert self._connection is not None
         try:
             self._connection.commit()
-        except _BROKEN as error:
+        except BROKEN as error:
             said = wire_fields(error)
             if said is not None and said.get("S") not in _ENDED:
                 raise Unavailable(f"{what} was refused: {_message(error)}", code=said.get("C", "")) from error
@@ -109,7 +105,7 @@ class Session:
         """Whatever this connection had open, the server rolls back; its temp tables go with it."""
         connection, self._connection, self._executed = self._connection, None, 0
         if connection is not None:
-            with suppress(*_BROKEN):
+            with suppress(*BROKEN):
                 connection.close()
 
     def _open(self) -> Connection:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import socket
 import ssl
 import struct
 from collections.abc import Iterator
@@ -15,6 +14,10 @@ from redshift_connector.error import Error
 
 from contracts.errors import Invalid, Unavailable
 from runtime.sections import Redshift
+
+CUT_OFF = (OSError, EOFError, struct.error)
+"""What redshift_connector raises, beside its own errors, of a connection that broke: the socket's, and what half an answer leads to."""
+BROKEN = (Error, *CUT_OFF)
 
 _trust = Lock()
 
@@ -54,13 +57,13 @@ def connect(settings: Redshift, *, autocommit: bool = False) -> Connection:
         if any(isinstance(arg, dict) and arg.get("C") in {"28000", "28P01", "3D000"} for arg in error.args):
             raise Invalid(f"{where} refuses user {settings.user} or database {settings.database}: {text}") from error
         raise Unavailable(f"{where}: {text}") from error
-    except (OSError, socket.gaierror, EOFError, struct.error) as error:  # the last two: of an answer that broke off
+    except CUT_OFF as error:
         raise Unavailable(f"{where}: {error}") from error
     try:
         _limit(connection, settings)
-    except (Error, OSError, EOFError, struct.error) as error:
+    except BROKEN as error:
         # A warehouse that comes up or goes down lets a session in and ends it.
-        with suppress(Error, OSError, EOFError, struct.error):
+        with suppress(*BROKEN):
             connection.close()
         raise Unavailable(f"{where}: the session ended as it began: {_text(error)}") from error
     connection.autocommit = autocommit
