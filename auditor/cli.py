@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import orjson
 
-from auditor.core.diff import RowDifference
+from auditor.core.diff import Key, RowDifference
+from auditor.core.withheld import Withheld
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.service import Auditor, Verdict
@@ -26,8 +27,9 @@ EXAMPLES = """
 auditor verify                           every table the loader has loaded
 auditor verify -t shop.orders            one table; repeat -t for more
 auditor verify -t shop.orders --json     one JSON array of verdicts
+auditor verify --strict                  exit 4 also for what did not fit and is in quarantine
 """
-SHOWN_MAX = 20  # differing rows printed for a table; --json holds all
+SHOWN_MAX = 20  # differing rows printed for a table, and as many entries of quarantine; --json holds all
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         help="how long to wait for the warehouse to take over what MySQL has committed (default 2m)",
     )
+    verify.add_argument("--strict", action="store_true", help="end with exit 4 also where the quarantine holds what did not fit")
     command.json_flag(verify)
     return parser
 
@@ -76,7 +79,7 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
                 print(_line(verdicts[-1]), flush=True)
     if arguments.json:
         print(orjson.dumps([_json(verdict) for verdict in verdicts], option=orjson.OPT_INDENT_2).decode())
-    if any(verdict.different for verdict in verdicts):
+    if any(verdict.different or (arguments.strict and verdict.withheld) for verdict in verdicts):
         return ExitCode.FOUND
     return ExitCode.REFUSED if refused else ExitCode.DONE
 
@@ -90,19 +93,31 @@ def _say_append(table: TableId, settings: Settings, asked: bool) -> None:
 
 def _line(verdict: Verdict) -> str:
     head = f"{verdict.table}: {verdict.source_rows:,} rows in MySQL, {verdict.warehouse_rows:,} in {verdict.target}"
-    if not verdict.different:
-        return f"{head}: equal"
-    shown = [f"  {_difference(item)}" for item in verdict.different[:SHOWN_MAX]]
-    if more := len(verdict.different) - len(shown):
-        shown.append(f"  … and {more:,} more (--json shows all)")
-    return "\n".join([f"{head}: {len(verdict.different):,} DIFFER", *shown])
+    told = f"{len(verdict.different):,} DIFFER" if verdict.different else "equal"
+    if verdict.withheld:
+        told += f"{', besides' if verdict.different else ', but for'} {len(verdict.withheld):,} in quarantine"
+    shown = [*_shown([_difference(item) for item in verdict.different]), *_shown([_withheld(item) for item in verdict.withheld])]
+    return "\n".join([f"{head}: {told}", *shown])
+
+
+def _shown(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:SHOWN_MAX])
+    if len(lines) > SHOWN_MAX:
+        yield f"  … and {len(lines) - SHOWN_MAX:,} more (--json shows all)"
+
+
+def _withheld(item: Withheld) -> str:
+    return f"key {_key(item.key)}: in quarantine, {item.column or 'the row'}: {item.reason}"
 
 
 def _difference(item: RowDifference) -> str:
-    key = ", ".join("NULL" if part is None else part for part in item.key)
     sides = [f"\n    {name}: {_row(row)}" for name, row in (("MySQL", item.source), ("warehouse", item.warehouse)) if row is not None]
     columns = f" in {', '.join(item.columns)}" if item.columns else ""
-    return f"key {key}: {item.difference.value}{columns}{''.join(sides)}"
+    return f"key {_key(item.key)}: {item.difference.value}{columns}{''.join(sides)}"
+
+
+def _key(key: Key) -> str:
+    return ", ".join("NULL" if part is None else part for part in key)
 
 
 def _row(row: Sequence[str | None]) -> str:
@@ -127,6 +142,7 @@ def _json(verdict: Verdict) -> dict[str, Any]:
             }
             for item in verdict.different
         ],
+        "quarantined": [{"key": item.key, "column": item.column, "reason": item.reason} for item in verdict.withheld],
     }
 
 

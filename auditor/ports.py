@@ -1,11 +1,12 @@
 """What the auditor needs from the world: two sides it can read, and the set of transactions each of them holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from auditor.core.diff import CanonicalRow
+from auditor.core.withheld import Entry
 from contracts.position import GtidSet
 from contracts.table import TableId, TableSchema
 
@@ -60,6 +61,9 @@ class Warehouse(Protocol):
         """Every table that was loaded at least once."""
 
     def loaded(self, target: Target) -> Loaded: ...
+
+    def quarantine(self, target: Target) -> Iterable[Entry]:
+        """The open entries of what did not fit into the target."""
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         """Every row but those marked as deleted."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from auditor.core.diff import Key, RowDifference, Side, differences
+from auditor.core.withheld import Withheld, Withholdings
 from auditor.ports import Clock, Source, Target, Warehouse
 from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
@@ -20,7 +21,8 @@ ROUNDS = 4  # a row in flight in four rounds running is a row that changes all t
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the comparison of one table found. Equal when `different` is empty."""
+    """What the comparison of one table found. Equal when `different` is empty, but for what is `withheld`: what the target lacks because
+    it did not fit, and the quarantine tells. `source_rows` counts them."""
 
     table: TableId
     target: str
@@ -28,6 +30,7 @@ class Verdict:
     warehouse_rows: int
     different: tuple[RowDifference, ...]
     rounds: int
+    withheld: tuple[Withheld, ...] = ()
 
 
 class Auditor:
@@ -49,11 +52,14 @@ class Auditor:
         while rounds < ROUNDS and suspects != {}:
             rounds += 1
             self._wait_until_loaded(target)
-            left, right = self._read_both(schema, target)
+            withholdings = Withholdings(schema, self._warehouse.quarantine(target))
+            left, right = self._read_both(schema, target, withholdings)
             found = {item.key: item for item in differences(left, right)}
             suspects = found if suspects is None else {key: item for key, item in found.items() if key in suspects}
-        different = self._evidence(schema, target, suspects) if suspects else ()
-        return Verdict(table, target.name, left.rows, right.rows, different, rounds)
+        withheld = tuple(withholdings.met)
+        source_rows = left.rows + sum(item.column is None for item in withheld)
+        different = self._evidence(schema, target, suspects, withholdings) if suspects else ()
+        return Verdict(table, target.name, source_rows, right.rows, different, rounds, withheld)
 
     def choose(self, tables: Sequence[TableId], patience: timedelta) -> Mapping[TableId, Target | None]:
         """The tables asked for, or all that were loaded; None for one that is empty and so was never loaded. One that holds rows and has
@@ -72,7 +78,9 @@ class Auditor:
         targets = self._warehouse.targets()
         return {table: targets.get(table) for table in tables or sorted(targets)}
 
-    def _evidence(self, schema: TableSchema, target: Target, suspects: Mapping[Key, RowDifference]) -> tuple[RowDifference, ...]:
+    def _evidence(
+        self, schema: TableSchema, target: Target, suspects: Mapping[Key, RowDifference], withholdings: Withholdings
+    ) -> tuple[RowDifference, ...]:
         """The differing rows themselves, read once more."""
         names = [column.name for column in schema.columns]
         at = [names.index(name) for name in schema.key]
@@ -80,12 +88,12 @@ class Auditor:
             {key: row for row in rows if (key := tuple(row[i] for i in at)) in suspects}
             for rows in (self._source.rows(schema), self._warehouse.rows(target, schema))
         )
-        return tuple(item.with_rows(left.get(key), right.get(key), names) for key, item in suspects.items())
+        return tuple(item.with_rows(left.get(key), right.get(key), names, withholdings.columns(key)) for key, item in suspects.items())
 
-    def _read_both(self, schema: TableSchema, target: Target) -> tuple[Side, Side]:
+    def _read_both(self, schema: TableSchema, target: Target, withholdings: Withholdings) -> tuple[Side, Side]:
         names = [column.name for column in schema.columns]
         key = [names.index(name) for name in schema.key]
-        return Side.of(self._source.rows(schema), key), Side.of(self._warehouse.rows(target, schema), key)
+        return Side.of(withholdings.expected(self._source.rows(schema)), key), Side.of(self._warehouse.rows(target, schema), key)
 
     def _wait_until_loaded(self, target: Target) -> None:
         wanted = self._source.executed()

@@ -5,10 +5,11 @@ values as ISO text in UTC with six digits, TIME as microseconds, bytes and GEOME
 numbers, text as it is. A zero or partial date is None: the warehouse has no such day, and the envelope keeps MySQL's text beside it.
 """
 
+import base64
 import re
 import struct
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ Canonical = str | None
 
 _TIME = re.compile(r"(-?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 _INTEGERS = {Kind.TINYINT, Kind.SMALLINT, Kind.MEDIUMINT, Kind.INT, Kind.BIGINT, Kind.YEAR, Kind.BIT}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BYTES = {Kind.BINARY, Kind.VARBINARY, Kind.BLOB, Kind.GEOMETRY}
 
 
@@ -70,6 +72,33 @@ def from_warehouse(column: Column) -> Callable[[Any], Canonical]:
         return lambda value: None if value is None else str(int(value))
     if kind in (Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP):
         return _temporal_value
+    return _shared(column)
+
+
+def from_envelope(column: Column) -> Callable[[Any], Canonical]:
+    """Canonical text of what `contracts.envelope` carries of a column that may be in a key. The function raises ValueError, TypeError or
+    OverflowError for what is not of the type's form."""
+    read = _enveloped(column)
+    return lambda value: None if value is None else read(value)
+
+
+def _enveloped(column: Column) -> Callable[[Any], Canonical]:
+    kind = column.kind
+    if kind is Kind.BIT and column.length > 1:
+        return lambda value: str(int.from_bytes(base64.b64decode(value, validate=True), "little"))
+    if kind in _INTEGERS:
+        return lambda value: str(int(value))
+    if kind in _BYTES:
+        return lambda value: base64.b64decode(value, validate=True).hex()
+    if kind is Kind.DATE:
+        return lambda value: (_EPOCH + timedelta(days=value)).date().isoformat()
+    if kind is Kind.DATETIME:
+        unit = timedelta(milliseconds=1) if column.fraction <= 3 else timedelta(microseconds=1)
+        return lambda value: _temporal_value(_EPOCH + value * unit)
+    if kind is Kind.TIMESTAMP:
+        return lambda value: _temporal_value(datetime.fromisoformat(value))
+    if kind is Kind.TIME:
+        return lambda value: str(int(value))
     return _shared(column)
 
 

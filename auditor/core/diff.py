@@ -1,7 +1,7 @@
 """Two sides of a table, reduced to a digest a row, and the rows in which they differ."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -28,9 +28,13 @@ class RowDifference:
     warehouse: CanonicalRow | None = None
     columns: tuple[str, ...] = ()
 
-    def with_rows(self, source: CanonicalRow | None, warehouse: CanonicalRow | None, names: Sequence[str]) -> "RowDifference":
+    def with_rows(
+        self, source: CanonicalRow | None, warehouse: CanonicalRow | None, names: Sequence[str], withheld: Collection[str | None] = ()
+    ) -> "RowDifference":
+        """`withheld`: columns whose values the target is known to lack."""
         both = () if source is None or warehouse is None else zip(names, source, warehouse, strict=True)
-        return replace(self, source=source, warehouse=warehouse, columns=tuple(name for name, a, b in both if a != b))
+        columns = tuple(name for name, a, b in both if a != b and name not in withheld)
+        return replace(self, source=source, warehouse=warehouse, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The warehouse's rows and what its ledger says it holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from redshift_connector.core import Connection
@@ -8,6 +8,7 @@ from redshift_connector.error import InterfaceError, ProgrammingError
 
 from auditor.core.canonical import from_warehouse, warehouse_expression
 from auditor.core.diff import CanonicalRow
+from auditor.core.withheld import Entry
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
@@ -53,6 +54,17 @@ class RedshiftWarehouse:
             raise Invalid(f"the warehouse has no fence row of shard {target.shard}: did a loader of this pipeline ever run?")
         gtid_set, partial, state, because = rows[0]
         return Loaded(GtidSet.parse(gtid_set), bool(partial), state, because)
+
+    def quarantine(self, target: Target) -> Iterable[Entry]:
+        name = target.name.replace("'", "''")
+        return [
+            (row_key, column, reason)
+            for row_key, column, reason in self._query(
+                f"SELECT q.row_key, q.column_name, q.reason FROM {self._ledger}.quarantine AS q"
+                f" JOIN {self._ledger}.offsets AS o ON o.topic = q.topic"
+                f" WHERE o.target_table = '{name}' AND q.closed_at IS NULL AND q.row_key IS NOT NULL ORDER BY q.record_offset"
+            )
+        ]
 
     def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
         select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)

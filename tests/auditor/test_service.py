@@ -1,11 +1,12 @@
 """A row in flight is not a difference; a row that stays different is."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 import pytest
 
 from auditor.core.diff import CanonicalRow, Difference
+from auditor.core.withheld import Entry, Withheld
 from auditor.ports import Loaded, Target
 from auditor.service import ROUNDS, Auditor
 from contracts.errors import Unavailable
@@ -25,6 +26,7 @@ class Both:
         self.source, self.warehouse = source, warehouse
         self.reads = 0
         self.loaded_up_to = 5
+        self.quarantined: list[Entry] = []
         self.states = ["ok"]
         """One each time it is asked, the last for ever."""
 
@@ -45,6 +47,9 @@ class FakeSource(Both):
 
 
 class FakeWarehouse(Both):
+    def quarantine(self, target: Target) -> Iterable[Entry]:
+        return self.quarantined
+
     def targets(self) -> Mapping[TableId, Target]:
         return {TABLE: TARGET}
 
@@ -133,3 +138,27 @@ def test_an_empty_table_that_was_never_loaded_is_equal() -> None:
     chosen = service.choose([TableId("shop", "other")], timedelta(seconds=1))
     assert chosen == {TableId("shop", "other"): None}
     assert service.verify(TableId("shop", "other"), None).different == ()
+
+
+def test_what_is_in_quarantine_is_told_apart_from_what_differs() -> None:
+    service, right = auditor(lambda n: [["1", "a\0b"], ["2", "b"], ["3", "huge"]], lambda n: [["1", None], ["2", "b"]])
+    right.quarantined = [('{"id":1}', "name", "holds U+0000"), ('{"id":3}', None, "takes too much")]
+    verdict = service.verify(TABLE, TARGET)
+    assert (verdict.different, verdict.rounds, verdict.source_rows, verdict.warehouse_rows) == ((), 1, 3, 2)
+    assert verdict.withheld == (Withheld(("1",), "name", "holds U+0000"), Withheld(("3",), None, "takes too much"))
+
+
+def test_a_row_with_a_value_in_quarantine_that_differs_in_another_is_told_with_that_alone() -> None:
+    wide = TableSchema(TABLE, (*SCHEMA.columns, Column("note", Kind.VARCHAR)), ("id",))
+    service, right = auditor(lambda n: [["1", "a", "x"]], lambda n: [["1", None, "y"]])
+    right.quarantined = [('{"id":1}', "name", "holds U+0000")]
+    service._source.schema = lambda table: wide  # type: ignore[method-assign]
+    (item,) = service.verify(TABLE, TARGET).different
+    assert (item.difference, item.columns, item.source) == (Difference.UNEQUAL, ("note",), ["1", "a", "x"])
+
+
+def test_a_target_that_holds_what_the_quarantine_says_it_lacks_differs() -> None:
+    service, right = auditor(lambda n: [["1", "a"], ["2", "b"]], lambda n: [["1", "old"], ["2", "b"]])
+    right.quarantined = [('{"id":1}', "name", "holds U+0000"), ('{"id":2}', None, "takes too much")]
+    found = {item.key: item.difference for item in service.verify(TABLE, TARGET).different}
+    assert found == {("1",): Difference.UNEQUAL, ("2",): Difference.EXTRA}

@@ -192,3 +192,20 @@ def test_a_row_marked_by_mistake_is_found_missing(scene: Scene) -> None:
         assert scene.verify("soft_delete") == 4
     finally:
         cursor.execute(f"UPDATE {table} SET _tidemark_deleted = NOT _tidemark_deleted WHERE id = 'h'")
+
+
+def test_what_did_not_fit_is_told_by_the_auditor_and_counts_where_it_is_asked_to(scene: Scene) -> None:
+    tables = [f"{scene.pipeline.name}.{mode}_{BIT_BY_BIT}" for mode in ("merge", "soft_delete")]
+    with scene.mysql.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"INSERT INTO {table} VALUES ('ö', 'a\\0b', 1)")
+    scene.mysql.commit()
+    scene.wait_until_loaded()
+    done = scene.pipeline.run("auditor", "verify", *(f"--table={table}" for table in tables))
+    assert (done.returncode, done.stdout.count(": equal, but for 1 in quarantine\n  key ö: in quarantine, name: ")) == (0, 2)
+    assert scene.pipeline.run("auditor", "verify", "--strict", f"--table={tables[0]}").returncode == 4
+    with scene.mysql.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"UPDATE {table} SET name = 'a' WHERE id = 'ö'")
+    scene.mysql.commit()
+    assert scene.pipeline.run("auditor", "verify", "--strict", *(f"--table={table}" for table in tables)).returncode == 0
