@@ -14,6 +14,7 @@ from auditor.core.diff import Key, RowDifference
 from auditor.core.withheld import Withheld
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
+from auditor.ports import Target
 from auditor.service import Auditor, Verdict
 from contracts.errors import Invalid, Refused
 from contracts.table import TableId
@@ -21,6 +22,7 @@ from runtime import command
 from runtime.command import ExitCode
 from runtime.connect import mysql, redshift
 from runtime.lifecycle import Stop, run
+from runtime.progress import gauge
 from runtime.settings import Settings
 
 EXAMPLES = """
@@ -70,7 +72,7 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
                 _say_append(table, settings, bool(arguments.table))
                 continue
             try:
-                verdicts.append(auditor.verify(table, where))
+                verdicts.append(_compared(auditor, table, where))
             except Refused as error:
                 refused.append(error)
                 print(f"{table}: {error.message}", file=sys.stderr)
@@ -82,6 +84,11 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
     if any(verdict.different or (arguments.strict and verdict.withheld) for verdict in verdicts):
         return ExitCode.FOUND
     return ExitCode.REFUSED if refused else ExitCode.DONE
+
+
+def _compared(auditor: Auditor, table: TableId, where: Target | None) -> Verdict:
+    with gauge(f"comparing {table}, rows", "verify.progress") as shown:
+        return auditor.verify(table, where, lambda rows: shown.at(rows, None))
 
 
 def _say_append(table: TableId, settings: Settings, asked: bool) -> None:

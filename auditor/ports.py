@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from auditor.core.diff import CanonicalRow
+from auditor.core.part import Part
 from auditor.core.withheld import Entry
 from contracts.position import GtidSet
 from contracts.table import TableId, TableSchema
@@ -30,8 +31,11 @@ class Source(Protocol):
     def holds_rows(self, table: TableId) -> bool:
         """Raises Invalid when there is no such table."""
 
-    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
-        """Every row, from one consistent snapshot."""
+    def parts(self, schema: TableSchema) -> Iterator[Part]:
+        """Parts of the table that can be held, from its first row to its last; together they take in every row there may ever be, once."""
+
+    def rows(self, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
+        """Every row of the part, from one consistent snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +69,5 @@ class Warehouse(Protocol):
     def quarantine(self, target: Target) -> Iterable[Entry]:
         """The open entries of what did not fit into the target."""
 
-    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
-        """Every row but those marked as deleted."""
+    def rows(self, target: Target, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
+        """Every row of the part but those marked as deleted."""

@@ -1,14 +1,16 @@
-"""Verify: compare, and compare again what differed, until a difference is proven or gone.
+"""Verify: compare part by part, and compare again the parts in which rows differed, until a difference is proven or gone.
 
 Traffic may go on. A row counts as different only when it stayed different in rounds between which the warehouse took over every transaction
-the source had executed at the round's start: a row that was merely in flight is equal in a later round.
+the source had executed at the round's start: a row that was merely in flight is equal in a later round. Within a round nothing is waited
+for: rows that are equal are equal, however far either side is by then.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from auditor.core.diff import Key, RowDifference, Side, differences
+from auditor.core.part import Part
 from auditor.core.withheld import Withheld, Withholdings
 from auditor.ports import Clock, Source, Target, Warehouse
 from contracts.errors import Refused, Unavailable
@@ -33,6 +35,20 @@ class Verdict:
     withheld: tuple[Withheld, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One part of a table. `suspects`: the rows that differ so far."""
+
+    source_rows: int
+    warehouse_rows: int
+    suspects: Mapping[Key, RowDifference]
+    withheld: tuple[Withheld, ...]
+
+    def among(self, former: Mapping[Key, RowDifference]) -> "Compared":
+        """What differed before and still does."""
+        return replace(self, suspects={key: item for key, item in self.suspects.items() if key in former})
+
+
 class Auditor:
     """Raises Unavailable when the warehouse does not catch up with the source within `patience`."""
 
@@ -42,24 +58,32 @@ class Auditor:
         self._clock = clock
         self._patience = patience
 
-    def verify(self, table: TableId, target: Target | None) -> Verdict:
-        """`target` as `choose` found it."""
+    def verify(self, table: TableId, target: Target | None, tell: Callable[[int], None] = lambda rows: None) -> Verdict:
+        """`target` as `choose` found it. `tell` is called with the rows compared so far."""
         if target is None:
             return Verdict(table, "the warehouse, which has no such table yet", 0, 0, (), 0)
         schema = self._source.schema(table)
-        suspects: dict[Key, RowDifference] | None = None
-        rounds = 0
-        while rounds < ROUNDS and suspects != {}:
+        self._wait_until_loaded(target)
+        rounds, rows, parts = 1, 0, dict[Part, Compared]()
+        for part in self._source.parts(schema):
+            parts[part] = self._compare(schema, target, part)
+            rows += parts[part].source_rows
+            tell(rows)
+        while rounds < ROUNDS and (again := [part for part, compared in parts.items() if compared.suspects]):
             rounds += 1
             self._wait_until_loaded(target)
-            withholdings = Withholdings(schema, self._warehouse.quarantine(target))
-            left, right = self._read_both(schema, target, withholdings)
-            found = {item.key: item for item in differences(left, right)}
-            suspects = found if suspects is None else {key: item for key, item in found.items() if key in suspects}
-        withheld = tuple(withholdings.met)
-        source_rows = left.rows + sum(item.column is None for item in withheld)
-        different = self._evidence(schema, target, suspects, withholdings) if suspects else ()
-        return Verdict(table, target.name, source_rows, right.rows, different, rounds, withheld)
+            for part in again:
+                parts[part] = self._compare(schema, target, part).among(parts[part].suspects)
+        different = [item for part, it in parts.items() if it.suspects for item in self._evidence(schema, target, part, it.suspects)]
+        return Verdict(
+            table,
+            target.name,
+            sum(compared.source_rows for compared in parts.values()),
+            sum(compared.warehouse_rows for compared in parts.values()),
+            tuple(different),
+            rounds,
+            tuple(item for compared in parts.values() for item in compared.withheld),
+        )
 
     def choose(self, tables: Sequence[TableId], patience: timedelta) -> Mapping[TableId, Target | None]:
         """The tables asked for, or all that were loaded; None for one that is empty and so was never loaded. One that holds rows and has
@@ -78,22 +102,27 @@ class Auditor:
         targets = self._warehouse.targets()
         return {table: targets.get(table) for table in tables or sorted(targets)}
 
-    def _evidence(
-        self, schema: TableSchema, target: Target, suspects: Mapping[Key, RowDifference], withholdings: Withholdings
-    ) -> tuple[RowDifference, ...]:
+    def _compare(self, schema: TableSchema, target: Target, part: Part) -> Compared:
+        names = [column.name for column in schema.columns]
+        key = [names.index(name) for name in schema.key]
+        withholdings = Withholdings(schema, self._warehouse.quarantine(target))
+        left = Side.of(withholdings.expected(self._source.rows(schema, part)), key)
+        right = Side.of(self._warehouse.rows(target, schema, part), key)
+        absent = sum(item.column is None for item in withholdings.met)
+        suspects = {item.key: item for item in differences(left, right)}
+        return Compared(left.rows + absent, right.rows, suspects, tuple(withholdings.met))
+
+    def _evidence(self, schema: TableSchema, target: Target, part: Part, suspects: Mapping[Key, RowDifference]) -> Iterator[RowDifference]:
         """The differing rows themselves, read once more."""
+        withholdings = Withholdings(schema, self._warehouse.quarantine(target))
         names = [column.name for column in schema.columns]
         at = [names.index(name) for name in schema.key]
         left, right = (
             {key: row for row in rows if (key := tuple(row[i] for i in at)) in suspects}
-            for rows in (self._source.rows(schema), self._warehouse.rows(target, schema))
+            for rows in (self._source.rows(schema, part), self._warehouse.rows(target, schema, part))
         )
-        return tuple(item.with_rows(left.get(key), right.get(key), names, withholdings.columns(key)) for key, item in suspects.items())
-
-    def _read_both(self, schema: TableSchema, target: Target, withholdings: Withholdings) -> tuple[Side, Side]:
-        names = [column.name for column in schema.columns]
-        key = [names.index(name) for name in schema.key]
-        return Side.of(withholdings.expected(self._source.rows(schema)), key), Side.of(self._warehouse.rows(target, schema), key)
+        for key, item in suspects.items():
+            yield item.with_rows(left.get(key), right.get(key), names, withholdings.columns(key))
 
     def _wait_until_loaded(self, target: Target) -> None:
         wanted = self._source.executed()

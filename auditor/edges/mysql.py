@@ -1,6 +1,7 @@
 """The source's rows, read in one consistent snapshot, with every value brought over without loss."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -9,6 +10,7 @@ from pymysql.cursors import SSCursor
 
 from auditor.core.canonical import from_mysql, mysql_expression
 from auditor.core.diff import CanonicalRow
+from auditor.core.part import WHOLE, Part, leading, rows_of_a_part
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
@@ -73,13 +75,33 @@ class MysqlSource:
                 raise
             raise Invalid(f"MySQL has no table {table}; names are written database.table") from error
 
-    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
+    def parts(self, schema: TableSchema) -> Iterator[Part]:
+        column = leading(schema)
+        if column is None:
+            yield WHOLE
+            return
+        where = (schema.table.database, schema.table.name)
+        row_bytes = self._query("SELECT avg_row_length FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", where)
+        rows, name = rows_of_a_part(int(row_bytes[0][0] or 0)), quote(column.name)
+        part = Part(column.name)
+        while True:
+            rest = " AND ".join(part.conditions(quote)) or "TRUE"
+            last = self._query(f"SELECT {name} FROM {_quoted(schema.table)} WHERE {rest} ORDER BY {name} LIMIT 1 OFFSET {rows - 1}")
+            if not last:
+                yield part
+                return
+            up_to = int(last[0][0])
+            yield replace(part, up_to=up_to)
+            part = replace(part, above=up_to)
+
+    def rows(self, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
         select = ", ".join(mysql_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_mysql(column) for column in schema.columns]
+        where = " AND ".join(part.conditions(quote)) or "TRUE"
         try:
             with self._connection.cursor(SSCursor) as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-                cursor.execute(f"SELECT {select} FROM {_quoted(schema.table)}")
+                cursor.execute(f"SELECT {select} FROM {_quoted(schema.table)} WHERE {where}")
                 for row in cursor:
                     yield [form(value) for form, value in zip(convert, row, strict=True)]
             self._connection.rollback()

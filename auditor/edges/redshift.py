@@ -8,6 +8,7 @@ from redshift_connector.error import InterfaceError, ProgrammingError
 
 from auditor.core.canonical import from_warehouse, warehouse_expression
 from auditor.core.diff import CanonicalRow
+from auditor.core.part import Part
 from auditor.core.withheld import Entry
 from auditor.ports import Loaded, Target
 from contracts.errors import Invalid, Unavailable
@@ -66,17 +67,18 @@ class RedshiftWarehouse:
             )
         ]
 
-    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
+    def rows(self, target: Target, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
         select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
-        where = f" WHERE NOT {quote(_DELETED)}" if target.soft_delete else ""
+        there = f"NOT {quote(_DELETED)}" if target.soft_delete else "TRUE"
+        where = " AND ".join((there, *part.conditions(lambda name: quote(held_column(name)))))
         try:
-            rows = self._query(f"SELECT {select} FROM {target.name}{where}")
+            rows = self._query(f"SELECT {select} FROM {target.name} WHERE {where}")
         except ProgrammingError as error:
             # An empty table gets the columns of an altered source with its first row.
             if error.args[0].get("C") != _NO_SUCH_COLUMN:
                 raise
-            if not self._query(f"SELECT 1 FROM {target.name}{where} LIMIT 1"):
+            if not self._query(f"SELECT 1 FROM {target.name} WHERE {there} LIMIT 1"):
                 return
             raise Invalid(f"{target.name} lacks a column of {schema.table}: {error.args[0].get('M')}") from error
         for row in rows:

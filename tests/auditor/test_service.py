@@ -1,11 +1,13 @@
 """A row in flight is not a difference; a row that stays different is."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 import pytest
 
 from auditor.core.diff import CanonicalRow, Difference
+from auditor.core.part import WHOLE, Part
 from auditor.core.withheld import Entry, Withheld
 from auditor.ports import Loaded, Target
 from auditor.service import ROUNDS, Auditor
@@ -20,12 +22,14 @@ UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 
 
 class Both:
-    """Both sides at once: the rows each gives at its n-th reading."""
+    """Both sides at once: the rows each gives at its n-th reading of a part."""
 
     def __init__(self, source: Callable[[int], list[CanonicalRow]], warehouse: Callable[[int], list[CanonicalRow]]) -> None:
         self.source, self.warehouse = source, warehouse
-        self.reads = 0
+        self.reads = Counter[Part]()
         self.loaded_up_to = 5
+        self.divided = [WHOLE]
+        self.asked: list[Part] = []
         self.quarantined: list[Entry] = []
         self.states = ["ok"]
         """One each time it is asked, the last for ever."""
@@ -37,13 +41,21 @@ class Both:
         return SCHEMA
 
 
+def within(row: CanonicalRow, part: Part) -> bool:
+    key = int(row[0] or 0)
+    return (part.above is None or key > part.above) and (part.up_to is None or key <= part.up_to)
+
+
 class FakeSource(Both):
     def holds_rows(self, table: TableId) -> bool:
         return bool(self.source(0))
 
-    def rows(self, schema: TableSchema) -> Iterator[CanonicalRow]:
-        self.reads += 1
-        return iter(self.source(self.reads))
+    def parts(self, schema: TableSchema) -> Iterator[Part]:
+        return iter(self.divided)
+
+    def rows(self, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
+        self.reads[part] += 1
+        return (row for row in self.source(self.reads[part]) if within(row, part))
 
 
 class FakeWarehouse(Both):
@@ -57,9 +69,10 @@ class FakeWarehouse(Both):
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return Loaded(GtidSet.parse(f"{UUID}:1-{self.loaded_up_to}"), False, state)
 
-    def rows(self, target: Target, schema: TableSchema) -> Iterator[CanonicalRow]:
-        self.reads += 1
-        return iter(self.warehouse(self.reads))
+    def rows(self, target: Target, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
+        self.reads[part] += 1
+        self.asked.append(part)
+        return (row for row in self.warehouse(self.reads[part]) if within(row, part))
 
 
 class Ticking:
@@ -108,6 +121,14 @@ def test_a_warehouse_that_never_catches_up_is_unavailable_and_the_missing_transa
     service, right = auditor(lambda n: [], lambda n: [])
     right.loaded_up_to = 3
     with pytest.raises(Unavailable, match=f"{UUID}:4-5"):
+        service.verify(TABLE, TARGET)
+
+
+def test_between_two_rounds_the_warehouse_takes_over_what_was_committed_since() -> None:
+    service, _ = auditor(lambda n: [["1", "a"]], lambda n: [])
+    executed = iter([5, 6])
+    service._source.executed = lambda: GtidSet.parse(f"{UUID}:1-{next(executed)}")  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match=f"{UUID}:6"):
         service.verify(TABLE, TARGET)
 
 
@@ -162,3 +183,28 @@ def test_a_target_that_holds_what_the_quarantine_says_it_lacks_differs() -> None
     right.quarantined = [('{"id":1}', "name", "holds U+0000"), ('{"id":2}', None, "takes too much")]
     found = {item.key: item.difference for item in service.verify(TABLE, TARGET).different}
     assert found == {("1",): Difference.UNEQUAL, ("2",): Difference.EXTRA}
+
+
+HALVES = [Part("id", None, 4), Part("id", 4, None)]
+
+
+def test_a_table_is_compared_part_by_part_and_only_what_differed_once_more() -> None:
+    rows: list[CanonicalRow] = [[str(i), "a"] for i in range(9)]
+    service, right = auditor(lambda n: rows, lambda n: [row for row in rows if n > 1 or row[0] != "7"])
+    service._source.divided = right.divided = HALVES  # type: ignore[attr-defined]
+    seen: list[int] = []
+    verdict = service.verify(TABLE, TARGET, seen.append)
+    assert (verdict.different, verdict.rounds, verdict.source_rows, verdict.warehouse_rows) == ((), 2, 9, 9)
+    assert (right.asked, seen) == ([*HALVES, HALVES[1]], [5, 9])
+
+
+def test_differences_of_all_parts_are_told_in_one_verdict() -> None:
+    service, right = auditor(lambda n: [["1", "a"], ["5", "a"], ["6", "b"]], lambda n: [["1", "x"], ["6", "b"], ["8", "c"]])
+    service._source.divided = right.divided = HALVES  # type: ignore[attr-defined]
+    verdict = service.verify(TABLE, TARGET)
+    assert {(item.key, item.difference) for item in verdict.different} == {
+        (("1",), Difference.UNEQUAL),
+        (("5",), Difference.MISSING),
+        (("8",), Difference.EXTRA),
+    }
+    assert (verdict.source_rows, verdict.warehouse_rows) == (3, 3)

@@ -4,6 +4,7 @@ import pytest
 from redshift_connector.core import Connection
 from redshift_connector.error import ProgrammingError
 
+from auditor.core.part import WHOLE
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.ports import Target
 from contracts.errors import Invalid
@@ -34,11 +35,11 @@ class OneColumn:
 
 def test_an_empty_table_without_a_column_of_the_source_has_no_rows() -> None:
     connection = OneColumn([])
-    assert list(RedshiftWarehouse(cast(Connection, connection), "tidemark").rows(TARGET, SCHEMA)) == []
+    assert list(RedshiftWarehouse(cast(Connection, connection), "tidemark").rows(TARGET, SCHEMA, WHOLE)) == []
     # By the name the target holds the column by; `ctid` alone would be PostgreSQL's own.
     assert '"ctid_a6768917"' in connection.sent[0]
 
 
 def test_a_table_with_rows_that_lacks_a_column_is_named() -> None:
     with pytest.raises(Invalid, match=r'"shop"\."orders" lacks a column of shop\.orders: column "ctid_a6768917" does not exist'):
-        list(RedshiftWarehouse(cast(Connection, OneColumn([1])), "tidemark").rows(TARGET, SCHEMA))
+        list(RedshiftWarehouse(cast(Connection, OneColumn([1])), "tidemark").rows(TARGET, SCHEMA, WHOLE))
