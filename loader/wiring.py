@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.errors import Corrupt, Invalid
 from contracts.ledger import Guard, cluster_id
@@ -22,7 +21,7 @@ from loader.core.target import TargetNames, TargetNaming, target_table
 from loader.destinations import Destinations, Targets
 from loader.edges.kafka import GroupMembership, PartitionReader, SchemaReader
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
-from loader.edges.s3 import S3BatchStore
+from loader.edges.s3 import S3BatchStore, look
 from loader.edges.targets import Former, nothing_known
 from loader.edges.worker import ThreadSpread, ThreadWorker
 from loader.ports import SchemaBook
@@ -166,15 +165,4 @@ def open_reader(settings: Settings, shard: int) -> PartitionReader:
 
 
 def check_s3(settings: Settings) -> str:
-    bucket = settings.s3.bucket
-    try:
-        s3.client(settings.s3).head_bucket(Bucket=bucket)
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status == 403:
-            # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
-            return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
-        raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
-    except BotoCoreError as error:
-        raise Invalid(f"bucket {bucket}: {error}; mend s3.endpoint_url, s3.region or the credentials") from error
-    return f"bucket {bucket} is there"
+    return look(s3.client(settings.s3), settings.s3.bucket)

@@ -120,6 +120,28 @@ def _code(error: ClientError) -> str:
     return {"412": "PreconditionFailed", "403": "AccessDenied", "301": "PermanentRedirect"}.get(code, code)
 
 
+def _passing(error: ClientError) -> bool:
+    """Whether the server itself could not answer, or had too much to do."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429
+
+
+def look(client: "S3Client", bucket: str) -> str:
+    """What is to be said of the bucket. Raises Invalid, and Unavailable for an answer that may soon be another."""
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if _code(error) == "AccessDenied":
+            # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
+            return f"bucket {bucket} answers; whether it takes objects shows with the first batch"
+        if _passing(error):
+            raise Unavailable(f"bucket {bucket}: {error}") from error
+        raise Invalid(f"bucket {bucket}: {error}; make it, or mend s3.bucket and s3.region") from error
+    except BotoCoreError as error:
+        raise Invalid(f"bucket {bucket}: {error}; mend s3.endpoint_url, s3.region or the credentials") from error
+    return f"bucket {bucket} is there"
+
+
 def highest_epoch(client: "S3Client", bucket: str, prefix: str) -> int:
     """Of the epochs that the keys below the prefix name; 0 when there is none. Raises Invalid, Unavailable."""
     highest = 0
@@ -129,6 +151,8 @@ def highest_epoch(client: "S3Client", bucket: str, prefix: str) -> int:
                 key = BatchKey.parse(item["Key"].removeprefix(f"{prefix}/"))
                 highest = max(highest, key.epoch if key else 0)
     except ClientError as error:
+        if _passing(error):
+            raise Unavailable(f"bucket {bucket} can't be listed: {error}") from error
         raise Invalid(f"bucket {bucket} can't be listed: {error}; allow s3:ListBucket, which the janitor's role has") from error
     except BotoCoreError as error:
         raise Unavailable(f"bucket {bucket} can't be listed: {error}") from error

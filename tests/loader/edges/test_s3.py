@@ -14,7 +14,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from contracts.errors import Corrupt, Invalid, PipelineError, Unavailable
-from loader.edges.s3 import S3BatchStore
+from loader.edges.s3 import S3BatchStore, highest_epoch, look
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -212,6 +212,30 @@ def test_an_answer_says_whether_to_wait_or_to_mend(
     with pytest.raises(error, match=f"tidemark/a: S3 answers {code}"):
         store.put("a", b"rows")
     assert client.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"), [(503, "SlowDown", Unavailable), (500, "InternalError", Unavailable), (400, "BadRequest", Invalid)]
+)
+def test_a_bucket_looked_at_says_whether_to_wait_or_to_mend(
+    client: "S3Client", proxy: FaultyProxy, status: int, code: str, error: type[PipelineError]
+) -> None:
+    proxy.before["HEAD"] = [refusal(status, code)] * 9
+    with pytest.raises(error, match=f"bucket {BUCKET}: .*{status}"):
+        look(client, BUCKET)
+    proxy.before["HEAD"] = []
+    proxy.before["GET"] = [refusal(status, code)] * 9
+    with pytest.raises(error, match=f"bucket {BUCKET} can't be listed: .*{code}"):
+        highest_epoch(client, BUCKET, "tidemark")
+    proxy.before["GET"] = []
+
+
+def test_a_bucket_that_is_there_one_not_to_be_looked_at_and_one_that_is_not(client: "S3Client", proxy: FaultyProxy) -> None:
+    assert look(client, BUCKET) == f"bucket {BUCKET} is there"
+    proxy.before["HEAD"] = [(403, {"Content-Length": "0"}, b"")]
+    assert "whether it takes objects shows" in look(client, BUCKET)
+    with pytest.raises(Invalid, match=r"make it, or mend s3\.bucket"):
+        look(client, "no-such-bucket")
 
 
 def test_a_refused_look_at_what_is_there_is_no_proof_of_anything(store: S3BatchStore, proxy: FaultyProxy) -> None:
