@@ -30,7 +30,7 @@ from runtime.durations import format_duration
 from runtime.lifecycle import Stop, crash_points, run
 from runtime.settings import Settings
 
-USES = ("s3", "redshift")
+USES = ("s3", "redshift", "janitor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

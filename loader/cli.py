@@ -44,7 +44,7 @@ loader adopt-warehouse          go on with a warehouse that was restored from a 
 loader check                    every setting, grant and endpoint; each fault with its fix
 loader status                   how far each shard and table is
 """
-USES = frozenset(["pipeline", "kafka", "s3", "redshift", "tables", "target", "batch", "loader", "logs", "metrics"])
+USES = frozenset(["kafka", "s3", "redshift", "loader"])
 POLL = timedelta(milliseconds=200)
 SYNC_AGE = timedelta(seconds=1)
 SYNC_LOOK_EVERY = timedelta(seconds=1)

@@ -1,7 +1,7 @@
 """`tidemark.yaml` as plain values, with the line of every key, and `${VAR}` and `${file:/path}` filled in."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ class ConfigFile:
         return f"{self.name}:{self.lines[path]}" if path else self.name
 
 
-def read(path: Path, environ: Mapping[str, str], uses: Collection[str] | None = None) -> ConfigFile:
-    """Reads a YAML mapping. `uses`: the sections this command needs; in any other a missing variable or file is left unfilled, so that
-    the janitor starts without MySQL's password. Raises Invalid naming file, line and key."""
+def read(path: Path, environ: Mapping[str, str], needs: Callable[[KeyPath], bool] = lambda key_path: True) -> ConfigFile:
+    """Reads a YAML mapping. A missing variable or file is left unfilled in a key that this command does not need, so that the janitor
+    starts without MySQL's password. Raises Invalid naming file, line and key."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +67,7 @@ def read(path: Path, environ: Mapping[str, str], uses: Collection[str] | None = 
         if not isinstance(value, str):
             return value
         text, unfilled = _fill(value, environ)
-        if uses is None or key_path[0] in uses:
+        if unfilled and needs(key_path):
             faults.extend(f"{place(key_path)}: {'.'.join(key_path)}: {fault}" for fault in unfilled)
         return text
 

@@ -38,6 +38,9 @@ from runtime.sections import (
 
 DEFAULT_PATH = "tidemark.yaml"
 PREFIX = "TIDEMARK__"
+_OWN = {"mysql", "kafka", "s3", "redshift", "streamer", "loader", "janitor"}
+"""Sections that are of no concern to a command which does not connect there. What is captured, and under which names, is every command's:
+an `exclude` that was not filled in would exclude nothing."""
 
 
 class Settings(BaseSettings):
@@ -111,12 +114,17 @@ class Settings(BaseSettings):
 def load(path: str | None, environ: Mapping[str, str], *, uses: Collection[str] | None = None) -> Settings:
     """Settings from the file at `path`, else at `TIDEMARK_CONFIG`, else `tidemark.yaml` if it is there, and from `environ`.
 
-    `uses`: the sections the command needs; references `${…}` in other sections may stay unfilled. Raises Invalid, which names every
-    fault with the file's line or the variable.
+    `uses`: what the command needs of the sections in `_OWN`; references `${…}` in the others of them may stay unfilled, and those a
+    variable replaces. Raises Invalid, which names every fault with the file's line or the variable.
     """
     chosen = path or environ.get("TIDEMARK_CONFIG")
     if chosen or Path(DEFAULT_PATH).exists():
-        file = configfile.read(Path(chosen or DEFAULT_PATH), environ, uses)
+        named = {name.upper() for name in environ}
+
+        def needs(key_path: KeyPath) -> bool:
+            return PREFIX + "__".join(key_path).upper() not in named and (uses is None or key_path[0] in uses or key_path[0] not in _OWN)
+
+        file = configfile.read(Path(chosen or DEFAULT_PATH), environ, needs)
     else:
         file = ConfigFile(f"{DEFAULT_PATH} (not there; name another with --config or TIDEMARK_CONFIG)")
     _refuse_unknown_variables(environ)

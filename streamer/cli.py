@@ -46,7 +46,7 @@ streamer snapshot -t shop.orders --where "placed >= '2026-11-01'"   some of them
 streamer snapshot -t shop.orders --resync                           empty the target first
 streamer snapshot -t shop.orders --pause                            go on later, with --resume; --stop gives it up
 """
-USES = {"mysql", "kafka"}
+USES = {"mysql", "kafka", "streamer"}
 
 log = structlog.get_logger()
 

@@ -174,6 +174,21 @@ def test_a_command_needs_only_the_secrets_of_its_own_sections(tmp_path: Path) ->
         load(write(tmp_path, values), {}, uses=("mysql",))
 
 
+@pytest.mark.parametrize("key", ["include", "exclude"])
+def test_what_is_captured_is_every_command_s_concern(tmp_path: Path, key: str) -> None:
+    values = smallest()
+    values["tables"] = {"include": ["shop.*"], key: ["${NOT_SET}.*"]}
+    with pytest.raises(Invalid, match=rf"tables\.{key}: the environment has no variable NOT_SET"):
+        load(write(tmp_path, values), {}, uses=("mysql", "kafka"))
+
+
+def test_a_variable_wins_over_a_reference_that_leads_nowhere(tmp_path: Path) -> None:
+    values = smallest()
+    values["mysql"]["password"] = "${NOT_SET}"
+    made = load(write(tmp_path, values), {"tidemark__mysql__password": SECRET})
+    assert made.mysql.password.get_secret_value() == SECRET
+
+
 def test_a_doubled_dollar_is_text(tmp_path: Path) -> None:
     values = smallest()
     values["mysql"]["password"] = "a$${b}c$$d"
