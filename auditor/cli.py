@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,15 +15,14 @@ from auditor.core.withheld import Withheld
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.ports import Target
-from auditor.service import Auditor, Verdict
-from contracts.errors import Invalid, Refused
+from auditor.service import Auditor, StillToCome, Verdict
+from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.table import TableId
 from runtime import command
 from runtime.command import ExitCode
 from runtime.connect import mysql, redshift
 from runtime.lifecycle import Stop, run
 from runtime.progress import gauge
-from runtime.settings import Settings
 
 EXAMPLES = """
 auditor verify                           every table the loader has loaded
@@ -58,32 +57,58 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "auditor", os.environ, uses={"mysql", "redshift"}, shows=True)
-    clock = SystemClock()
+    keys = {TableId.parse(name): override.key for name, override in settings.tables.override.items() if override.key}
     with mysql.connect(settings.mysql) as source, redshift.connect(settings.redshift, autocommit=True) as target:
-        warehouse = RedshiftWarehouse(target, settings.redshift.schema_)
-        auditor = Auditor(MysqlSource(source), warehouse, clock, arguments.patience)
+        server = MysqlSource(source, keys)
+        auditor = Auditor(server, RedshiftWarehouse(target, settings.redshift.schema_), SystemClock(), arguments.patience)
         chosen = auditor.choose(arguments.table, timedelta(seconds=settings.batch.seconds * 2 + 30))
-        verdicts: list[Verdict] = []
-        refused: list[Refused] = []
-        for table, where in chosen.items():
-            if stop.requested():
-                return ExitCode.FAILED
-            if where is not None and where.append:
-                _say_append(table, settings, bool(arguments.table))
-                continue
-            try:
-                verdicts.append(_compared(auditor, table, where))
-            except Refused as error:
-                refused.append(error)
-                print(f"{table}: {error.message}", file=sys.stderr)
-                continue
-            if not arguments.json:
-                print(_line(verdicts[-1]), flush=True)
+        if not arguments.table:
+            chosen = {table: where for table, where in chosen.items() if _is_to_compare(server, table, where)}
+        verdicts, faults = _verdicts(auditor, chosen, stop, told=not arguments.json)
     if arguments.json:
-        print(orjson.dumps([_json(verdict) for verdict in verdicts], option=orjson.OPT_INDENT_2).decode())
+        told = [*map(_json, verdicts), *({"table": str(table), "equal": None, "error": fault.message} for table, fault in faults.items())]
+        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     if any(verdict.different or (arguments.strict and verdict.withheld) for verdict in verdicts):
         return ExitCode.FOUND
-    return ExitCode.REFUSED if refused else ExitCode.DONE
+    if len(verdicts) + len(faults) < len(chosen):
+        return ExitCode.FAILED
+    return max((fault.exit_code for fault in faults.values()), default=ExitCode.DONE)
+
+
+def _is_to_compare(server: MysqlSource, table: TableId, where: Target | None) -> bool:
+    """Of all that were loaded. Says why not."""
+    if where is not None and where.append:
+        print(_append(table), file=sys.stderr)
+        return False
+    if not server.has(table):
+        print(f"{table} is gone from MySQL; what was loaded of it stays in the warehouse and is not compared", file=sys.stderr)
+        return False
+    return True
+
+
+def _verdicts(
+    auditor: Auditor, chosen: Mapping[TableId, Target | None], stop: Stop, *, told: bool
+) -> tuple[list[Verdict], dict[TableId, PipelineError]]:
+    """Of each table, or why there is none. A side that does not answer, or does not come to hold what it should, ends it: the next table
+    would wait as long again."""
+    verdicts: list[Verdict] = []
+    faults: dict[TableId, PipelineError] = {}
+    for table, where in chosen.items():
+        if stop.requested():
+            break
+        try:
+            if where is not None and where.append:
+                raise Invalid(_append(table))
+            verdicts.append(_compared(auditor, table, where))
+        except (Refused, Invalid, Unavailable) as error:
+            faults[table] = error
+            print(f"{table}: {error.message}", file=sys.stderr)
+            if isinstance(error, Unavailable) and not isinstance(error, StillToCome):
+                break
+        else:
+            if told:
+                print(_line(verdicts[-1]), flush=True)
+    return verdicts, faults
 
 
 def _compared(auditor: Auditor, table: TableId, where: Target | None) -> Verdict:
@@ -91,11 +116,8 @@ def _compared(auditor: Auditor, table: TableId, where: Target | None) -> Verdict
         return auditor.verify(table, where, lambda rows: shown.at(rows, None))
 
 
-def _say_append(table: TableId, settings: Settings, asked: bool) -> None:
-    text = f"{table} is an append table: it holds every event, so its rows are not the source's and cannot be compared with them"
-    if asked:
-        raise Invalid(text)
-    print(text, file=sys.stderr)
+def _append(table: TableId) -> str:
+    return f"{table} is an append table: it holds every event, so its rows are not the source's and cannot be compared with them"
 
 
 def _line(verdict: Verdict) -> str:

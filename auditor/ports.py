@@ -25,8 +25,12 @@ class Source(Protocol):
     def executed(self) -> GtidSet: ...
 
     def schema(self, table: TableId) -> TableSchema:
-        """The table as it is now, its key the primary key, else the first all-NOT NULL unique key.
+        """The table as it is now, its key the one its rows have on Kafka: the configured one, the primary key, else the first all-NOT
+        NULL unique key.
         Raises Invalid when there is no such table, or it has no key."""
+
+    def has(self, table: TableId) -> bool:
+        """Whether there is such a table."""
 
     def holds_rows(self, table: TableId) -> bool:
         """Raises Invalid when there is no such table."""

@@ -49,6 +49,10 @@ class Compared:
         return replace(self, suspects={key: item for key, item in self.suspects.items() if key in former})
 
 
+class StillToCome(Unavailable):
+    """The warehouse is where the source was, but for this one table. Others may be compared."""
+
+
 class Auditor:
     """Raises Unavailable when the warehouse does not catch up with the source within `patience`."""
 
@@ -63,18 +67,23 @@ class Auditor:
         if target is None:
             return Verdict(table, "the warehouse, which has no such table yet", 0, 0, (), 0)
         schema = self._source.schema(table)
-        self._wait_until_loaded(target)
+        withholdings = self._withheld_once_loaded(schema, target)
         rounds, rows, parts = 1, 0, dict[Part, Compared]()
         for part in self._source.parts(schema):
-            parts[part] = self._compare(schema, target, part)
+            parts[part] = self._compare(schema, target, part, withholdings)
             rows += parts[part].source_rows
             tell(rows)
         while rounds < ROUNDS and (again := [part for part, compared in parts.items() if compared.suspects]):
             rounds += 1
-            self._wait_until_loaded(target)
+            withholdings = self._withheld_once_loaded(schema, target)
             for part in again:
-                parts[part] = self._compare(schema, target, part).among(parts[part].suspects)
-        different = [item for part, it in parts.items() if it.suspects for item in self._evidence(schema, target, part, it.suspects)]
+                parts[part] = self._compare(schema, target, part, withholdings).among(parts[part].suspects)
+        different = [
+            item
+            for part, compared in parts.items()
+            if compared.suspects
+            for item in self._evidence(schema, target, part, compared.suspects, withholdings)
+        ]
         return Verdict(
             table,
             target.name,
@@ -102,19 +111,19 @@ class Auditor:
         targets = self._warehouse.targets()
         return {table: targets.get(table) for table in tables or sorted(targets)}
 
-    def _compare(self, schema: TableSchema, target: Target, part: Part) -> Compared:
+    def _compare(self, schema: TableSchema, target: Target, part: Part, withholdings: Withholdings) -> Compared:
         names = [column.name for column in schema.columns]
         key = [names.index(name) for name in schema.key]
-        withholdings = Withholdings(schema, self._warehouse.quarantine(target))
         left = Side.of(withholdings.expected(self._source.rows(schema, part)), key)
         right = Side.of(self._warehouse.rows(target, schema, part), key)
         absent = sum(item.column is None for item in withholdings.met)
         suspects = {item.key: item for item in differences(left, right)}
         return Compared(left.rows + absent, right.rows, suspects, tuple(withholdings.met))
 
-    def _evidence(self, schema: TableSchema, target: Target, part: Part, suspects: Mapping[Key, RowDifference]) -> Iterator[RowDifference]:
+    def _evidence(
+        self, schema: TableSchema, target: Target, part: Part, suspects: Mapping[Key, RowDifference], withholdings: Withholdings
+    ) -> Iterator[RowDifference]:
         """The differing rows themselves, read once more."""
-        withholdings = Withholdings(schema, self._warehouse.quarantine(target))
         names = [column.name for column in schema.columns]
         at = [names.index(name) for name in schema.key]
         left, right = (
@@ -124,13 +133,20 @@ class Auditor:
         for key, item in suspects.items():
             yield item.with_rows(left.get(key), right.get(key), names, withholdings.columns(key))
 
-    def _wait_until_loaded(self, target: Target) -> None:
+    def _withheld_once_loaded(self, schema: TableSchema, target: Target) -> Withholdings:
+        """What the quarantine holds, once the warehouse has taken over what the source has committed by now."""
         wanted = self._source.executed()
 
         def lacks() -> str:
             return lacking(self._warehouse, target, wanted)
 
-        wait_for(lambda: not lacks(), self._clock, self._patience, lacks)
+        try:
+            wait_for(lambda: not lacks(), self._clock, self._patience, lacks)
+        except Unavailable as error:
+            if not wanted.minus(self._warehouse.loaded(target).gtid_set):
+                raise StillToCome(error.message) from error
+            raise
+        return Withholdings(schema, self._warehouse.quarantine(target))
 
 
 def lacking(warehouse: Warehouse, target: Target, wanted: GtidSet) -> str:

@@ -1,6 +1,6 @@
 """The source's rows, read in one consistent snapshot, with every value brought over without loss."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +32,6 @@ _COLUMNS = """
 SELECT column_name, data_type, is_nullable, column_type, numeric_precision, numeric_scale, datetime_precision,
        character_maximum_length, character_set_name
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"""
-_KEYS = """
-SELECT index_name, column_name, nullable FROM information_schema.statistics
-WHERE table_schema = %s AND table_name = %s AND non_unique = 0 AND sub_part IS NULL AND expression IS NULL
-ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index"""
 
 
 def quote(name: str) -> str:
@@ -44,12 +40,14 @@ def quote(name: str) -> str:
 
 
 class MysqlSource:
-    """Fits `ports.Source` over one PyMySQL connection in UTC."""
+    """Fits `ports.Source` over one PyMySQL connection in UTC. `keys`: of the tables whose rows have another name than MySQL gives them."""
 
-    def __init__(self, connection: "pymysql.Connection[Any]") -> None:
+    def __init__(self, connection: "pymysql.Connection[Any]", keys: Mapping[TableId, tuple[str, ...]]) -> None:
         self._connection = connection
+        self._keys = keys
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION time_zone = '+00:00', SESSION transaction_isolation = 'REPEATABLE-READ'")
+            cursor.execute("SET SESSION information_schema_stats_expiry = 0")
 
     def executed(self) -> GtidSet:
         return GtidSet.parse(self._query("SELECT @@GLOBAL.gtid_executed")[0][0])
@@ -59,13 +57,27 @@ class MysqlSource:
         columns = tuple(_column(row) for row in self._query(_COLUMNS, where))
         if not columns:
             raise Invalid(f"MySQL has no table {table}; names are written database.table")
-        keys: dict[str, list[tuple[str, bool]]] = {}
-        for index, column, nullable in self._query(_KEYS, where):
-            keys.setdefault(index, []).append((column, nullable == "YES"))
-        for parts in keys.values():
-            if not any(nullable for _, nullable in parts):
-                return TableSchema(table, columns, tuple(name for name, _ in parts))
-        raise Invalid(f"{table} has neither a primary key nor a unique key of NOT NULL columns; only rows with a key can be compared")
+        key = self._keys.get(table) or self._key(table)
+        if not key:
+            raise Invalid(f"{table} has neither a primary key nor a unique key of NOT NULL columns; only rows with a key can be compared")
+        try:
+            return TableSchema(table, columns, key)
+        except ValueError as error:
+            raise Invalid(f"tables.override.{table}.key: {error}") from error
+
+    def _key(self, table: TableId) -> tuple[str, ...]:
+        """The primary key, else the first in the order of definition, which is what the streamer takes and SHOW INDEX has."""
+        keys: dict[str, list[str]] = {}
+        unusable: set[str] = set()
+        found = self._query(f"SHOW INDEX FROM {_quoted(table)} WHERE Non_unique = 0")
+        for _, _, index, _, column, _, _, prefix, _, nullable, *_ in found:
+            keys.setdefault(index, []).append(column)
+            if column is None or prefix is not None or nullable == "YES":
+                unusable.add(index)
+        return next((tuple(columns) for index, columns in keys.items() if index not in unusable), ())
+
+    def has(self, table: TableId) -> bool:
+        return bool(self._query(_COLUMNS, (table.database, table.name)))
 
     def holds_rows(self, table: TableId) -> bool:
         try:
@@ -76,32 +88,31 @@ class MysqlSource:
             raise Invalid(f"MySQL has no table {table}; names are written database.table") from error
 
     def parts(self, schema: TableSchema) -> Iterator[Part]:
-        column = leading(schema)
-        if column is None:
+        columns = tuple(column.name for column in leading(schema))
+        if not columns:
             yield WHOLE
             return
         where = (schema.table.database, schema.table.name)
         row_bytes = self._query("SELECT avg_row_length FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", where)
-        rows, name = rows_of_a_part(int(row_bytes[0][0] or 0)), quote(column.name)
-        part = Part(column.name)
+        rows, names = rows_of_a_part(int(row_bytes[0][0] or 0)), ", ".join(map(quote, columns))
+        part = Part(columns)
         while True:
-            rest = " AND ".join(part.conditions(quote)) or "TRUE"
-            last = self._query(f"SELECT {name} FROM {_quoted(schema.table)} WHERE {rest} ORDER BY {name} LIMIT 1 OFFSET {rows - 1}")
+            rest = f"FROM {_quoted(schema.table)} WHERE {part.condition(quote)}"
+            last = self._query(f"SELECT {names} {rest} ORDER BY {names} LIMIT 1 OFFSET {rows - 1}")
             if not last:
                 yield part
                 return
-            up_to = int(last[0][0])
+            up_to = tuple(map(int, last[0]))
             yield replace(part, up_to=up_to)
             part = replace(part, above=up_to)
 
     def rows(self, schema: TableSchema, part: Part) -> Iterator[CanonicalRow]:
         select = ", ".join(mysql_expression(column, quote(column.name)) for column in schema.columns)
         convert = [from_mysql(column) for column in schema.columns]
-        where = " AND ".join(part.conditions(quote)) or "TRUE"
         try:
             with self._connection.cursor(SSCursor) as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-                cursor.execute(f"SELECT {select} FROM {_quoted(schema.table)} WHERE {where}")
+                cursor.execute(f"SELECT {select} FROM {_quoted(schema.table)} WHERE {part.condition(quote)}")
                 for row in cursor:
                     yield [form(value) for form, value in zip(convert, row, strict=True)]
             self._connection.rollback()

@@ -11,7 +11,7 @@ from auditor.core.diff import CanonicalRow
 from auditor.core.part import Part
 from auditor.core.withheld import Entry
 from auditor.ports import Loaded, Target
-from contracts.errors import Invalid, Unavailable
+from contracts.errors import Invalid, PipelineError, Unavailable
 from contracts.position import GtidSet
 from contracts.sql import held_column, qualified, quote
 from contracts.table import TableId, TableSchema
@@ -19,6 +19,7 @@ from runtime.connect.redshift import CUT_OFF
 
 _NO_SUCH_TABLE = "42P01"
 _NO_SUCH_COLUMN = "42703"
+_DENIED = "42501"
 _OP, _DELETED = "_tidemark_op", "_tidemark_deleted"
 
 
@@ -32,10 +33,8 @@ class RedshiftWarehouse:
     def targets(self) -> Mapping[TableId, Target]:
         try:
             rows = self._query(f"SELECT source_table, target_table, shard FROM {self._ledger}.offsets WHERE target_table <> ''")
-        except ProgrammingError as error:
-            if error.args[0].get("C") == _NO_SUCH_TABLE:
-                return {}  # no loader of this pipeline has run yet
-            raise
+        except Missing:
+            return {}  # no loader of this pipeline has run yet
         # What a mode adds to a table tells it from one that equals its source.
         added = self._query(
             f"SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE column_name IN ('{_OP}', '{_DELETED}')"
@@ -71,16 +70,14 @@ class RedshiftWarehouse:
         select = ", ".join(warehouse_expression(column, quote(held_column(column.name))) for column in schema.columns)
         convert = [from_warehouse(column) for column in schema.columns]
         there = f"NOT {quote(_DELETED)}" if target.soft_delete else "TRUE"
-        where = " AND ".join((there, *part.conditions(lambda name: quote(held_column(name)))))
+        where = f"{there} AND {part.condition(lambda name: quote(held_column(name)))}"
         try:
             rows = self._query(f"SELECT {select} FROM {target.name} WHERE {where}")
-        except ProgrammingError as error:
+        except Missing as error:
             # An empty table gets the columns of an altered source with its first row.
-            if error.args[0].get("C") != _NO_SUCH_COLUMN:
-                raise
-            if not self._query(f"SELECT 1 FROM {target.name} WHERE {there} LIMIT 1"):
+            if error.fields["code"] == _NO_SUCH_COLUMN and not self._query(f"SELECT 1 FROM {target.name} WHERE {there} LIMIT 1"):
                 return
-            raise Invalid(f"{target.name} lacks a column of {schema.table}: {error.args[0].get('M')}") from error
+            raise Invalid(f"{target.name} lacks what {schema.table} has: {error.message}") from error
         for row in rows:
             yield [form(value) for form, value in zip(convert, row, strict=True)]
 
@@ -89,5 +86,25 @@ class RedshiftWarehouse:
             cursor = self._connection.cursor()
             cursor.execute(sql)
             return list(cursor.fetchall())
+        except ProgrammingError as error:
+            raise _translated(error) from error
         except (InterfaceError, *CUT_OFF) as error:
             raise Unavailable(f"the warehouse stopped answering: {error}") from error
+
+
+def _translated(error: ProgrammingError) -> PipelineError:
+    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    code, text = str(fields.get("C", "")), str(fields.get("M", error))
+    if code in (_NO_SUCH_TABLE, _NO_SUCH_COLUMN):
+        return Missing(text, code=code)
+    if code == _DENIED:
+        return Invalid(
+            f"the warehouse refuses it: {text}; name the auditor's user in target.grant_select_to, or grant what"
+            " deploy/redshift/grants.sql gives it",
+            code=code,
+        )
+    return Unavailable(f"the warehouse: {text}", code=code)
+
+
+class Missing(Invalid):
+    """There is no such table or column."""

@@ -34,7 +34,7 @@ class Judge:
 
     def __init__(self, source: "pymysql.Connection[Any]", target: Connection, ledger: str, patience: timedelta) -> None:
         self._connection, self._target, self._patience = source, target, patience
-        self._source, self._warehouse = MysqlSource(source), RedshiftWarehouse(target, ledger)
+        self._source, self._warehouse = MysqlSource(source, {}), RedshiftWarehouse(target, ledger)
         self._auditor = Auditor(self._source, self._warehouse, SystemClock(), patience)
 
     def appear(self, tables: Sequence[TableId]) -> None:

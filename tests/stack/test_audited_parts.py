@@ -16,6 +16,8 @@ from devstack.stack import Stack
 pytestmark = pytest.mark.stack
 
 NAME = "audited_parts"
+KEYS = {TableId("audited_parts", "named"): ("id", "n")}
+"""A table that has another key in MySQL."""
 IDS = [-(2**63), -7, -6, -1, 0, 1, 5, 6, 7, 2**62, 2**63 - 1]
 
 
@@ -33,10 +35,21 @@ def sides(stack: Stack) -> Iterator[tuple[MysqlSource, RedshiftWarehouse]]:
             if rows:
                 for cursor in (left, right):
                     cursor.execute(f"INSERT INTO {NAME}.{table} VALUES {', '.join(f'({n}, {n})' for n in rows)}")
+        left.execute(f"CREATE TABLE {NAME}.pairs (n SMALLINT, id INT, name CHAR(9), PRIMARY KEY (n, id, name))")
+        left.execute(f"INSERT INTO {NAME}.pairs VALUES {', '.join(f'({n}, {id}, {id})' for n, id in PAIRS)}")
+        right.execute(f"CREATE TABLE {NAME}.pairs (n SMALLINT, id INTEGER, name VARCHAR(36))")
+        right.execute(f"INSERT INTO {NAME}.pairs VALUES {', '.join(f'({n}, {id}, {id})' for n, id in PAIRS)}")
+        left.execute(f"CREATE TABLE {NAME}.named (n INT, id INT PRIMARY KEY)")
+        left.execute(
+            f"CREATE TABLE {NAME}.unnamed (n INT NOT NULL, id INT NOT NULL, m INT, UNIQUE KEY z (n), UNIQUE KEY a (id), UNIQUE c (m))"
+        )
         left.execute(f"CREATE TABLE {NAME}.texts (id VARCHAR(9) PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.texts VALUES {', '.join(f'({n})' for n in range(9))}")
         mysql.commit()
-        yield MysqlSource(mysql), RedshiftWarehouse(warehouse, "none")
+        yield MysqlSource(mysql, KEYS), RedshiftWarehouse(warehouse, "none")
+
+
+PAIRS = [(n, id) for n in (-1, 0, 7) for id in range(-2, 3)]
 
 
 def tables() -> list[tuple[str, str, str, list[Any]]]:
@@ -61,6 +74,25 @@ def test_parts_take_in_every_row_once(sides: tuple[MysqlSource, RedshiftWarehous
         # Nothing lies beyond the first part or the last.
         assert (parts[0].above, parts[-1].up_to) == (None, None)
         assert [part.above for part in parts[1:]] == [part.up_to for part in parts[:-1]]
+
+
+def test_a_part_ends_within_a_value_of_the_first_column(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:
+    source, warehouse = sides
+    schema, target = source.schema(TableId(NAME, "pairs")), Target(f"{NAME}.pairs", 0, append=False)
+    parts = list(source.parts(schema))
+    assert [part.up_to for part in parts] == [PAIRS[2], PAIRS[5], PAIRS[8], PAIRS[11], PAIRS[14], None]
+    rows: list[list[str | None]] = [[str(n), str(id), str(id)] for n, id in PAIRS]
+    for at, part in enumerate(parts):
+        some = rows[at * 3 : at * 3 + 3]
+        assert list(source.rows(schema, part)) == some
+        assert sorted(map(list, warehouse.rows(target, schema, part)), key=rows.index) == some
+
+
+def test_rows_have_the_key_they_have_on_kafka(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:
+    source, _ = sides
+    assert source.schema(TableId(NAME, "named")).key == ("id", "n")
+    assert source.schema(TableId(NAME, "unnamed")).key == ("n",)  # the first that was defined
+    assert (source.has(TableId(NAME, "named")), source.has(TableId(NAME, "gone"))) == (True, False)
 
 
 def test_a_key_of_text_is_read_whole(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:

@@ -1,4 +1,5 @@
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from redshift_connector.core import Connection
@@ -7,7 +8,7 @@ from redshift_connector.error import ProgrammingError
 from auditor.core.part import WHOLE
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.ports import Target
-from contracts.errors import Invalid
+from contracts.errors import Invalid, PipelineError, Unavailable
 from contracts.table import Column, Kind, TableId, TableSchema
 
 SCHEMA = TableSchema(TableId("shop", "orders"), (Column("id", Kind.INT, nullable=False), Column("ctid", Kind.INT)), ("id",))
@@ -41,5 +42,20 @@ def test_an_empty_table_without_a_column_of_the_source_has_no_rows() -> None:
 
 
 def test_a_table_with_rows_that_lacks_a_column_is_named() -> None:
-    with pytest.raises(Invalid, match=r'"shop"\."orders" lacks a column of shop\.orders: column "ctid_a6768917" does not exist'):
+    with pytest.raises(Invalid, match=r'"shop"\."orders" lacks what shop\.orders has: column "ctid_a6768917" does not exist'):
         list(RedshiftWarehouse(cast(Connection, OneColumn([1])), "tidemark").rows(TARGET, SCHEMA, WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "told"),
+    [
+        ("42501", Invalid, r"permission denied.*target\.grant_select_to"),
+        ("57014", Unavailable, "permission denied"),
+        ("42P01", Invalid, r"lacks what shop\.orders has"),
+    ],
+)
+def test_what_the_warehouse_refuses_is_told_with_what_to_do(code: str, error: type[PipelineError], told: str) -> None:
+    connection = Mock()
+    connection.cursor.return_value.execute.side_effect = ProgrammingError({"C": code, "M": "permission denied for relation orders"})
+    with pytest.raises(error, match=told):
+        list(RedshiftWarehouse(connection, "tidemark").rows(TARGET, SCHEMA, WHOLE))
