@@ -75,15 +75,14 @@ class DdlFollower:
                 self._read_anew(table, ddl, within, emptied=change.rows_unseen)
 
     def _created(self, table: TableId, ddl: Ddl, within: UnderWay, *, certain: bool) -> None:
-        """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment."""
+        """All its rows come by the stream. Those of a former table of this name go. `certain`: there was none at that moment. Else it may
+        have been there, as most often it was: what is read of it goes on. No chunk that shows a table this made was sent yet."""
         topic = self._choices.topic(table)
         if topic in self._transaction.open.dropped or certain:
             # It may be read since a session found it there. No chunk that shows it was sent: its high mark is behind this statement. Of a
             # table without a key each row would come twice.
             self._readings.give_up(topic, "all its rows come by the stream, which has its CREATE")
             self._emptying.truncate(table, ddl, within)
-        else:
-            self._readings.restart(table, emptied=False)
         self._transaction.open.drop(topic, gone=False)
 
     def _gone(self, table: TableId, within: UnderWay, how: str) -> None:

@@ -72,8 +72,13 @@ class Hearing:
             self._rereading.spoil(topic)
             if signal.resync and self._transaction.open.begun(topic):
                 self._emptying.empty(signal.table, now)
-            standing = reread.standing if reread is not None else fresh
-            self._transaction.open.reread(topic, Reread(signal.table, standing, where=signal.where))
+            standing, where = fresh, signal.where
+            if reread is not None:
+                standing = reread.standing
+                if where != reread.where:
+                    where = None  # what is still to come of the one is not among the other's
+                    log.info("signal.widened", id=signal.id, table=str(signal.table), because="it is being read by another condition")
+            self._transaction.open.reread(topic, Reread(signal.table, standing, where=where))
         elif signal.ask in (Ask.REREAD, Ask.EMIT):
             held = self._transaction.open.asked.get(topic)
             standing = held.standing if held is not None else fresh

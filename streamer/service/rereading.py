@@ -23,6 +23,9 @@ from streamer.ports import ReadRequest, TableReader, TableRows
 _AHEAD = 2  # chunks of a table, the one that waits to be sent included
 _HARD_LIMIT = 4  # times the size wanted
 _PAUSE = timedelta(seconds=5)  # after a reading that failed
+STRUCK_MAX = 200_000
+"""Keys a chunk remembers, some 25 MB. A chunk that was read while the stream was hours behind would wait for all that lies between: it is
+read again, nearer."""
 
 log = structlog.get_logger()
 
@@ -96,6 +99,9 @@ class Rereading:
                     self.spoil(topic)
                     return
                 chunk.struck.add(key)
+            if len(chunk.struck) > STRUCK_MAX:
+                self.spoil(topic)
+                return
 
     def spoil(self, topic: str) -> None:
         """What is held or being read of the table is not to be sent."""
@@ -150,9 +156,7 @@ class Rereading:
                 try:
                     chunk.rows = chunk.reader.rows()
                 except (Unavailable, Refused, Invalid) as error:
-                    log.warning("reread.failed", topic=topic, error=error.message, again_in_seconds=_PAUSE.total_seconds())
-                    self._again_at[topic] = now + _PAUSE
-                    self.spoil(topic)
+                    self.failed(topic, error.message, now)
                     break
                 if chunk.rows is not None:
                     self._idle.append(chunk.reader)
@@ -166,6 +170,12 @@ class Rereading:
                         )
                         self.spoil(topic)
                         break
+
+    def failed(self, topic: str, error: str, now: datetime) -> None:
+        """The table can't be read now; it is tried again."""
+        log.warning("reread.failed", topic=topic, error=error, again_in_seconds=_PAUSE.total_seconds())
+        self._again_at[topic] = now + _PAUSE
+        self.spoil(topic)
 
     @property
     def busy(self) -> bool:

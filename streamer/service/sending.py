@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 
+from contracts.progress import TableState
 from streamer.ports import Clock, TableRows
 from streamer.service.placing import Placing
 from streamer.service.reading import Reading
@@ -54,9 +55,14 @@ class Sending:
     def _send_chunk(self, chunk: Chunk, rows: TableRows, now: datetime) -> None:
         topic, reread = chunk.topic, self._transaction.open.rereads[chunk.topic]
         if rows.definition is None:
+            # The stream has passed every DROP that would explain it, and a DROP ends a reading.
+            if self._transaction.open.begun(topic) or reread.standing.state is TableState.SNAPSHOTTING:
+                self._rereading.failed(topic, f"there is no table {reread.table}, or none that this account may SELECT from", now)
+                return
             log.warning("reread.given_up", topic=topic, table=str(reread.table), because="there is no such table")
             self._transaction.open.reread(topic, None)
             return
+        self._transaction.open.drop(topic, gone=False)
         began = self._clock.now()
         way = self._placing.make_room(rows.definition, rows.packets.rows, now)
         records = self._placing.encoded(chunk, rows, rows.definition, way, now)
@@ -85,6 +91,7 @@ class Sending:
             self._rereading.spoil(topic)  # more of this signal's keys may be on their way
             self._readings.done(topic, [keys.of.offset])
             return
+        self._transaction.open.drop(topic, gone=False)
         records = self._placing.encoded(chunk, rows, definition, way, now)
         present = {record["key"] for record in records.records}
         self._placing.send(records, way)

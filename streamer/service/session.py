@@ -123,6 +123,7 @@ class Session:
             if self._transaction.open.begun(topic):
                 self._emptying.send(table, now)
             self._transaction.open.reread(topic, Reread(table, Standing(state, since_us)))
+            self._transaction.open.drop(topic, gone=False)
         for topic in sorted(self._transaction.position.next_seqs.keys() - here.keys()):
             self._transaction.open.reread(topic, None)
             self._transaction.open.drop(topic, gone=True)

@@ -12,7 +12,7 @@ from contracts.table import TableId
 from streamer.core.chunks import ROWS_FIRST, SIZE_BYTES, TIME, ChunkSize
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
-from streamer.service.rereading import Keys, Rereading, Sent
+from streamer.service.rereading import STRUCK_MAX, Keys, Rereading, Sent
 from tests.fakes.tables import answer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -130,3 +130,17 @@ def test_a_reading_that_fails_is_tried_again_later(error: PipelineError) -> None
         rereading.collect("s", NOW + timedelta(minutes=minutes))
         rereading.ask(REREADS, {}, GtidSet(), NOW + timedelta(minutes=minutes))
         assert len(reader.asked) == minutes + 1
+
+
+def test_a_chunk_that_waits_behind_too_many_changes_is_given_up_and_read_again() -> None:
+    rereading = Rereading([Reader()], ROWS_MAX)
+    rereading.ask(REREADS, {}, GtidSet(), NOW)
+    rereading.collect("s", NOW)
+    for at in range(0, STRUCK_MAX, 1000):
+        rereading.took("t", [b"%d" % key for key in range(at, at + 1000)])
+    rereading.took("t", [b"0"])
+    assert rereading.ready(lambda place: True)
+    rereading.took("t", [b"another"])
+    assert not rereading.busy
+    rereading.ask(REREADS, {}, GtidSet(), NOW)
+    assert rereading.busy
