@@ -1,5 +1,6 @@
 """The manifests we hand out: what they promise, and that it fits image and command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,18 @@ def test_settings_and_secrets_are_where_the_command_looks(pod: Any, monkeypatch:
     (variable,) = container["env"]
     assert variable["name"] == "TIDEMARK_CONFIG"
     assert Path(variable["value"]).parent == Path(mounts["config"])
-    assert "${file:/run/secrets/" in (ROOT / "tidemark.example.yaml").read_text()
-    assert mounts["secrets"] == "/run/secrets"
+    assert f"${{file:{mounts['secrets']}}}" in (ROOT / "tidemark.example.yaml").read_text()
     program, *arguments = container["command"]
     assert program == "janitor"
     assert parse(arguments).verb is None
+
+
+def test_no_volume_takes_the_place_where_eks_mounts_the_role_s_token(pod: Any) -> None:
+    """It is below /var/run/secrets, and /var/run is /run in Debian's images; a read-only volume takes no folder for it."""
+    token = Path("/run/secrets/eks.amazonaws.com/serviceaccount")
+    (container,) = pod["containers"]
+    for mount in container["volumeMounts"]:
+        at = Path(re.sub("^/var/run(?=/|$)", "/run", mount["mountPath"]))
+        assert at not in (token, *token.parents), mount
+    (secret,) = (mount for mount in container["volumeMounts"] if mount["name"] == "secrets")
+    assert Path(secret["mountPath"]).name == secret["subPath"]  # else all the secret's keys would be a folder of that name
