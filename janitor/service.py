@@ -102,6 +102,8 @@ class Janitor:
         yield "listing the bucket", self._bucket.top
         # Of a name that is nobody's: the right to delete, and on condition, shows all the same.
         yield "deleting on condition", lambda: self._bucket.delete(StoredObject("tidemark-check", '"no-object"', 0, now))
+        # Older than any is: they are listed, and none is aborted. A sweep comes to them when it has deleted.
+        yield "listing unfinished uploads", lambda: self._bucket.abort_uploads(f"{self._guard.pipeline}.", timedelta.max)
         yield "reading the ledger", lambda: self._snapshot(f"{self._guard.pipeline}.check", None)
 
     def refuse_unknown(self, topic: str, table: str) -> None:

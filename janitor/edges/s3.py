@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 _FIXES = {
     "NoSuchBucket": "make the bucket, or set s3.bucket",
-    "AccessDenied": "allow what deploy/aws/janitor-policy.json does; a delete that names its ETag needs s3:GetObject too",
+    "AccessDenied": "allow what deploy/aws/janitor-policy.json does",
     "InvalidAccessKeyId": "set s3.access_key_id, or mend the credentials of the environment",
     "SignatureDoesNotMatch": "set s3.secret_access_key, or mend the credentials of the environment",
     "PermanentRedirect": "set s3.region to the bucket's region",
     "AuthorizationHeaderMalformed": "set s3.region to the bucket's region",
 }
+_RIGHTS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject, or, where a delete names its ETag, s3:GetObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+}
+"""What S3 asks for, by the operation."""
 
 
 class S3Bucket:
@@ -105,7 +112,8 @@ class S3Bucket:
                     f"{where}: this server can't delete on condition (If-Match), and without it nothing is deleted", code=code
                 ) from error
             if code in _FIXES:
-                raise Invalid(f"{where}: S3 answers {code}: {_FIXES[code]}", code=code) from error
+                lacks = f" (of {_RIGHTS[error.operation_name]})" if code == "AccessDenied" else ""
+                raise Invalid(f"{where}: S3 answers {code}{lacks}: {_FIXES[code]}", code=code) from error
             raise Unavailable(f"{where}: S3 answers {code}", code=code) from error
         except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
             raise Invalid(f"{where}: {error}: set s3.access_key_id, s3.secret_access_key and s3.region, or the environment's") from error

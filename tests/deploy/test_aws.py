@@ -28,9 +28,13 @@ def policy(name: str, prefix: str = "tidemark") -> str:
 def actions(name: str) -> set[str]:
     found: set[str] = set()
     for statement in orjson.loads(policy(name))["Statement"]:
-        listed = statement["Action"]
-        found |= {listed} if isinstance(listed, str) else set(listed)
+        found |= listed(statement)
     return found
+
+
+def listed(statement: Any) -> set[str]:
+    actions = statement["Action"]
+    return {actions} if isinstance(actions, str) else set(actions)
 
 
 def test_no_role_has_a_right_the_others_work_needs() -> None:
@@ -40,8 +44,30 @@ def test_no_role_has_a_right_the_others_work_needs() -> None:
     for name in ("loader-policy", "janitor-policy", "copy-policy"):
         assert "*" not in "".join(actions(name))
         for statement in orjson.loads(policy(name))["Statement"]:
-            ours = statement["Resource"].endswith("/tidemark/*")
+            ours = statement["Resource"].endswith("/tidemark/*") or statement["Action"] == "s3:ListBucketMultipartUploads"
             assert ours or statement["Condition"] == {"StringLike": {"s3:prefix": "tidemark/*"}}
+
+
+KEYS = {
+    "s3:ListBucket": {"s3:prefix", "s3:delimiter", "s3:max-keys"},
+    "s3:ListBucketMultipartUploads": set[str](),
+    "s3:GetObject": {"s3:ExistingObjectTag/<key>"},
+    "s3:PutObject": {"s3:if-match", "s3:if-none-match", "s3:ObjectCreationOperation"},
+    "s3:DeleteObject": {"s3:if-match"},
+    "s3:AbortMultipartUpload": set[str](),
+    "s3:*": set[str](),
+}
+"""The condition keys of an action that say what is asked for. Source: Service Authorization Reference, "Actions, resources, and condition
+keys for Amazon S3"."""
+
+
+@pytest.mark.parametrize("file", sorted(path.stem for path in AWS.glob("*-policy.json")))
+def test_no_condition_asks_for_a_key_the_action_does_not_have(file: str) -> None:
+    """A key that isn't there makes StringLike false: what the statement allows would never be allowed. Keys of `aws:` every action has."""
+    for statement in orjson.loads(policy(file))["Statement"]:
+        asked = {key for keys in statement.get("Condition", {}).values() for key in keys if not key.startswith("aws:")}
+        for action in listed(statement):
+            assert asked <= KEYS[action], (statement["Sid"], action)
 
 
 def test_nothing_expires_current_objects() -> None:
@@ -101,7 +127,7 @@ def as_role(lake: Lake, guarded: Guarded, role: str) -> None:
 @pytest.mark.stack
 def test_with_its_policy_the_janitor_sweeps_and_may_not_write(lake: Lake, guarded: Guarded) -> None:
     as_role(lake, guarded, "janitor")
-    assert [line.split()[0] for line in lake.run("check", code=0).stdout.splitlines()] == ["ok"] * 3
+    assert [line.split()[0] for line in lake.run("check", code=0).stdout.splitlines()] == ["ok"] * 4
     assert "deleted 2 orphans" in lake.run("orphans", "--all-tables", "--all", code=0).stderr
     lake.run(code=0)
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -125,7 +151,7 @@ def test_with_its_policy_the_loader_writes_and_knows_again_what_it_wrote(lake: L
 @pytest.mark.stack
 def test_with_another_s_policy_the_janitor_says_what_it_lacks_and_deletes_nothing(lake: Lake, guarded: Guarded) -> None:
     as_role(lake, guarded, "copy")  # may list, not delete
-    assert [line.split()[0] for line in lake.run("check", code=2).stdout.splitlines()] == ["ok", "fault", "ok"]
+    assert [line.split()[0] for line in lake.run("check", code=2).stdout.splitlines()] == ["ok", "fault", "fault", "ok"]
     assert "deploy/aws/janitor-policy.json" in lake.run("orphans", "--all-tables", "--all", code=2).stderr
     as_role(lake, guarded, "loader")
     assert "AccessDenied" in lake.run("orphans", "--all-tables", "--all", code=2).stderr

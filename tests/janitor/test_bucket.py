@@ -1,11 +1,13 @@
 """The bucket's port on the fake and on an S3 server: one suite, so that the fake is evidence."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
@@ -181,6 +183,24 @@ def test_keys_that_need_escaping_come_back_as_they_are(real: RealWorld) -> None:
 def test_a_missing_bucket_is_named_with_its_setting(real: RealWorld) -> None:
     with pytest.raises(Invalid, match=r"s3://no-such-bucket/.*s3\.bucket"):
         S3Bucket(real.client, "no-such-bucket", PREFIX).top()
+
+
+@pytest.mark.parametrize(
+    ("ask", "right"),
+    [
+        (lambda bucket: bucket.top(), "s3:ListBucket"),
+        (lambda bucket: bucket.list(TOPIC), "s3:ListBucket"),
+        (lambda bucket: bucket.delete(stored(attempt(1).data)), "s3:DeleteObject, or, .*s3:GetObject"),
+        (lambda bucket: bucket.abort_uploads("shop.", timedelta.max), "s3:ListBucketMultipartUploads"),
+    ],
+)
+def test_a_right_that_lacks_is_named(real: RealWorld, ask: Callable[[Bucket], object], right: str) -> None:
+    def denied(**_: object) -> Any:
+        return AWSResponse("", 403, HTTPHeaders(), b""), {"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}
+
+    real.client.meta.events.register("before-call.s3", denied)
+    with pytest.raises(Invalid, match=rf"AccessDenied \(of {right}\): .*janitor-policy\.json"):
+        ask(real.bucket)
 
 
 def test_nobody_at_the_endpoint_is_unavailable() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from janitor import cli
 from janitor.service import Janitor
-from tests.janitor.builders import GUARD, TOPIC, FakeBucket, FakeLedger, attempt, committed, objects, snapshot, stored
+from tests.janitor.builders import GUARD, NOW, TOPIC, FakeBucket, FakeLedger, attempt, committed, objects, snapshot, stored
 
 HELD = attempt(90, 100, epoch=5, nonce="000000ff")
 DEAD = attempt(90, 100, epoch=4, nonce="0000dead")
@@ -253,12 +253,13 @@ def test_at_level_debug_a_sweep_names_each_attempt_it_deleted(capsys: pytest.Cap
 
 def test_check_names_each_fault_and_goes_on(ledger: FakeLedger, capsys: pytest.CaptureFixture[str], bucket: FakeBucket) -> None:
     ledger.unreachable = True
-    before = dict(bucket.objects)
+    bucket.uploads = [(HELD.data, NOW - timedelta(days=400))]
+    before, begun = dict(bucket.objects), list(bucket.uploads)
     assert cli.main(["check"]) == 3
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["ok", "ok", "fault"]
-    assert "connection refused" in lines[2]
-    assert bucket.objects == before
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "fault"]
+    assert "connection refused" in lines[3]
+    assert (bucket.objects, bucket.uploads) == (before, begun)
 
 
 def test_without_the_warehouse_the_exit_code_is_3(ledger: FakeLedger, bucket: FakeBucket, capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,9 +256,9 @@ def test_a_snapshot_is_of_one_moment(lake: Lake) -> None:
 
 
 def test_check_finds_bucket_deletes_and_ledger_in_order_and_changes_nothing(lake: Lake) -> None:
-    assert [line.split()[0] for line in lake.run("check", code=0).stdout.splitlines()] == ["ok"] * 3
+    assert [line.split()[0] for line in lake.run("check", code=0).stdout.splitlines()] == ["ok"] * 4
     lake.change("s3", bucket="no-such-bucket")
     done = lake.run("check", code=3)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["fault"] * 3
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["fault"] * 4
     assert "s3.bucket" in done.stdout
     assert lake.words() == EVERYTHING | {readme(lake)}
