@@ -20,6 +20,7 @@ from streamer.core.closing import ClosePolicy
 from streamer.core.commits import CommitsMet
 from streamer.core.decoder import Decoder
 from streamer.core.route import Choices, TableChoice
+from streamer.edges import metrics
 from streamer.edges.dump import MysqlBinlog
 from streamer.edges.kafka import KafkaSink
 from streamer.edges.keys import SqliteKeys
@@ -96,6 +97,7 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
         chosen.commits_met,
         since_us,
         Snapshot(settings.streamer.snapshot),
+        metrics.stand_by,
     )
 
 

@@ -1,6 +1,7 @@
 """What the streamer shows Prometheus."""
 
 import time
+from math import inf, nan
 
 from prometheus_client import Counter, Gauge
 
@@ -13,7 +14,7 @@ _SOURCE = Counter("tidemark_streamer_source_transactions_total", "MySQL transact
 _KAFKA = Counter("tidemark_streamer_kafka_transactions_total", "Kafka transactions committed", registry=REGISTRY)
 _LAG = Gauge(
     "tidemark_streamer_lag_seconds",
-    "Age of the newest commit time on Kafka, at this moment; the server's clock counts while it is idle",
+    "Age of the newest commit time on Kafka, at this moment; the server's clock counts while it is idle. NaN while another leads",
     registry=REGISTRY,
 )
 _BEHIND = Gauge(
@@ -35,7 +36,19 @@ def observe(tally: Tally) -> None:
     _KAFKA.inc(tally.kafka_transactions)
     _BEHIND.set(tally.behind)
     _REREADS.set(tally.rereads)
-    kept_until = float("inf") if tally.purged_at_us is None else tally.purged_at_us / 1e6
+    kept_until = inf if tally.purged_at_us is None else tally.purged_at_us / 1e6
     _HEADROOM.set_function(lambda: max(0.0, kept_until - time.time()))  # it falls while the stream stands still
     if newest_us := tally.newest_commit_us:
         _LAG.set_function(lambda: max(0.0, time.time() - newest_us / 1e6))  # and this grows
+
+
+def stand_by() -> None:
+    """Another streamer leads, or this one has not committed yet: what it doesn't know is NaN, for 0 would be said to be no lag at all,
+    and no time left."""
+    _BEHIND.set(nan)
+    _REREADS.set(0)
+    for gauge in (_LAG, _HEADROOM):
+        gauge.set_function(lambda: nan)  # a value that is set would not be seen behind a function
+
+
+stand_by()

@@ -61,14 +61,17 @@ class Streamer:
         met: CommitsMet = commits_met,
         since_us: int | None = None,
         snapshot: Snapshot = Snapshot.INITIAL,
+        stand_by: Callable[[], None] | None = None,
     ) -> None:
         """`server_id`: ours, towards the source server. `observe`: told after each Kafka transaction what it and those not told yet
-        hold. `since_us`: a new pipeline begins with the first transaction committed then or later; one that has a position is refused."""
+        hold. `since_us`: a new pipeline begins with the first transaction committed then or later; one that has a position is refused.
+        `stand_by`: told each time another streamer is found to lead."""
         self._ports = ports
         self._choices = choices
         self._server_id = server_id
         self._tuning = tuning or Tuning()
         self._observe = observe or (lambda _: None)
+        self._stand_by = stand_by or (lambda: None)
         self._decoder = decoder
         self._selected = selected
         self._commits_met = met
@@ -164,6 +167,7 @@ class Streamer:
         else:
             if not self._waits:
                 log.info("turn.awaited", lock=self._lock)
+            self._stand_by()
             self._ports.clock.sleep(self._tuning.standby_pause)
         self._waits = not self._leads
         return self._leads

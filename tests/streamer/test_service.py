@@ -65,6 +65,7 @@ class World:
     choices: Choices = field(default_factory=lambda: Choices(TOPICS, 1, captures, ("shop.*",)))
     tuning: Tuning = field(default_factory=Tuning)
     readers: Sequence[TableReader] = ()
+    stood_by: int = 0  # how often a streamer found that another one leads
     decoder: ClassVar[DecoderFactory] = PythonDecoder
 
     def __post_init__(self) -> None:
@@ -86,7 +87,12 @@ class World:
             FakeSignals(self.broker, self.gate, TOPICS.signals),
         )
         snapshot = Snapshot.INITIAL if self.readers else Snapshot.NEVER
-        return Streamer(ports, self.choices, 99, self.tuning, decoder=self.decoder, since_us=since_us, snapshot=snapshot)
+        return Streamer(
+            ports, self.choices, 99, self.tuning, None, self.decoder, since_us=since_us, snapshot=snapshot, stand_by=self.stand_by
+        )
+
+    def stand_by(self) -> None:
+        self.stood_by += 1
 
     def run(self, streamer: Streamer | None = None, steps: int = 3000) -> Streamer:
         """Until everything the source has executed is on Kafka."""
@@ -571,10 +577,11 @@ def test_a_standby_waits_until_the_lock_is_free(world: World) -> None:
     standby = world.streamer("b")
     for _ in range(5):
         standby.step()
-    assert world.gate.crossed == []
+    assert (world.gate.crossed, world.stood_by) == ([], 5)
     leader.close()
     world.source.commit(ORDERS.insert((2, 2)))
     world.run(standby)
+    assert world.stood_by == 5
     assert [envelope.source.seq for envelope in world.envelopes()] == [0, 1]
 
 
