@@ -6,7 +6,7 @@ Since these ports were first drawn: `Message` lives in `core.route` (the core bu
 caller does, as after a start; `Tally` is what an observer of the service is told.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -233,6 +233,10 @@ class TopicAdmin(Protocol):
     def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
         """Creates the topic with the pipeline's retention, replication and message size, or checks the one that is there: Refused when its
         partition count differs. Raises Unavailable."""
+
+    def keep(self, topics: Collection[str]) -> None:
+        """Has those of these topics that are there, none of them compacted, keep records for the pipeline's retention at least: a longer
+        one stays. Where that isn't allowed, it is told and left. Raises Unavailable."""
 
     def row_topics(self) -> Sequence[str]:
         """The pipeline's row topics that hold or held records; row topics without a position mean halt. Raises Unavailable."""

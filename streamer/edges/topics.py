@@ -1,7 +1,7 @@
 """The pipeline's topics, and the position that the one called `position` holds."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from contracts.topics import Topics
 from runtime.connect.kafka import Admin, client_config
 from runtime.sections import Kafka
 from streamer.edges.kafkaerrors import translated
+from streamer.edges.retention import HOUR_MS, Retention
 
 Answer = TypeVar("Answer")
 
@@ -141,6 +142,7 @@ class KafkaTopics:
         self._settings = settings
         self._topics = topics
         self._cluster = _Asking(settings)
+        self._retention = Retention(self._cluster.admin, settings.bootstrap_servers, settings.retention_hours)
 
     def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
         found = self.partitions(topic)
@@ -152,6 +154,9 @@ class KafkaTopics:
                 "A pipeline's topics are never repartitioned; start a new pipeline under another name",
                 topic=topic,
             )
+
+    def keep(self, topics: Collection[str]) -> None:
+        self._retention.extend(topics)
 
     def row_topics(self) -> Sequence[str]:
         own = {self._topics.progress, self._topics.position, self._topics.schemas, self._topics.signals}
@@ -182,7 +187,7 @@ class KafkaTopics:
             "message.timestamp.type": "CreateTime",
         }
         if not compacted:
-            config["retention.ms"] = str(settings.retention_hours * 3_600_000)
+            config["retention.ms"] = str(settings.retention_hours * HOUR_MS)
             config["retention.bytes"] = "-1"
         new = NewTopic(topic, num_partitions=partitions, replication_factor=settings.replication_factor, config=config)
         self._cluster.create(new)
@@ -198,13 +203,13 @@ class _Asking:
     """What an admin client is asked. All raise Unavailable, Invalid."""
 
     def __init__(self, settings: Kafka) -> None:
-        self._admin = Admin(lambda: AdminClient({**client_config(settings), "log_level": 3}))
+        self.admin = Admin(lambda: AdminClient({**client_config(settings), "log_level": 3}))
 
     def partitions(self, topic: str) -> int | None:
         """How many it has; None only when the cluster says that there is no such topic."""
         # describe_topics asks by name; a metadata request could make the broker create the topic by its defaults.
         try:
-            with self._admin.client() as client:
+            with self.admin.client() as client:
                 described = client.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT.total_seconds())
                 return len(_answer(described[topic], f"topic {topic} could not be described").partitions)
         except _NoSuchTopic:
@@ -215,20 +220,20 @@ class _Asking:
         if not partitions:
             return {}
         options = {} if isolation is None else {"isolation_level": isolation}
-        with self._admin.client() as client:
+        with self.admin.client() as client:
             asked = client.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=_REQUEST_TIMEOUT.total_seconds(), **options)
             return {at: _answer(future, f"the end of {at.topic} could not be read").offset for at, future in asked.items()}
 
     def told(self, what: str) -> Any:
         """Topics and brokers. `what`: says in an error that there was no answer."""
-        with self._admin.client() as client:
+        with self.admin.client() as client:
             try:
                 return client.list_topics(timeout=_REQUEST_TIMEOUT.total_seconds())
             except KafkaException as exception:
                 raise translated(exception, what) from exception
 
     def create(self, topic: NewTopic) -> None:
-        with self._admin.client() as client:
+        with self.admin.client() as client:
             asked = client.create_topics([topic], request_timeout=_REQUEST_TIMEOUT.total_seconds())
             _answer(asked[topic.topic], f"topic {topic.topic} could not be created")
 

@@ -139,7 +139,7 @@ class Streamer:
         begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition.unknown(), in_progress=None)
         tables = self._captured()
         refuse_prepared(ports.server)
-        self._topics()
+        self._topics(begun)
         self._session_at(begun, status).adopt(tables)
         log.warning("server.adopted", before=position.server_uuid, now=status.uuid, gtid_set=str(status.executed), because=because)
         return Adopted(
@@ -187,7 +187,7 @@ class Streamer:
             )
         else:
             position, status = same_history(ports, self._tuning.commit_patience, position, status)
-        self._topics()
+        self._topics(position)
         if (sent_by := ports.binlog.start(position.gtid_set)) != status.uuid:
             # Behind one name servers change, between two connections too: this one's history was not looked at.
             raise Unavailable(f"the dump comes from server {sent_by}, and the one that was looked at is {status.uuid}")
@@ -204,12 +204,14 @@ class Streamer:
             session.snapshot(captured)
         return session
 
-    def _topics(self) -> None:
+    def _topics(self, position: Position) -> None:
         topics, admin = self._choices.topics, self._ports.topics
         admin.ensure(topics.progress, partitions=self._choices.shards, compacted=False)
         admin.ensure(topics.position, partitions=1, compacted=True)
         admin.ensure(topics.schemas, partitions=1, compacted=True)
         admin.ensure(topics.signals, partitions=1, compacted=False)
+        # Of all tables, also those that nobody changes now: their rows may wait for the loader.
+        admin.keep([topics.progress, topics.signals, *position.next_seqs])
 
     def _captured(self) -> list[TableId]:
         return [table for table in self._ports.server.tables() if self._choices.captures(table)]

@@ -290,6 +290,7 @@ class FakeTopicAdmin:
         self.broker = broker
         self.gate = gate
         self.prefix = prefix
+        self.kept: set[str] = set()  # nothing expires here by a setting
 
     def ensure(self, topic: str, *, partitions: int, compacted: bool) -> None:
         def ensure() -> None:
@@ -300,6 +301,9 @@ class FakeTopicAdmin:
                 checked_partitions(found, partitions)
 
         self.gate.cross("streamer.ensure", ensure)
+
+    def keep(self, topics: Collection[str]) -> None:
+        self.kept = set(topics)
 
     def row_topics(self) -> Sequence[str]:
         own = {f"{self.prefix}.{name}" for name in ("progress", "position", "schemas", "signals")}

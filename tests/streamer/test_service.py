@@ -76,13 +76,14 @@ class World:
         self.gate = Gate(self.time)
         self.sink = FakeSink(self.broker, self.gate, "tidemark-p")
         self.binlog = FakeBinlog(self.source)
+        self.admin = FakeTopicAdmin(self.broker, self.gate, "p")
         ports = Ports(
             FakeClock(self.time),
             FakeServer(self.source, name),
             self.binlog,
             self.sink,
             Positions(self.broker, self.gate, TOPICS.position),
-            FakeTopicAdmin(self.broker, self.gate, "p"),
+            self.admin,
             self.readers,
             FakeSignals(self.broker, self.gate, TOPICS.signals),
         )
@@ -583,6 +584,15 @@ def test_a_standby_waits_until_the_lock_is_free(world: World) -> None:
     world.run(standby)
     assert world.stood_by == 5
     assert [envelope.source.seq for envelope in world.envelopes()] == [0, 1]
+
+
+def test_the_topics_of_all_tables_are_kept_as_the_settings_want_also_of_those_that_rest(world: World) -> None:
+    world.source.commit(ORDERS.insert((1, 1)))
+    world.run().close()
+    restarted = world.streamer()
+    while not restarted.streaming:
+        restarted.step()
+    assert world.admin.kept == {TOPICS.progress, TOPICS.signals, ORDERS_TOPIC}  # those that are compacted keep all there is
 
 
 def test_a_replaced_streamer_is_fenced_and_says_so(world: World) -> None:
