@@ -118,7 +118,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     # One effect of a commit, a COPY at most, lies between two beats.
     health = Health(patience_seconds=settings.redshift.statement_timeout_seconds + 120)
     linger = partial(stop.wait, settings.metrics.halt_linger_seconds)
-    with serve(settings.metrics.listen, health, linger), build(settings, stop, instance=arguments.instance) as loader:
+    with serve(settings.metrics.listen, health, linger), build(settings, stop, instance=arguments.instance, beat=health.beat) as loader:
         while not stop.requested():
             loader.step(POLL)
             health.beat()

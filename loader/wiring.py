@@ -3,16 +3,17 @@
 import random
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
-from contracts.errors import Corrupt, Invalid
+from contracts.errors import Corrupt, Invalid, Unavailable
 from contracts.ledger import Guard, cluster_id
 from contracts.table import TableSchema
-from loader.committer import Committer
+from loader.committer import Committer, backoff
 from loader.core import readers
 from loader.core.cut import CutPolicy
 from loader.core.encode import encode
@@ -24,7 +25,7 @@ from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore, look
 from loader.edges.targets import Former, nothing_known
 from loader.edges.worker import ThreadSpread, ThreadWorker
-from loader.ports import SchemaBook
+from loader.ports import Clock, SchemaBook
 from loader.service import Loader
 from runtime import garbage, kernel
 from runtime.clock import SystemClock
@@ -42,8 +43,11 @@ COLUMN_MEMORY_BYTES_MAX = 1 << 30
 
 
 @contextmanager
-def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None) -> Iterator[Loader]:
-    """The loader over real clients, closed at the end: its open batches abandoned, the group left."""
+def build(
+    settings: Settings, stop: Stop, *, instance: str | None, age_max: timedelta | None = None, beat: Callable[[], object] | None = None
+) -> Iterator[Loader]:
+    """The loader over real clients, closed at the end: its open batches abandoned, the group left. `beat`: a warehouse that does not answer
+    is waited for, and each try told; without it that raises Unavailable."""
     garbage.look_rarely()
     kafka.require_brokers(settings.kafka)
     check_s3(settings)
@@ -52,7 +56,11 @@ def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: time
     structlog.get_logger().info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
     schemas, resolve = open_schemas(settings), targets(settings)
     warehouse = open_warehouse(settings, former(schemas, resolve))
-    warehouse.prepare(ledger_guard(settings))
+    prepare = partial(warehouse.prepare, ledger_guard(settings))
+    if beat is None:
+        prepare()
+    else:
+        patiently(prepare, stop, clock, jitter, beat)
     guarded, spread = crash_points(warehouse, "loader"), ThreadSpread(PUTS_AT_A_TIME)
     committer = Committer(
         store=crash_points(S3BatchStore(s3.client(settings.s3), settings.s3.bucket, settings.s3.prefix), "loader"),
@@ -85,6 +93,28 @@ def build(settings: Settings, stop: Stop, *, instance: str | None, age_max: time
         loader.close()
         spread.close()
         schemas.close()
+
+
+def patiently(prepare: Callable[[], None], stop: Stop, clock: Clock, jitter: Callable[[], float], beat: Callable[[], object]) -> None:
+    """Prepares a warehouse that may be paused, with the pauses of the loop, which would wait for it, too. Returns also when asked to stop.
+    Raises what isn't mended by waiting."""
+    tries, done = 0, False
+    while not done and not stop.requested():
+        beat()
+        try:
+            prepare()
+            done = True
+        except Unavailable as error:
+            tries += 1
+            pause = backoff(tries, jitter())
+            structlog.get_logger().warning(
+                "warehouse.awaited",
+                message=error.message,
+                tries=tries,
+                pause_ms=round(pause.total_seconds() * 1000),
+                **{f"field_{name}": value for name, value in error.fields.items()},
+            )
+            clock.sleep(pause)
 
 
 def cut_policy(settings: Settings, age_max: timedelta | None = None) -> CutPolicy:
