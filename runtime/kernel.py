@@ -4,7 +4,7 @@ from importlib import import_module
 
 from contracts.errors import Invalid
 
-VERSION = 5
+VERSION = 6
 """Of the bindings: a kernel of another version was built from other sources."""
 
 

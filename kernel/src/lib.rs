@@ -25,7 +25,7 @@ use crate::decoder::way::WaySpec;
 use crate::decoder::{Settings, Step};
 
 /// Of all bindings; neither service takes another.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 create_exception!(tidemark_kernel, KernelError, PyException);
 

@@ -24,7 +24,7 @@ _INT16, _UINT16, _INT32, _UINT32, _INT64, _UINT64, _DOUBLE, _STRING, _OPAQUE = 5
 _LITERALS = {0: "null", 1: "true", 2: "false"}
 _INTEGERS = {_INT16: "<h", _UINT16: "<H", _INT32: "<i", _UINT32: "<I", _INT64: "<q", _UINT64: "<Q"}
 _TIMESTAMP_TYPE, _DATE_TYPE, _TIME_TYPE, _DATETIME_TYPE, _DECIMAL_TYPE, _VAR_STRING_TYPE = 7, 10, 11, 12, 246, 253
-_PRECISION_MAX = 81  # 65 digits at most, but counted in whole groups of nine as the server computes with them
+_PRECISION_MAX = 81  # whole groups of nine, as the server computes with them; all may be after the point, where a column has 30 at most
 _REPLACE, _INSERT, _REMOVE = 0, 1, 2
 
 
@@ -143,7 +143,7 @@ class _Reader:
             return _quote(self.text(at, length))
         content = self.take(at, length)
         if kind == _DECIMAL_TYPE:
-            if length < 3 or not (1 <= content[0] <= _PRECISION_MAX and content[1] <= min(30, content[0])):
+            if length < 3 or not (1 <= content[0] <= _PRECISION_MAX and content[1] <= content[0]):
                 raise Corrupt(f"JSON document: a decimal of no precision at byte {at}")
             try:
                 return decimal_text(content[2:], content[0], content[1])

@@ -434,7 +434,7 @@ OPAQUES = st.builds(
         b"\xf6" + bytes([len(digits), min(scale, len(digits))]) + packed_decimal(digits, len(digits) - min(scale, len(digits)), negative)
     ),
     st.text("0123456789", min_size=1, max_size=81),
-    st.integers(0, 30),
+    st.integers(0, 81),
     st.booleans(),
 )
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.integers(-5, 40_000) | st.floats(allow_nan=False, allow_infinity=False)
@@ -474,6 +474,19 @@ def test_dates_and_times_in_documents_are_alike() -> None:
     for kind in (7, 10, 11, 12):
         for packed in [*edge, *(chance.randrange(-(2**63), 2**63) >> chance.randrange(63) for _ in range(500))]:
             assert same_document(document(Opaque(bytes([kind]) + packed.to_bytes(8, "little", signed=True))))
+
+
+def test_decimals_of_every_shape_in_documents_are_alike() -> None:
+    # What is computed may have more digits after the point than a column's 30.
+    chance = random.Random("tidemark json decimals")
+    for precision in range(1, 82):
+        for scale in range(precision + 1):
+            digits = "".join(chance.choices("0123456789", k=precision))
+            packed = packed_decimal(digits, precision - scale, chance.random() < 0.5)
+            assert same_document(document(Opaque(b"\xf6" + bytes([precision, scale]) + packed)))
+    for precision, scale in ((0, 0), (30, 31), (81, 82), (82, 31)):
+        for size in range(45):
+            assert not same_document(document(Opaque(b"\xf6" + bytes([precision, scale]) + b"\x80" * size)))
 
 
 def test_bytes_in_documents_are_alike() -> None:

@@ -5,7 +5,7 @@
 use super::base64::write_base64;
 use super::digits::write_integer;
 use super::json_text::{write_utf8, TWICE};
-use super::numbers::{write_decimal, write_mysql_double, PRECISION_MAX, SCALE_MAX};
+use super::numbers::{write_decimal, write_mysql_double, PRECISION_MAX};
 use super::temporal::write_json_temporal;
 use crate::malformed::{malformed, Result};
 
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
             DECIMAL_TYPE => {
                 if let [precision, scale, packed @ ..] = content {
                     let (precision, scale) = (usize::from(*precision), usize::from(*scale));
-                    if (1..=PRECISION_MAX).contains(&precision) && scale <= SCALE_MAX.min(precision) && !packed.is_empty() {
+                    if (1..=PRECISION_MAX).contains(&precision) && scale <= precision && !packed.is_empty() {
                         return write_decimal(packed, precision, scale, out);
                     }
                 }

@@ -6,8 +6,9 @@ use crate::malformed::{malformed, Result};
 /// Bytes of a group of so many digits.
 const GROUP: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 const POWERS: [u32; 10] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
-/// Of a decimal inside a JSON document: 65 digits at most, but counted in whole groups of nine as the server computes with them.
+/// Of a decimal inside a JSON document: whole groups of nine, as the server computes with them; all may be after the point.
 pub const PRECISION_MAX: usize = 81;
+/// Of a column.
 pub const SCALE_MAX: usize = 30;
 
 /// Bytes of a packed decimal: nine digits in four bytes, what remains on either side of the point in as few as hold it.

@@ -61,6 +61,25 @@ def test_a_malformed_document_is_corrupt(data: bytes) -> None:
         document_text(data)
 
 
+def decimal(precision: int, scale: int, packed: bytes) -> bytes:
+    return b"\x0f\xf6" + bytes([2 + len(packed), precision, scale]) + packed
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(35, 34), (31, 31), (73, 72), (80, 80), (81, 81)])
+def test_a_decimal_may_have_more_digits_after_the_point_than_any_column(precision: int, scale: int) -> None:
+    digits = ("123456789" * 9)[:scale]
+    groups = [digits[at : at + 9] for at in range(0, scale, 9)]
+    packed = b"".join(int(group).to_bytes((len(group) + 1) // 2 - (len(group) == 9), "big") for group in groups)
+    packed = b"\x82" + packed if scale < precision else bytes([packed[0] | 0x80]) + packed[1:]
+    assert document_text(decimal(precision, scale, packed)) == f"{2 * (precision - scale)}.{digits}"
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(0, 0), (30, 31), (82, 31), (81, 82)])
+def test_a_decimal_of_no_precision_is_corrupt(precision: int, scale: int) -> None:
+    with pytest.raises(Corrupt, match="no precision"):
+        document_text(decimal(precision, scale, b"\x80" * 37))
+
+
 def diff(operation: int, path: str, value: bytes | None = None) -> bytes:
     head = bytes([operation, len(path.encode())]) + path.encode()
     return head if value is None else head + bytes([len(value)]) + value
