@@ -202,7 +202,9 @@ def _parse_diffs(data: bytes) -> Iterator[_Diff]:
         yield _Diff(operation, path, "null" if operation == _REMOVE else parse_document(c.lenenc_bytes()))
 
 
-_LEG = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^."\[\s]+))|\[\s*([0-9]{1,10})\s*\]', re.DOTALL)
+# White space is ASCII's alone. Keys are written without quotes if the lowest byte of each of their characters passes for a letter, and
+# that of U+00A0 does.
+_LEG = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^."\[\t-\r ]+))|\[[\t-\r ]*([0-9]{1,10})[\t-\r ]*\]', re.DOTALL)
 
 
 def _parse_path(text: str) -> tuple[str | int, ...]:

@@ -174,7 +174,20 @@ def json_literal(value: object) -> str:
     return f"CAST(CONVERT(x'{json.dumps(value, ensure_ascii=False).encode().hex()}' USING utf8mb4) AS JSON)"
 
 
-PATHS = ("$.a", "$.b", "$.c[0]", "$.a.b", "$.list[1]", "$.list[7]", "$.new", '$."名"', '$."q\\\\"u"', "$.deep.a.b[0].c", "$.list[0].x")
+PATHS = (
+    "$.a",
+    "$.b",
+    "$.c[0]",
+    "$.a.b",
+    "$.list[1]",
+    "$.list[7]",
+    "$.new",
+    '$."名"',
+    '$."q\\\\"u"',
+    "$.deep.a.b[0].c",
+    "$.list[0].x",
+    '$."\xa0\x85\u1680"',
+)
 OPAQUE = (
     "CAST('-10:11:12.345' AS TIME(3))",
     "CAST('2024-02-29 01:02:03.000001' AS DATETIME(6))",

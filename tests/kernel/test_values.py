@@ -599,6 +599,8 @@ LEGS = (
             '."\\ud800"',
             '."\\n"',
             ".\x1c",
+            ".\xa0",
+            ".\t",
             '."\\x"',
             "[ 1 ]",
             "[99999999999]",
@@ -649,8 +651,11 @@ def test_chosen_diffs_are_alike() -> None:
         b"\0\xff", b"\0\xfb", b"\0\xfe\xff", b"\0\x02$",
         b"\0\x01\xff\x00", diff(0, "$.a", b"\x63"), diff(0, "$.a"),
     ]  # fmt: skip
-    good += [diff(1, "$.a[\x1c1\u3000]", seven), diff(0, "$.a[0000000001]", seven), diff(1, "$.\x7f", seven)]
-    bad += [diff(1, "$.q\x1c", seven), diff(1, "$.q\xa0", seven), diff(0, "$.a[00000000001]", seven)]
+    good += [diff(1, "$.a[\t1\r ]", seven), diff(0, "$.a[0000000001]", seven), diff(1, "$.\x7f", seven)]
+    # A key that MySQL writes bare ends at ASCII's white space alone.
+    good += [diff(1, f"$.{key}", seven) for key in ("\xa0", "\x85", "\u1680", "q\xa0r", "\u3000", "q\x1c")]
+    bad += [diff(1, f"$.q{space}", seven) for space in "\t\n\x0b\x0c\r "]
+    bad += [diff(1, "$.a[\x1c1]", seven), diff(1, "$.a[1\u3000]", seven), diff(0, "$.a[00000000001]", seven)]
     for data in good:
         assert same_update(tree, data)
         same_update(tree, data[:-1])

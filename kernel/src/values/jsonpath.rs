@@ -32,9 +32,10 @@ pub fn parse_path(text: &str) -> Result<Vec<Leg>> {
     Ok(legs)
 }
 
-/// Python's `str.isspace`, which is what `\s` means to it: Unicode's white space and four separators of ASCII.
+/// ASCII's white space alone. Keys are written without quotes if the lowest byte of each of their characters passes for a letter, and
+/// that of U+00A0 does.
 fn is_space(character: char) -> bool {
-    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+    matches!(character, '\t'..='\r' | ' ')
 }
 
 fn plain_key(text: &str) -> Option<(Leg, &str)> {
@@ -120,6 +121,10 @@ mod tests {
             Some(vec![key("a"), Leg::Place(12), key("b\"é😀"), Leg::Place(0)])
         );
         assert_eq!(keys(".a]b\\"), Some(vec![key("a]b\\")]));
+        assert_eq!(
+            keys("$.\u{a0}.a\u{85}\u{1680}.\u{1c}[\t0\r]"),
+            Some(vec![key("\u{a0}"), key("a\u{85}\u{1680}"), key("\u{1c}"), Leg::Place(0)])
+        );
         for bad in [
             "a",
             "$$",
@@ -129,7 +134,8 @@ mod tests {
             "$[x]",
             "$[12345678901]",
             "$.a b",
-            "$.\u{1c}",
+            "$.a\u{b}",
+            "$.a[\u{a0}0]",
             "$.\"a",
             "$.\"\\ud800\"",
             "$.\"\\x\"",

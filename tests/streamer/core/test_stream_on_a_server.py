@@ -349,6 +349,8 @@ DOCUMENT = """{"a": {"b": [1, 2, {"c": "x"}]}, "long": "%s", "k.e\\"y": 1, "名"
         "JSON_REPLACE(j, '$.\"k.e\\\\\"y\"', CAST('[]' AS JSON))",
         "JSON_SET(j, '$.\"名\"[0]', TIME('-01:02:03'))",
         "JSON_SET(j, '$.a.b[5]', 'appended')",
+        "JSON_SET(j, '$.\"\xa0\"', 1, '$.\"\x85\"', 2, '$.\"\u1680\"', 3, '$.a.\"q\xa0r\"', 4)",
+        'JSON_REMOVE(JSON_SET(j, \'$."\xa0"\', CAST(\'{"\u1680": [1]}\' AS JSON)), \'$."\xa0"."\u1680"[0]\')',
         f"JSON_SET(j, '$.n', -123456789.{'1234567890' * 6}, '$.a.b[1]', 0.{'0' * 40}1, '$.a.b[0]', .{'9' * 80})",
         "JSON_REMOVE(JSON_SET(JSON_REPLACE(j, '$.a.b[0]', 7), '$.z', 1), '$.a.b[1]')",
         "CAST('[1]' AS JSON)",
