@@ -204,26 +204,32 @@ def _parse_diffs(data: bytes) -> Iterator[_Diff]:
 
 # White space is ASCII's alone. Keys are written without quotes if the lowest byte of each of their characters passes for a letter, and
 # that of U+00A0 does.
-_LEG = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^."\[\t-\r ]+))|\[[\t-\r ]*([0-9]{1,10})[\t-\r ]*\]', re.DOTALL)
+_SPACE = r"[\t-\r ]*"
+_LEG = re.compile(
+    r'\.(?:"((?:[^"\\]|\\.)*)"|([^."\[\t-\r ]+))'
+    rf"|\[{_SPACE}(?:([0-9]{{1,10}})|last(?:{_SPACE}-{_SPACE}([0-9]{{1,10}}))?){_SPACE}\]",
+    re.DOTALL,
+)
 
 
 def _parse_path(text: str) -> tuple[str | int, ...]:
-    """Of keys and array places; the binlog writes no wildcards, no `last`, and `$` or nothing at the head."""
+    """Of keys and array places, those below zero counted from the end: `last` is -1, `last-2` is -3. The binlog writes no wildcards,
+    no ranges, and `$` or nothing at the head."""
     legs: list[str | int] = []
     at = 1 if text.startswith("$") else 0
     while at < len(text):
         if (match := _LEG.match(text, at)) is None:
             raise Corrupt(f"JSON diffs: not a path: {text[:80]!r}")
-        quoted, plain, place = match.groups()
-        if place is not None:
-            legs.append(int(place))
-        elif plain is not None:
-            legs.append(plain)
-        else:
+        quoted, plain, place, before_last = match.groups()
+        if quoted is not None:
             try:
                 legs.append(str(json.loads(f'"{quoted}"', strict=False)))
             except ValueError as error:
                 raise Corrupt(f"JSON diffs: not a key in a path: {quoted[:80]!r}") from error
+        elif plain is not None:
+            legs.append(plain)
+        else:
+            legs.append(int(place) if place is not None else -1 - int(before_last or 0))
         at = match.end()
     return tuple(legs)
 
@@ -247,14 +253,15 @@ def _apply(root: Node, diff: _Diff) -> Node:
         if diff.operation == _INSERT:
             _sort_keys(parent)
     elif isinstance(parent, list) and isinstance(last, int):
+        place = _place(parent, last)
         if diff.operation == _INSERT:
-            parent.insert(last, diff.value)  # beyond the end: at the end, as MySQL does
-        elif last >= len(parent):
+            parent.insert(max(place, 0), diff.value)  # beyond either end: at that end, as MySQL does
+        elif not 0 <= place < len(parent):
             raise Corrupt("JSON diffs: a place beyond the array's end")
         elif diff.operation == _REMOVE:
-            del parent[last]
+            del parent[place]
         else:
-            parent[last] = diff.value
+            parent[place] = diff.value
     else:
         raise Corrupt("JSON diffs: a path that the document has not")
     return root
@@ -263,9 +270,14 @@ def _apply(root: Node, diff: _Diff) -> Node:
 def _child(node: Node, leg: str | int) -> Node:
     if isinstance(node, dict) and isinstance(leg, str) and leg in node:
         return node[leg]
-    if isinstance(node, list) and isinstance(leg, int) and leg < len(node):
-        return node[leg]
+    if isinstance(node, list) and isinstance(leg, int) and 0 <= (place := _place(node, leg)) < len(node):
+        return node[place]
     raise Corrupt("JSON diffs: a path that the document has not")
+
+
+def _place(items: list[Node], leg: int) -> int:
+    """In the array as the diffs before left it. It may lie beyond either end."""
+    return leg if leg >= 0 else len(items) + leg
 
 
 def _sort_keys(node: dict[str, Node]) -> None:

@@ -174,6 +174,7 @@ def json_literal(value: object) -> str:
     return f"CAST(CONVERT(x'{json.dumps(value, ensure_ascii=False).encode().hex()}' USING utf8mb4) AS JSON)"
 
 
+LAST = ("$.list[last]", "$.list[last-1]", "$.list[last-9]", "$.a[last]", "$.deep.a.b[last].c", "$.c[last-1]")
 PATHS = (
     "$.a",
     "$.b",
@@ -186,6 +187,7 @@ PATHS = (
     '$."q\\\\"u"',
     "$.deep.a.b[0].c",
     "$.list[0].x",
+    *LAST,
     '$."\xa0\x85\u1680"',
 )
 OPAQUE = (

@@ -603,12 +603,17 @@ LEGS = (
             ".\t",
             '."\\x"',
             "[ 1 ]",
+            "[last]",
+            "[last-1]",
+            "[last - 2]",
+            "[last-9]",
+            "[last-]",
             "[99999999999]",
             "[\u20030]",
         ]
     )
     | st.integers(0, 4).map(lambda place: f"[{place}]")
-    | st.sampled_from([".a", ".b", ".bb"])
+    | st.sampled_from([".a", ".b", ".bb", "[last]", "[last-1]", "[last-3]"])
 )
 PATHS = st.lists(LEGS, max_size=3).map(lambda legs: "$" + "".join(legs)) | st.text('$.[]" \\u0aé', max_size=6)
 PLAIN_KEYS = st.sampled_from(["a", "b", "bb", "c d", "é", "😀", "\n"])
@@ -656,6 +661,19 @@ def test_chosen_diffs_are_alike() -> None:
     good += [diff(1, f"$.{key}", seven) for key in ("\xa0", "\x85", "\u1680", "q\xa0r", "\u3000", "q\x1c")]
     bad += [diff(1, f"$.q{space}", seven) for space in "\t\n\x0b\x0c\r "]
     bad += [diff(1, "$.a[\x1c1]", seven), diff(1, "$.a[1\u3000]", seven), diff(0, "$.a[00000000001]", seven)]
+    # Counted from the end, of the array as it is when its turn comes: before the first, an insertion is at the first.
+    good += [
+        diff(operation, f"$.a[{place}]", seven) for operation in (0, 1) for place in ("last", "last-1", " last\t- 1 ", "last-0000000001")
+    ]
+    good += [diff(1, f"$.a[{place}]", seven) for place in ("last-2", "last-9", "last-9999999999")]
+    good += [diff(2, "$.a[last]") * 2 + diff(1, "$.a[last]", seven) + diff(0, "$.a[last]", text), diff(0, "$.a[last].b", seven)]
+    good += [diff(0, "$.a[last-1]", document([1, [2]])) + diff(2, "$.a[last-1][last][last]")]
+    bad += [diff(0, f"$.a[{place}]", seven) for place in ("last-2", "last-9999999999", "last-00000000001")]
+    bad += [
+        diff(0, f"$.a[{place}]", seven) for place in ("last-", "last 1", "last+1", "lost", "las", "-1", "1-last", "last to last", "la st")
+    ]
+    bad += [diff(2, "$.a[last-2]"), diff(2, "$.a[last]") * 3, diff(0, "$.a[last-2].b", seven), diff(0, "$[last]", seven)]
+    bad += [diff(1, "$[last]", seven), diff(1, "$.zz[last]", seven), diff(2, "$.zz[last]")]
     for data in good:
         assert same_update(tree, data)
         same_update(tree, data[:-1])

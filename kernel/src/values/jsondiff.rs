@@ -168,16 +168,16 @@ fn apply<'a>(root: &mut Node<'a>, operation: u8, mut path: Vec<Leg>, value: Node
                 _ => return malformed("JSON diffs: a key to insert is there already, or one to change is not"),
             }
         }
-        (Node::Array(items), Leg::Place(place)) => {
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
+        (Node::Array(items), leg @ (Leg::Place(_) | Leg::FromEnd(_))) => {
+            let place = leg.place(items.len());
             if operation == INSERT {
-                items.insert(place.min(items.len()), value); // beyond the end: at the end, as MySQL does
-            } else if place >= items.len() {
-                return malformed("JSON diffs: a place beyond the array's end");
-            } else if operation == REMOVE {
-                items.remove(place);
+                items.insert(place.unwrap_or(0).min(items.len()), value); // beyond either end: at that end, as MySQL does
             } else {
-                items[place] = value;
+                match place.filter(|&place| place < items.len()) {
+                    Some(place) if operation == REMOVE => drop(items.remove(place)),
+                    Some(place) => items[place] = value,
+                    None => return malformed("JSON diffs: a place beyond the array's end"),
+                }
             }
         }
         _ => return malformed("JSON diffs: a path that the document has not"),
@@ -191,7 +191,7 @@ fn child<'n, 'a>(node: &'n mut Node<'a>, leg: &Leg) -> Result<&'n mut Node<'a>> 
             .find(key.as_bytes())
             .and_then(|place| members.items.get_mut(place))
             .map(|item| &mut item.1),
-        (Node::Array(items), Leg::Place(place)) => usize::try_from(*place).ok().and_then(|place| items.get_mut(place)),
+        (Node::Array(items), leg) => leg.place(items.len()).and_then(|place| items.get_mut(place)),
         _ => None,
     };
     match found {

@@ -1,4 +1,4 @@
-//! Paths of JSON diffs: keys and array places. The binlog writes no wildcards, no `last`, and `$` or nothing at the head.
+//! Paths of JSON diffs: keys and array places. The binlog writes no wildcards, no ranges, and `$` or nothing at the head.
 //!
 //! Source: MySQL 9.7, sql-common/json_path.cc. What is taken is what the readable decoder's regular expression takes.
 
@@ -8,6 +8,19 @@ use crate::malformed::{malformed, Result};
 pub enum Leg {
     Key(String),
     Place(u64),
+    /// How far before the last: `last` is 0, `last-2` is 2.
+    FromEnd(u64),
+}
+
+impl Leg {
+    /// The place in an array of that length, as the diffs before left it; it may be beyond the end. None before the first, and for a key.
+    pub fn place(&self, length: usize) -> Option<usize> {
+        match self {
+            Leg::Key(_) => None,
+            Leg::Place(place) => Some(usize::try_from(*place).unwrap_or(usize::MAX)),
+            Leg::FromEnd(back) => length.checked_sub(1)?.checked_sub(usize::try_from(*back).ok()?),
+        }
+    }
 }
 
 pub fn parse_path(text: &str) -> Result<Vec<Leg>> {
@@ -48,13 +61,28 @@ fn plain_key(text: &str) -> Option<(Leg, &str)> {
 
 fn array_place(text: &str) -> Option<(Leg, &str)> {
     let text = text.trim_start_matches(is_space);
+    let (leg, after) = if let Some(after) = text.strip_prefix("last") {
+        match after.trim_start_matches(is_space).strip_prefix('-') {
+            Some(back) => {
+                let (back, after) = number(back.trim_start_matches(is_space))?;
+                (Leg::FromEnd(back), after)
+            }
+            None => (Leg::FromEnd(0), after),
+        }
+    } else {
+        let (place, after) = number(text)?;
+        (Leg::Place(place), after)
+    };
+    Some((leg, after.trim_start_matches(is_space).strip_prefix(']')?))
+}
+
+fn number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, after) = text.split_at(end);
     if !(1..=10).contains(&digits.len()) {
         return None;
     }
-    let after = after.trim_start_matches(is_space).strip_prefix(']')?;
-    Some((Leg::Place(digits.parse().ok()?), after))
+    Some((digits.parse().ok()?, after))
 }
 
 /// A JSON string after its opening quote. Control characters may stand for themselves; half a pair of surrogates is no text.
@@ -125,7 +153,16 @@ mod tests {
             keys("$.\u{a0}.a\u{85}\u{1680}.\u{1c}[\t0\r]"),
             Some(vec![key("\u{a0}"), key("a\u{85}\u{1680}"), key("\u{1c}"), Leg::Place(0)])
         );
+        assert_eq!(
+            keys("$[last].a[last-12][ last\t- 0 ]"),
+            Some(vec![Leg::FromEnd(0), key("a"), Leg::FromEnd(12), Leg::FromEnd(0)])
+        );
         for bad in [
+            "$[last-]",
+            "$[last 1]",
+            "$[-1]",
+            "$[la]",
+            "$[last-12345678901]",
             "a",
             "$$",
             "$.",

@@ -123,7 +123,8 @@ fn no_bytes_make_a_document_or_its_diffs_panic() {
     // Mostly small numbers: types, counts and offsets that lead somewhere.
     let byte = || prop_oneof![4 => 0..16u8, 1 => any::<u8>()];
     let document = || prop::collection::vec(byte(), 0..80);
-    let diff = (0..3u8, prop_oneof!["(\\$)?(\\.[a-c]|\\[[0-3]\\]){0,3}", "\\PC{0,6}"], document()).prop_map(|(operation, path, value)| {
+    let path = prop_oneof!["(\\$)?(\\.[a-c]|\\[[0-3]\\]|\\[last(-[0-3])?\\]){0,3}", "\\PC{0,6}"];
+    let diff = (0..3u8, path, document()).prop_map(|(operation, path, value)| {
         let mut diff = vec![operation, path.len() as u8];
         diff.extend_from_slice(path.as_bytes());
         if operation != 2 {

@@ -98,6 +98,14 @@ SEVEN = b"\x05\x07\x00"
         (diff(2, "$[1]"), "[1]"),
         (diff(0, "$", SEVEN), "7"),
         (diff(2, "$[0]") + diff(2, "$[0]"), "[]"),
+        (diff(0, "$[last]", SEVEN), "[1, 7]"),
+        (diff(0, "$[last-1]", SEVEN), "[7, 2]"),
+        (diff(2, "$[ last - 1 ]"), "[2]"),
+        (diff(1, "$[last]", SEVEN), "[1, 7, 2]"),
+        (diff(1, "$[last-1]", SEVEN), "[7, 1, 2]"),
+        (diff(1, "$[last-9]", SEVEN), "[7, 1, 2]"),
+        (diff(2, "$[last]") + diff(2, "$[last]") + diff(1, "$[last]", SEVEN), "[7]"),
+        (diff(0, "$[last]", LIST) + diff(1, "$[9]", SEVEN) + diff(2, "$[last-1][last]"), "[1, [1], 7]"),
     ],
 )
 def test_diffs_are_applied_in_order(diffs: bytes, text: str) -> None:
@@ -105,7 +113,25 @@ def test_diffs_are_applied_in_order(diffs: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "diffs", [diff(0, "$[2]", SEVEN), diff(2, "$.a"), diff(2, "$"), diff(9, "$[0]"), diff(0, "$[x]", SEVEN), diff(0, "$[0]")]
+    "diffs",
+    [
+        diff(0, "$[2]", SEVEN),
+        diff(2, "$.a"),
+        diff(2, "$"),
+        diff(9, "$[0]"),
+        diff(0, "$[x]", SEVEN),
+        diff(0, "$[0]"),
+        diff(0, "$[last-2]", SEVEN),
+        diff(2, "$[last-2]"),
+        diff(0, "$[last-2][0]", SEVEN),
+        diff(0, "$[last][last]", SEVEN),
+        diff(2, "$[last]") * 3,
+        diff(0, "$[last-]", SEVEN),
+        diff(0, "$[last 1]", SEVEN),
+        diff(0, "$[last+1]", SEVEN),
+        diff(0, "$[-1]", SEVEN),
+        diff(0, "$[LAST]", SEVEN),
+    ],
 )
 def test_diffs_that_do_not_fit_are_corrupt(diffs: bytes) -> None:
     with pytest.raises(Corrupt):
