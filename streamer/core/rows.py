@@ -11,7 +11,7 @@ from contracts.envelope import Value
 from contracts.errors import Corrupt
 from streamer.core.cursor import Cursor
 from streamer.core.events import Change, RowsEvent
-from streamer.core.jsonb import updated_text
+from streamer.core.jsondiff import updated_text
 from streamer.core.schemas import TableMap
 from streamer.core.storage import JSON
 from streamer.core.values import Decode, Raw, compile_decoder

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from contracts.errors import Corrupt
 from contracts.table import Column, Kind
 from streamer.core.charsets import BINARY, CHARSETS, plan
-from streamer.core.jsonb import document_text, updated_text
+from streamer.core.jsonb import document_text
+from streamer.core.jsondiff import updated_text
 from streamer.core.numbers import double_text
 from streamer.core.schemas import StoredColumn
 from streamer.core.storage import (

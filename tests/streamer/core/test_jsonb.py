@@ -6,7 +6,8 @@ import struct
 import pytest
 
 from contracts.errors import Corrupt
-from streamer.core.jsonb import _quote, document_text, updated_text
+from streamer.core.jsonb import document_text, quote
+from streamer.core.jsondiff import updated_text
 from tests.streamer.core.golden import body_of, golden
 
 
@@ -141,7 +142,7 @@ def test_diffs_that_do_not_fit_are_corrupt(diffs: bytes) -> None:
 @pytest.mark.parametrize("key", ["\xa0", "\x85", "\u1680", "a\xa0b", "\u3000", "\x1c", "\x7f", "a]-\\"])
 def test_a_bare_key_ends_at_no_space_but_those_of_ascii(key: str) -> None:
     # MySQL looks at the lowest byte of a character to tell whether a key needs quotes, and takes 0x80 and more for letters.
-    assert updated_text(b"\x00" + struct.pack("<HH", 0, 4), diff(1, f"$.{key}", SEVEN)) == f"{{{_quote(key)}: 7}}"
+    assert updated_text(b"\x00" + struct.pack("<HH", 0, 4), diff(1, f"$.{key}", SEVEN)) == f"{{{quote(key)}: 7}}"
 
 
 @pytest.mark.parametrize("space", "\t\n\x0b\x0c\r ")
