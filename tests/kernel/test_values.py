@@ -478,7 +478,7 @@ def test_dates_and_times_in_documents_are_alike() -> None:
 
 
 def test_decimals_of_every_shape_in_documents_are_alike() -> None:
-    # What is computed may have more digits after the point than a column's 30.
+    # What is written may have more digits after the point than a column's 30.
     chance = random.Random("tidemark json decimals")
     for precision in range(1, 82):
         for scale in range(precision + 1):
