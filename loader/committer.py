@@ -159,12 +159,13 @@ class Committer:
         named = qualified(target.schema, target.name)
         if held is not None and parked and not (target.mode.keyed if truncate else held.emptied):
             return passed(named, held.because), {}
-        if parked or not truncate:
-            try:
-                with self._timed("ensure"):
-                    self._warehouse.ensure_target(target, tenure.fence, renewing=part.renewing or parked, afresh=parked)
-            except Unfit as error:
-                return passed(named, error.message), {}
+        # A TRUNCATE is judged by the newest schema and today's settings: what it does to a table follows from the mode that one has.
+        asked = target.bare if truncate and held is not None and not parked else target
+        try:
+            with self._timed("ensure"):
+                self._warehouse.ensure_target(asked, tenure.fence, renewing=part.renewing or parked or truncate, afresh=parked)
+        except Unfit as error:
+            return passed(named, error.message), {}
         return self._load(tenure, part, part.destination, topic_id, key, emptied=parked and target.mode.keyed)
 
     def _after_refusal(

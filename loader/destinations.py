@@ -35,5 +35,5 @@ class Destinations:
             destination = Destination(schema, target)
             return destination, self._collect(destination, next_seq)
         if not target.mode.keyed:
-            schema, target = replace(schema, columns=(), key=()), replace(target, columns=())
+            schema, target = replace(schema, columns=(), key=()), target.bare
         return Destination(schema, target), OpenDecodedChanges()

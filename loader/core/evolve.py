@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid, Unfit
-from contracts.sql import held_name, qualified, quote
+from contracts.sql import held_column, held_name, qualified, quote
 from contracts.table import TableId
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
@@ -75,9 +75,12 @@ def evolution(target: TargetTable, standing: Sequence[StandingColumn], former: S
     return Evolution(tuple(widenings), (*added, *replaced, *dropped))
 
 
-def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn]) -> None:
-    """Raises Invalid as `evolution` does, but looks only at the columns the mode adds, and at those another mode has added."""
-    ours = OWN_COLUMNS - {column.name for column in target.columns}
+def refuse_other_mode(target: TargetTable, standing: Sequence[StandingColumn], former: TargetTable | None = None) -> None:
+    """Raises Unfit and Invalid as `evolution` does, but looks only at the mode `former` had, what was loaded last, at the columns the mode
+    adds, and at those another mode has added."""
+    if former is not None and former.mode is not target.mode:
+        _refuse_other_key(target, [former])
+    ours = OWN_COLUMNS - {held_column(column.name) for column in target.source.columns}
     evolution(replace(target, columns=(), key=()), [column for column in standing if column.name in ours], (), renewing=False)
 
 

@@ -2,7 +2,7 @@
 visible."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -45,8 +45,8 @@ class TargetColumn:
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """Where a source table's rows go. `columns` in table order without the columns the mode adds; `key` by target names, empty only in
-    append mode."""
+    """Where a source table's rows go. `columns` in table order without the columns the mode adds, none in a bare one; `key` by target
+    names, empty only in append mode and in a bare one."""
 
     topic: str
     source: TableSchema
@@ -61,6 +61,11 @@ class TargetTable:
         """In key order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.key)
+
+    @property
+    def bare(self) -> "TargetTable":
+        """Table and mode alone: what a TRUNCATE, which names no schema, has to do with."""
+        return replace(self, columns=(), key=())
 
 
 @dataclass(frozen=True, slots=True)

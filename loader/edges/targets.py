@@ -67,6 +67,9 @@ class TargetTables:
         fingerprint = target.source.fingerprint
         if self._ensured.get(target.topic) == fingerprint and not afresh:
             return
+        if not target.columns:
+            self._refuse_other_mode(target)
+            return
         if due := self._due(target, renewing=renewing, afresh=afresh):
             for statement in (*due.creation, *due.evolution.widenings):
                 with _refusing(target, statement):
@@ -81,6 +84,9 @@ class TargetTables:
 
     def preparation(self, target: TargetTable, *, renewing: bool, afresh: bool) -> list[str]:
         """The statements `ensure` would send; none when the table was found fit for these rows before. Raises Invalid as it does."""
+        if not target.columns:
+            self._refuse_other_mode(target)
+            return []
         due = self._due(target, renewing=renewing, afresh=afresh)
         return [*due.creation, *due.evolution.widenings, *due.evolution.alterations] if due else []
 
@@ -132,6 +138,16 @@ class TargetTables:
         if change.made_again:
             change = replace(change, alterations=(*change.alterations, *creation))
         return _Due(version + 1, creation, change)
+
+    def _refuse_other_mode(self, target: TargetTable) -> None:
+        """Raises Unfit or Invalid when the table there, if one is, was not loaded in the target's mode, or by another pipeline."""
+        versions, _ = self._known_now()
+        held = [fingerprint for _, fingerprint in versions.get((target.topic, _named(target)), [])]
+        if standing := self._standing(target, ()):
+            if not held:
+                self._refuse_others(target)
+            former = self._formers(target, held[-1:])
+            refuse_other_mode(target, standing, former[-1] if former else None)
 
     def _refuse_others(self, target: TargetTable) -> None:
         """Raises Invalid when another pipeline of this warehouse loads the table: each would take the other's rows for its own."""

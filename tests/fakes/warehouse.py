@@ -200,6 +200,10 @@ class FakeWarehouse:
 
             def create() -> None:
                 there = self.database.targets.get(target_name(target))
+                if not target.columns:
+                    if there is not None and there.mode is not target.mode:
+                        raise Unfit(f"{target_name(target)} is keyed otherwise", table=target_name(target))
+                    return
                 if target_name(target) in self.database.obstructed and (afresh or there != target):
                     raise Unfit(f"{target_name(target)} has a column of somebody else's", table=target_name(target))
                 gone = target_name(target) in self.database.gone

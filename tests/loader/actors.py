@@ -130,7 +130,7 @@ class Shelf:
         return self.state
 
     def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
-        self.journal.note("ensure" + " renewing" * renewing + " afresh" * afresh)
+        self.journal.note("ensure" + " renewing" * renewing + " afresh" * afresh + " bare" * (not target.columns))
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         self.journal.note(f"stage {' '.join(load.target.name for load in loads)}")

@@ -82,10 +82,20 @@ def test_a_cut_without_rows_is_one_commit_and_no_object() -> None:
 
 def test_a_truncate_which_names_no_schema_is_committed_without_an_object() -> None:
     bench = Bench()
-    bench.commit(cut_of(row(0, op=Op.TRUNCATE, schema=""), barrier(0, orders=1)))
-    assert bench.journal.effects == ["commit"]
-    (load,) = bench.shelf.plans[0].loads
+    bench.tenure = bench.commit(cut_of(row(0), barrier(0, orders=1)))
+    bench.journal.effects.clear()
+    bench.commit(later_cut(row(1, op=Op.TRUNCATE, schema=""), barrier(1, orders=2)))
+    assert bench.journal.effects == ["ensure renewing bare", "commit"]
+    (load,) = bench.shelf.plans[-1].loads
     assert (load.truncate, load.staged, load.entry.manifest_key) == (True, None, "")
+
+
+def test_a_truncate_is_the_first_thing_of_a_table_only_where_its_target_may_be_made() -> None:
+    bench = Bench()
+    bench.journal.fail("ensure", Unfit("is somebody else's"))
+    held = bench.commit(cut_of(row(0, op=Op.TRUNCATE, schema=""), barrier(0, orders=1))).offsets[ORDERS]
+    assert bench.journal.effects == ["ensure renewing", "commit"]
+    assert (held.state, held.because, held.emptied) == (TableState.PARKED, "is somebody else's", True)
 
 
 def test_while_nothing_happened_for_certain_the_same_objects_are_staged_and_committed_again() -> None:
@@ -234,7 +244,7 @@ def test_a_truncate_makes_a_target_again_that_is_gone() -> None:
     bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
     emptied = (row(0, op=Op.TRUNCATE, schema=""), barrier(0, standings=snapshotting(ORDERS, 7), orders=1))
     after = bench.commit(cut_of(*emptied))
-    assert bench.journal.effects == ["commit", "ensure renewing afresh", "commit"]
+    assert bench.journal.effects == ["ensure renewing", "commit", "ensure renewing afresh", "commit"]
     assert bench.shelf.plans[-1].loads[0].truncate
     assert after.offsets[ORDERS].state is TableState.SNAPSHOTTING
 
@@ -243,7 +253,7 @@ def test_a_truncate_makes_a_target_again_that_is_gone() -> None:
 def test_a_truncate_whose_target_stays_away_parks_it_until_rows_fit(effect: str) -> None:
     bench = Bench()
     bench.journal.fail("commit", Unfit(GONE, topic=ORDERS))
-    bench.journal.faults.setdefault(effect, deque()).append(Unfit("still is", topic=ORDERS))
+    bench.journal.faults.setdefault(effect, deque([None])).append(Unfit("still is", topic=ORDERS))
     held = bench.commit(cut_of(row(0, op=Op.TRUNCATE, schema=""), barrier(0, orders=1))).offsets[ORDERS]
     assert (held.state, held.because, held.emptied) == (TableState.PARKED, "still is", True)
 

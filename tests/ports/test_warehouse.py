@@ -75,6 +75,24 @@ def test_an_altered_table_is_not_ok_until_its_rows_are_committed(scene: Warehous
     assert "altered" in held.because
 
 
+@pytest.mark.parametrize("other", [Mode.MERGE, Mode.SOFT_DELETE, Mode.APPEND])
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE, Mode.APPEND])
+def test_a_bare_target_asks_for_the_mode_alone_and_changes_nothing(scene: WarehouseScene, mode: Mode, other: Mode) -> None:
+    writer = Writer(scene, mode)
+    writer.commit(writer.upsert(1, 10))
+    writer.take()
+    altered = replace(writer.schema, columns=(*writer.schema.columns, Column("w", Kind.INT)))
+    bare = target_table(TOPIC, altered, TargetNaming(), other).bare
+    if mode is other:
+        writer.session.ensure_target(bare, writer.fence, renewing=True)
+    else:
+        with pytest.raises(Invalid):
+            writer.session.ensure_target(bare, writer.fence, renewing=True)
+    writer.session.ensure_target(writer.target, writer.fence, renewing=False)
+    writer.commit(writer.upsert(2, 20))
+    assert scene.rows(writer.target) == [(1, 10), (2, 20)]
+
+
 def test_the_next_commit_merges_by_key(scene: WarehouseScene) -> None:
     writer = Writer(scene)
     writer.commit(writer.upsert(1, 10), writer.upsert(2, 20), writer.upsert(3, 30))
