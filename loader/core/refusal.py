@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from contracts.errors import Invalid, Unfit
-from contracts.sql import qualified
-from loader.core.evolve import reading
+from contracts.sql import qualified, quote
+from loader.core.evolve import reading, refused
 from loader.core.plan import TargetTable
 from loader.core.target import create_statements
 
@@ -39,6 +39,23 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
     if code == _SHORT:
         return Invalid(f"{short}. Add the column again, and start the loader", topic=target.topic, table=name)
     return None
+
+
+def not_done(target: TargetTable, statement: str, code: str, said: str) -> Invalid:
+    """What to tell a person when a statement that makes or alters a target was refused. A setting, or a right to make tables, is mended
+    once for all of them, and faster than they are read again."""
+    name = f"{target.schema}.{target.name}"
+    if statement.startswith("GRANT"):
+        return Invalid(
+            f"{statement}: {said}. target.grant_select_to names who may read the tables: mend it, or make the user, group or role, and"
+            " start the loader again",
+            table=name,
+            setting="target.grant_select_to",
+        )
+    if code == _TAKEN and statement.startswith("CREATE"):
+        place = "DATABASE its name" if statement.startswith("CREATE SCHEMA") else f"SCHEMA {quote(target.schema)}"
+        return Invalid(f"{statement}: {said}. Run: GRANT CREATE ON {place} TO the loader's user, and start the loader again", table=name)
+    return refused(target, statement, said)
 
 
 def gone(target: TargetTable) -> Unfit:

@@ -128,8 +128,19 @@ def staging_columns(target: TargetTable) -> tuple[TargetColumn, ...]:
 
 
 def create_statements(target: TargetTable, grant_select_to: Sequence[str]) -> list[str]:
-    """Schema, table and grants, each safe to repeat, each for a transaction of its own. Grantees are `user`, `group name`, `role name`
-    or `public`. Raises Invalid.
+    """Schema, table and grants, each safe to repeat. Grantees are `user`, `group name`, `role name` or `public`. Raises Invalid."""
+    return [*schema_statements(target, grant_select_to), *table_statements(target, grant_select_to)]
+
+
+def schema_statements(target: TargetTable, grant_select_to: Sequence[str]) -> list[str]:
+    """Of `create_statements` those about the schema, which tables of other shards share: each for a transaction of its own."""
+    schema = quote(target.schema)
+    grants = (f"GRANT USAGE ON SCHEMA {schema} TO {_grantee(grantee)}" for grantee in grant_select_to)
+    return [f"CREATE SCHEMA IF NOT EXISTS {schema}", *grants]
+
+
+def table_statements(target: TargetTable, grant_select_to: Sequence[str]) -> list[str]:
+    """Of `create_statements` those about the table, for one transaction: who may read it is granted while it is made, and not after.
 
     The primary key informs Redshift's planner and its choice of distribution. It is left out where it holds a VARBYTE, which
     the documentation does not allow in so many words. No column has a DEFAULT: it could not be widened.
@@ -139,14 +150,8 @@ def create_statements(target: TargetTable, grant_select_to: Sequence[str]) -> li
     types = {c.name: ColumnType.parse(c.sql_type).name for c in target.columns}
     if target.key and all(types[name] is not Name.VARBYTE for name in target.key):
         parts.append(f"PRIMARY KEY ({', '.join(quote(name) for name in target.key)})")
-    statements = [
-        f"CREATE SCHEMA IF NOT EXISTS {quote(target.schema)}",
-        f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)}) DISTSTYLE AUTO SORTKEY AUTO",
-    ]
-    for grantee in grant_select_to:
-        statements.append(f"GRANT USAGE ON SCHEMA {quote(target.schema)} TO {_grantee(grantee)}")
-        statements.append(f"GRANT SELECT ON TABLE {table} TO {_grantee(grantee)}")
-    return statements
+    grants = (f"GRANT SELECT ON TABLE {table} TO {_grantee(grantee)}" for grantee in grant_select_to)
+    return [f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)}) DISTSTYLE AUTO SORTKEY AUTO", *grants]
 
 
 def _grantee(text: str) -> str:

@@ -15,11 +15,11 @@ import structlog
 from contracts.errors import Fenced, Invalid
 from contracts.ledger import Fence
 from contracts.sql import qualified, quote
-from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode, refused
+from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode
 from loader.core.plan import Mode, TargetTable
-from loader.core.refusal import gone
+from loader.core.refusal import gone, not_done
 from loader.core.statements import CommitTables, hold_back, hold_fence
-from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements
+from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements, schema_statements, table_statements
 from loader.edges.session import Session
 from runtime.crash import crash_point
 
@@ -39,10 +39,12 @@ Known = tuple[dict[tuple[str, str], list[tuple[int, str]]], dict[tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """What must happen before a table takes rows of a schema for the first time. `version`: the number it gets."""
+    """What must happen before a table takes rows of a schema for the first time. `version`: the number it gets. `schema`, `table`: what
+    makes them, nothing where the loader has."""
 
     version: int
-    creation: Sequence[str]
+    schema: Sequence[str]
+    table: Sequence[str]
     evolution: Evolution
 
 
@@ -71,7 +73,7 @@ class TargetTables:
             self._refuse_other_mode(target)
             return
         if due := self._due(target, renewing=renewing, afresh=afresh):
-            for statement in (*due.creation, *due.evolution.widenings):
+            for statement in (*due.schema, *due.evolution.widenings):
                 with _refusing(target, statement):
                     self._session.run(statement)
                 crash_point("loader.ensure_target.statement")
@@ -88,19 +90,19 @@ class TargetTables:
             self._refuse_other_mode(target)
             return []
         due = self._due(target, renewing=renewing, afresh=afresh)
-        return [*due.creation, *due.evolution.widenings, *due.evolution.alterations] if due else []
+        return [*due.schema, *due.table, *due.evolution.widenings, *due.evolution.alterations] if due else []
 
     def _adopt(self, target: TargetTable, due: _Due, fence: Fence, *, holds_back: bool) -> None:
-        """The alterations and the version, together or not at all, and only while the shard is ours: whoever wakes after his epoch is over
-        would give his schema's form to a table that holds a newer one's rows. `holds_back`: the table isn't what the last barrier says
-        any more, and its state says so."""
+        """The table or its alterations, and the version, together or not at all, and only while the shard is ours: whoever wakes after his
+        epoch is over would give his schema's form to a table that holds a newer one's rows. `holds_back`: the table isn't what the last
+        barrier says any more, and its state says so."""
         tables = CommitTables(self._schema, fence.shard)
         with self._session.transaction() as transaction:
             if transaction.touch(hold_fence(fence, tables)) != 1:
                 raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
             if holds_back:
                 transaction.touch(hold_back(target.topic, tables))
-            for statement in due.evolution.alterations:
+            for statement in (*due.table, *due.evolution.alterations):
                 with _refusing(target, statement):
                     transaction.run(statement)
                 crash_point("loader.ensure_target.statement")
@@ -129,15 +131,17 @@ class TargetTables:
         standing = self._standing(target, former)
         if standing and not held:
             self._refuse_others(target)
-        creation = create_statements(target, self._grant_select_to)
-        if not standing:
-            if held and target.mode.keyed and not renewing:
-                raise gone(target)
-            return _Due(version + 1, creation, Evolution())
-        change = evolution(target, standing, former, renewing=renewing or self._holds_nothing(target, standing))
+        if not standing and held and target.mode.keyed and not renewing:
+            raise gone(target)
+        change = Evolution()
+        if standing:
+            change = evolution(target, standing, former, renewing=renewing or self._holds_nothing(target, standing))
         if change.made_again:
-            change = replace(change, alterations=(*change.alterations, *creation))
-        return _Due(version + 1, creation, change)
+            change = replace(change, alterations=(*change.alterations, *create_statements(target, self._grant_select_to)))
+        if standing and held:
+            return _Due(version + 1, (), (), change)
+        granted = self._grant_select_to
+        return _Due(version + 1, schema_statements(target, granted), table_statements(target, granted), change)
 
     def _refuse_other_mode(self, target: TargetTable) -> None:
         """Raises Unfit or Invalid when the table there, if one is, was not loaded in the target's mode, or by another pipeline."""
@@ -217,11 +221,11 @@ class TargetTables:
 
 @contextmanager
 def _refusing(target: TargetTable, statement: str) -> Iterator[None]:
-    """What the warehouse refuses of a table concerns that table alone."""
+    """What the warehouse refuses of a table concerns that table alone, but for rights and grants."""
     try:
         yield
     except Invalid as error:
-        raise refused(target, statement, error.message) from error
+        raise not_done(target, statement, str(error.fields.get("code", "")), error.message) from error
 
 
 def _named(target: TargetTable) -> str:

@@ -248,3 +248,57 @@ def test_a_database_that_takes_a_key_for_another_is_refused_before_anything_is_m
     with pytest.raises(Invalid, match="COLLATE CASE_SENSITIVE"):
         begun(warehouse(driver))
     assert driver.statements == ["SELECT db_collation()"]
+
+
+def granting(driver: Driver) -> RedshiftWarehouse:
+    options = WarehouseOptions("tidemark", "default", timedelta(seconds=60), timedelta(seconds=900), ("analysts",))
+    return RedshiftWarehouse(driver.connect, options)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "says"),
+    [
+        ("GRANT_USAGE", "42704", "target.grant_select_to names who may read the tables"),
+        ("GRANT_SELECT", "42704", "target.grant_select_to names who may read the tables"),
+        ("GRANT_SELECT", "42501", "target.grant_select_to names who may read the tables"),
+        ("CREATE_SCHEMA", "42501", "GRANT CREATE ON DATABASE its name TO the loader's user"),
+        ("CREATE_TABLE", "42501", 'GRANT CREATE ON SCHEMA "shop" TO the loader.s user'),
+    ],
+)
+def test_a_grant_or_a_right_that_fails_halts_and_parks_no_table_after_the_other(statement: str, code: str, says: str) -> None:
+    driver = Driver(**{statement: said(code, "no analysts"), "FROM": []})
+    with pytest.raises(Invalid, match=f"no analysts.*{says}") as refused:
+        granting(driver).ensure_target(LOAD.target, HELD, renewing=True)
+    assert not isinstance(refused.value, Unfit)
+    # What could not be granted is not made, so it is tried again once that is mended.
+    assert not any("INSERT" in sent for sent in driver.statements)
+    assert driver.statements[-1] == "rollback" or "TABLE" not in statement
+
+
+def test_what_stands_in_the_way_of_a_table_parks_that_one() -> None:
+    driver = Driver(CREATE_TABLE=said("42P07", "a view of that name"), FROM=[])
+    with pytest.raises(Unfit, match="a view of that name"):
+        granting(driver).ensure_target(LOAD.target, HELD, renewing=True)
+
+
+def test_schema_table_and_grants_are_made_once_the_table_with_its_grants_and_its_version() -> None:
+    driver = Driver(FROM=[])
+    granting(driver).ensure_target(LOAD.target, HELD, renewing=False)
+    sent = [statement.partition(" (")[0].partition(" SET ")[0] for statement in driver.statements if not statement.startswith("SELECT")]
+    assert sent == [
+        'CREATE SCHEMA IF NOT EXISTS "shop"',
+        'GRANT USAGE ON SCHEMA "shop" TO "analysts"',
+        'UPDATE "tidemark"."fence_0"',
+        'CREATE TABLE IF NOT EXISTS "shop"."orders"',
+        'GRANT SELECT ON TABLE "shop"."orders" TO "analysts"',
+        'INSERT INTO "tidemark"."schema_version"',
+        "commit",
+        "rollback",
+    ]
+
+
+@pytest.mark.parametrize(("versions", "granted"), [([["tm.shop.orders", '"shop"."orders"', 1, "old"]], False), ([], True)])
+def test_a_table_that_stands_is_granted_to_nobody_again_but_for_one_that_was_never_loaded(versions: list[Any], granted: bool) -> None:
+    driver = Driver(**{"SELECT_topic,": versions, "_AND_table_name_=_%s_ORDER": [["id", "integer", None, None, None]], "SELECT": []})
+    granting(driver).ensure_target(LOAD.target, HELD, renewing=False)
+    assert any("CREATE" in sent for sent in driver.statements) == any("GRANT" in sent for sent in driver.statements) == granted
