@@ -148,7 +148,10 @@ def rehearse(loader: Loader, log: ShardLog, paper: Paper, clock: PaperClock, *, 
             if shard.trouble is not None:
                 raise shard.trouble
         if not moved and paper.plan is None:
-            if log.position(progress) < end or any(shard.awaits_rows for shard in loader.shards.values()):
+            awaiting = [shard for shard in loader.shards.values() if shard.awaits_rows]
+            for shard in awaiting:
+                shard.refuse_loss()
+            if log.position(progress) < end or awaiting:
                 continue
             clock.sleep(age_max)
             loader.step(timedelta(0))

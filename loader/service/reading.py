@@ -81,10 +81,10 @@ class Reading:
             self._log.add(topic, start.offset)
         if not found and now - self._loss_checked_at >= LOSS_CHECK_EVERY:
             self._loss_checked_at = now
-            self._refuse_loss()
+            self.refuse_loss()
         return bool(found)
 
-    def _refuse_loss(self) -> None:
+    def refuse_loss(self) -> None:
         """A barrier is visible only once its rows are in their partitions. Read to the end, marker or not, without them: they are gone."""
         for topic, seq in self._batch.awaited.items():
             bounds = self._log.bounds(topic)

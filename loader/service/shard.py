@@ -5,7 +5,8 @@ shard is taken again: epoch first, then fence and offsets from one snapshot.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -110,7 +111,7 @@ class ShardLoader:
             self._clock.sleep(min(self._not_before - now, timeout))
             return False
         self._not_before = None
-        try:
+        with self._minding():
             if self._reading is not None:
                 return self._read(self._reading, timeout)
             if self._assigning is None:
@@ -124,11 +125,23 @@ class ShardLoader:
             tenure = assigned.result()
             refuse_restored(tenure.fence, self._acknowledged)
             self._seek(tenure)
+        return True
+
+    def refuse_loss(self) -> None:
+        """Raises Gone, as `step` does each second in which nothing is read, where rows of a barrier are. For whoever has just read
+        nothing, and no clock that moves."""
+        with self._minding():
+            if self._reading is not None:
+                self._reading.refuse_loss()
+
+    @contextmanager
+    def _minding(self) -> Iterator[None]:
+        try:
+            yield
         except (Fenced, OutcomeUnknown, Unavailable) as error:
             self._restart(error)
         except PipelineError as error:
             self._stop(error)
-        return True
 
     def close(self, why: str) -> None:
         """Drops what was read and not committed. A commit under way ends before its next effect, or happens."""
