@@ -158,7 +158,7 @@ class Warehouse(Protocol):
         """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain (the staging
         tables may be gone with the session: stage again), OutcomeUnknown when COMMIT was sent and its answer lost: then read the
         state after a new epoch, never send it again. Raises Unfit, `topic` among its fields, when a target can't take its rows and can be
-        read again (it is gone, or a column of it), Invalid when its rows would be lost, or the loader has no right to it any more; then,
-        too, it was rolled back, and what was staged is there."""
+        read again (it is gone, or a column of it, or is another one), Invalid when its rows would be lost, or the loader has no right to
+        it any more; then, too, it was rolled back, and what was staged is there."""
 
     def close(self) -> None: ...

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 from contracts.errors import Invalid, Unfit
 from contracts.sql import qualified, quote
-from loader.core.evolve import reading, refused
+from loader.core.evolve import anew, reading, refused
 from loader.core.plan import TargetTable
 from loader.core.target import create_statements
 
 _GONE = frozenset(["42P01", "3F000"])
 _TAKEN, _SHORT = "42501", "42703"
-"""SQLSTATEs: no such table, no such schema; no right to it; no such column. Any other that stays the same until a person acts says nothing
-of one target alone."""
+_OTHER = frozenset(["42804", "42883", "42809", "0A000", "55000", "23502"])
+_TOO_LONG = "value too long for"
+"""SQLSTATEs: no such table, no such schema; no right to it; no such column; and, with class 22, a value that does not go into its column:
+of another type, or not to be compared with it, not in a table, not done to such a thing, NULL. Staging has the types the loader makes, so
+what goes into it goes into a target that is as the loader made it. Where Redshift's nodes find out, and not its leader, a value that is too
+long is an internal error (XX000), known by its text. Any other that stays the same until a person acts says nothing of one target alone."""
 
 
 def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence[str]) -> Invalid | None:
@@ -38,6 +42,11 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
         return Unfit(f"{short}. Add the column again, and read the table: {reading(source)}", topic=target.topic, table=name)
     if code == _SHORT:
         return Invalid(f"{short}. Add the column again, and start the loader", topic=target.topic, table=name)
+    if code in _OTHER or code.startswith("22") or _TOO_LONG in said.lower():
+        # Somebody changed a column, or put a view in its place.
+        if target.mode.keyed:
+            return Unfit(f"{short}. Make it take them, or {anew(target)}", topic=target.topic, table=name)
+        return Invalid(f"{short}. Make it take them, and start the loader again", topic=target.topic, table=name)
     return None
 
 

@@ -213,9 +213,14 @@ class RedshiftWarehouse:
         """What a target can't do concerns that table alone."""
         try:
             yield
-        except Invalid as error:
+        except (Invalid, Unavailable) as error:
             target, code = statement.target, str(error.fields.get("code", ""))
-            told = refusal(target, code, error.message, self._options.grant_select_to) if target else None
+            if target is None or not code:
+                raise
+            told = refusal(target, code, error.message, self._options.grant_select_to)
+            if told is None and isinstance(error, Unavailable):
+                table = f"{target.schema}.{target.name}"
+                raise Unavailable(f"{error.message} (table {table})", **{**error.fields, "topic": target.topic, "table": table}) from error
             raise told or error from error
 
     def _staging_now(self) -> StagingTables:

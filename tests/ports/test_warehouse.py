@@ -10,7 +10,7 @@ from contracts.batch import Manifest, ManifestEntry
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Fenced, Invalid, Unavailable, Unfit
 from contracts.progress import TableState
-from contracts.sql import qualified
+from contracts.sql import qualified, quote
 from contracts.table import Column, Kind, TableId
 from devstack.stack import Stack
 from loader.core.plan import Mode
@@ -208,6 +208,29 @@ def test_a_commit_says_whose_rights_or_column_are_gone(stack: Stack, unused_name
     with pytest.raises(Invalid, match=f"{writer.target.schema}.orders doesn't take the rows of") as refused:
         writer.commit(writer.upsert(1, 11))
     assert isinstance(refused.value, Unfit) == (mode.keyed and "COLUMN" in harm)
+    assert refused.value.fields["topic"] == TOPIC
+    scene.close()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    "harm",
+    [
+        ("ALTER TABLE {} DROP COLUMN v", "ALTER TABLE {} ADD COLUMN v SMALLINT"),
+        ("ALTER TABLE {} DROP COLUMN v", "ALTER TABLE {} ADD COLUMN v DATE"),
+        ("ALTER TABLE {} RENAME TO before", "CREATE VIEW {} AS SELECT * FROM {schema}.before UNION ALL SELECT * FROM {schema}.before"),
+    ],
+)
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE, Mode.APPEND])
+def test_a_commit_says_whose_table_is_another_now(stack: Stack, unused_name: str, mode: Mode, harm: tuple[str, ...]) -> None:
+    scene = RealWarehouseScene(stack, unused_name)
+    writer = Writer(scene, mode)
+    writer.commit(writer.upsert(1, 10))
+    for statement in harm:
+        scene.do(statement.format(qualified(writer.target.schema, writer.target.name), schema=quote(writer.target.schema)))
+    with pytest.raises(Invalid, match=f"{writer.target.schema}.orders doesn't take the rows of.*Make it take them") as refused:
+        writer.commit(writer.upsert(1, 1 << 30))
+    assert isinstance(refused.value, Unfit) == mode.keyed
     assert refused.value.fields["topic"] == TOPIC
     scene.close()
 

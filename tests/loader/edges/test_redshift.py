@@ -14,7 +14,7 @@ from contracts.ledger import Fence, Guard, LedgerEntry
 from contracts.offsets import OffsetRange
 from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
-from loader.core.plan import CommitPlan, StagedLoad, TableLoad
+from loader.core.plan import CommitPlan, Mode, StagedLoad, TableLoad
 from loader.core.target import TargetNaming, target_table
 from loader.edges import session
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
@@ -178,6 +178,10 @@ def test_what_was_staged_in_a_session_that_ended_is_staged_again_before_it_is_me
         ("3F000", Unfit, "table shop.orders is gone from the warehouse"),
         ("42501", Invalid, 'ALTER TABLE "shop"."orders" OWNER TO the loader.s user., and start the loader again'),
         ("42703", Unfit, "the warehouse refuses: no. Add the column again, and read the table: streamer snapshot -t shop.orders --resync"),
+        *(
+            (code, Unfit, 'no. Make it take them, or DROP TABLE "shop"."orders", and read the table again: .* -t shop.orders --resync')
+            for code in ("22001", "22003", "42804", "42883", "42809", "0A000", "55000", "23502")
+        ),
         ("42601", Invalid, "^the warehouse refuses: no$"),
     ],
 )
@@ -191,8 +195,32 @@ def test_what_one_target_cannot_do_is_said_of_that_table_alone(code: str, error:
     assert driver.statements[-1] == "rollback"
     # Of the commit tables it is nobody's table that is gone.
     driver.answers = {"SET_commit_no": said(code)}
-    with pytest.raises(Invalid, match=r"^the warehouse refuses: no$"):
+    with pytest.raises((Invalid, Unavailable), match=r"^the warehouse( refuses)?: no$"):
         held.commit(replace(PLAN, loads=(MERGED,)))
+
+
+@pytest.mark.parametrize(("code", "text"), [("22001", "no"), ("42804", "no"), ("XX000", "Value too long for character type")])
+def test_events_that_their_table_does_not_take_halt_the_loader(code: str, text: str) -> None:
+    appended = replace(LOAD.target, mode=Mode.APPEND, key=())
+    load = replace(LOAD, target=appended)
+    held = warehouse(Driver(**{"pg_last_copy_count": [[3]], "SET_commit_no": 1, 'INSERT_INTO_"shop"."orders"': said(code, text)}))
+    held.stage([load])
+    with pytest.raises(Invalid, match=f"table shop.orders doesn't take .*{text}. Make it take them, and start the loader again") as raised:
+        held.commit(replace(PLAN, loads=(replace(MERGED, target=appended, staged=load),)))
+    assert not isinstance(raised.value, Unfit)
+
+
+def test_what_may_pass_is_told_with_the_table_it_was_in_the_way_of() -> None:
+    driver = Driver(**{"pg_last_copy_count": [[3]], "SET_commit_no": 1, 'DELETE_FROM_"shop"."orders"': said("57014", "canceled")})
+    held = warehouse(driver)
+    held.stage([LOAD])
+    with pytest.raises(Unavailable, match=r"^the warehouse: canceled \(table shop.orders\)$") as raised:
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    assert raised.value.fields == {"code": "57014", "topic": LOAD.target.topic, "table": "shop.orders"}
+    driver.answers['DELETE_FROM_"shop"."orders"'] = BROKEN
+    with pytest.raises(Unavailable, match="session ended") as raised:
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    assert "topic" not in raised.value.fields
 
 
 def test_a_staging_that_was_rolled_back_is_done_anew() -> None:
