@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.envelope import Envelope
+from contracts.errors import Gone
 from contracts.ledger import TopicOffset
 from contracts.progress import Barrier, TableState
 from loader.core.adoption import Found, adopted, plan
@@ -50,6 +51,19 @@ def proposed(
         if now != held:
             moves.append((held, now))
     return Adoption(tuple(moves), progress_offset, lost)
+
+
+def not_let_go(offsets: Mapping[str, TopicOffset], log: ShardLog, captured: Callable[[TopicOffset], bool]) -> dict[str, TopicOffset]:
+    """Those of the topics of which something may be lost: all but the deleted ones of tables that have left the pipeline."""
+
+    def is_there(topic: str) -> bool:
+        try:
+            log.topic_id(topic)
+        except Gone:
+            return False
+        return True
+
+    return {topic: held for topic, held in offsets.items() if captured(held) or is_there(topic)}
 
 
 def adopt(warehouse: Warehouse, shard: int, owner: str, propose: Callable[[ShardState], Adoption], clock: Clock) -> Adoption:

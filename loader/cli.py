@@ -25,7 +25,7 @@ from loader.mending import adopt_topics, adopt_warehouse, pause, require_ledger,
 from loader.rehearsal import Paper, PaperClock, PaperMembership, PaperStore, PaperWarehouse, PaperWorker, plan_lines, plan_text, rehearse
 from loader.service import Loader
 from loader.service.reading import end_of_progress
-from loader.wiring import build, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
+from loader.wiring import build, captured, check_s3, cut_policy, former, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime import command
 from runtime.clock import SystemClock
 from runtime.command import ExitCode
@@ -215,6 +215,7 @@ def _rehearse(settings: Settings, shard: int, warehouse: RedshiftWarehouse, dest
         worker=PaperWorker(),
         clock=clock,
         jitter=lambda: 0.0,
+        captured=captured(settings),
     )
     try:
         rehearse(loader, log, paper, clock, progress=settings.topics.progress, age_max=policy.age_max)

@@ -10,7 +10,7 @@ from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from contracts.sql import qualified
 from contracts.table import TableId
-from loader.adoption import Adoption, adopt, proposed, told
+from loader.adoption import Adoption, adopt, not_let_go, proposed, told
 from loader.core.adoption import paused
 from loader.core.evolve import reading
 from loader.core.mirror import Mirror, regranted
@@ -20,7 +20,7 @@ from loader.edges.kafka import PartitionReader, SchemaReader, notes
 from loader.edges.redshift import RedshiftWarehouse
 from loader.edges.s3 import highest_epoch
 from loader.ports import Clock, ShardState
-from loader.wiring import ledger_guard, open_reader, open_schemas, open_warehouse, targets
+from loader.wiring import captured, ledger_guard, open_reader, open_schemas, open_warehouse, targets
 from runtime.connect import kafka, s3
 from runtime.settings import Settings
 
@@ -65,7 +65,9 @@ def _adopt_shard(
 
     def propose(state: ShardState) -> Adoption:
         names = {settings.topics.rows(table): table for table in tables}
-        topics = {topic: state.offsets.get(topic) or unloaded(table) for topic, table in names.items()} if tables else state.offsets
+        topics = {topic: state.offsets.get(topic) or unloaded(table) for topic, table in names.items()}
+        if not tables:
+            topics = not_let_go(state.offsets, log, captured(settings))
         adoption = proposed(state, topics, settings.topics.progress, log, keyed)
         if adoption.barriers_lost and tables:
             raise Refused(f"barriers of shard {shard} are lost, so any of its tables may lack rows: loader adopt-topic --all-tables --yes")

@@ -11,8 +11,8 @@ from functools import partial
 import structlog
 
 from contracts.errors import Corrupt, Invalid, Unavailable
-from contracts.ledger import Guard, cluster_id
-from contracts.table import TableSchema
+from contracts.ledger import Guard, TopicOffset, cluster_id
+from contracts.table import TableId, TableSchema
 from loader.committer import Committer, backoff
 from loader.core import readers
 from loader.core.cut import CutPolicy
@@ -86,6 +86,7 @@ def build(
         worker=ThreadWorker(),
         clock=clock,
         jitter=jitter,
+        captured=captured(settings),
     )
     try:
         yield loader
@@ -133,6 +134,16 @@ def open_schemas(settings: Settings) -> SchemaReader:
         topic=settings.topics.schemas,
         message_bytes_max=settings.kafka.message_bytes_max,
     )
+
+
+def captured(settings: Settings) -> Callable[[TopicOffset], bool]:
+    """Whether the settings capture the table of a topic that was loaded; one whose name does not say which table it is, they do."""
+
+    def ask(held: TopicOffset) -> bool:
+        table = TableId.parse(held.source_table)
+        return settings.topics.rows(table) != held.topic or settings.tables.selection.captures(table)
+
+    return ask
 
 
 def targets(settings: Settings) -> Targets:

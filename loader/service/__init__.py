@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from contracts.ledger import TopicOffset
 from contracts.topics import Topics
 from loader.committer import Committer
 from loader.core.cut import CutPolicy
@@ -35,8 +36,10 @@ class Loader:
         worker: Worker,
         clock: Clock,
         jitter: Callable[[], float],
+        captured: Callable[[TopicOffset], bool] = lambda _: True,
     ) -> None:
-        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1)."""
+        """`owner`: this process, as people know it. `open_log`: a new reader of a shard. `jitter`: a random number in [0, 1). `captured`:
+        whether a table that was loaded is one of the pipeline's still."""
         self._membership = membership
         self._warehouse = warehouse
         self._worker = worker
@@ -53,6 +56,7 @@ class Loader:
             worker=worker,
             clock=clock,
             jitter=jitter,
+            captured=captured,
         )
         self._log = structlog.get_logger()
         self._shards: dict[int, ShardLoader] = {}

@@ -1,6 +1,6 @@
 """One shard's records, read on from where the warehouse says, and gathered until there is a reason to cut."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from contracts.errors import Gone
@@ -22,13 +22,23 @@ class Reading:
     """A shard that was taken, from `seek` on. `tenure`: as the last commit left it, whoever commits says so. `astray`: the reader has lost
     its place, and only another reading finds it."""
 
-    def __init__(self, tenure: Tenure, topics: Topics, policy: CutPolicy, log: ShardLog, destinations: OpenRun, clock: Clock) -> None:
+    def __init__(
+        self,
+        tenure: Tenure,
+        topics: Topics,
+        policy: CutPolicy,
+        log: ShardLog,
+        destinations: OpenRun,
+        clock: Clock,
+        captured: Callable[[TopicOffset], bool],
+    ) -> None:
         self.tenure = tenure
         self.astray = False
         self._topics = topics
         self._policy = policy
         self._log = log
         self._clock = clock
+        self._captured = captured
         self._batch = OpenBatch(topics.progress, tenure.fence.progress_offset, tenure.fence.barrier_no, {}, destinations)
         self._loss_checked_at = clock.now()
         self._held: frozenset[str] = frozenset()
@@ -40,11 +50,12 @@ class Reading:
         return bool(self._batch.awaited)
 
     def seek(self) -> timedelta | None:
-        """SEEK: where the warehouse says, if Kafka still has it. The shortest retention of what is read, None when Kafka keeps all."""
+        """SEEK: where the warehouse says, if Kafka still has it. The shortest retention of what is read, None when Kafka keeps all. The
+        topic of a table that has left the pipeline may be deleted: it is read on once a barrier names it, and not before."""
         progress, held = self._topics.progress, self.tenure.fence.progress_offset
         bounds = self._log.bounds(progress)
         offsets = {progress: start_of_progress(progress, held, bounds.low, bounds.stable_end)}
-        for topic in sorted(self.tenure.offsets):
+        for topic in sorted(topic for topic, loaded in self.tenure.offsets.items() if self._captured(loaded)):
             start = start_in(self._log, topic, self.tenure.offsets)
             self._batch.open(topic, start)
             offsets[topic] = start.offset

@@ -65,6 +65,7 @@ class ShardLoader:
         worker: Worker,
         clock: Clock,
         jitter: Callable[[], float],
+        captured: Callable[[TopicOffset], bool],
     ) -> None:
         self._shard = shard
         self._owner = owner
@@ -78,6 +79,7 @@ class ShardLoader:
         self._worker = worker
         self._clock = clock
         self._jitter = jitter
+        self._captured = captured
         self._log = structlog.get_logger().bind(shard=shard)
         self._teller = Teller(shard, clock)
         self._lease = _Lease(shard)
@@ -177,12 +179,13 @@ class ShardLoader:
             progress_offset=state.fence.progress_offset,
             gtid_set=str(state.fence.gtid_set),
             topics=len(state.offsets),
+            left=sorted(held.source_table for held in state.offsets.values() if not self._captured(held)),
         )
         self._teller.states(state.offsets.values())
         return Tenure.begin(state.fence, state.offsets, state.open_keys, granted_at)
 
     def _seek(self, tenure: Tenure) -> None:
-        self._reading = Reading(tenure, self._topics, self._policy, self._source, self._destinations, self._clock)
+        self._reading = Reading(tenure, self._topics, self._policy, self._source, self._destinations, self._clock, self._captured)
         self._teller.reached(tenure.fence.commit_ts_us, self._reading.seek())
 
     def _read(self, reading: Reading, timeout: timedelta) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
-from contracts.errors import PipelineError
+from contracts.errors import Gone, PipelineError
 from contracts.ledger import Fence
 from contracts.position import GtidSet
 from contracts.table import TableSchema
@@ -173,6 +173,7 @@ class Log:
         self.records = records
         self.low: dict[str, int] = {}
         self.ids: dict[str, str] = {}
+        self.gone: set[str] = set()
         self.positions: dict[str, int] = {}
         self.held: frozenset[str] = frozenset()
         self.closed = False
@@ -210,6 +211,8 @@ class Log:
         return timedelta(hours=168)
 
     def topic_id(self, topic: str) -> str:
+        if topic in self.gone:
+            raise Gone(f"there is no topic {topic}")
         return self.ids.get(topic, "id-1")
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.ledger import TopicOffset
 from contracts.progress import TableState
-from loader.adoption import Adoption, adopt, proposed, told
+from loader.adoption import Adoption, adopt, not_let_go, proposed, told
 from loader.core.records import Record, Records
 from loader.ports import ShardState
 from tests.loader.actors import Journal, Log, Shelf, Time
@@ -40,6 +40,13 @@ def barriers(first: int, *, offset: int) -> Records:
 def test_a_shard_that_lost_nothing_is_left_as_it_is() -> None:
     bench = Bench(row(10, 10), barriers(5, offset=5))
     assert bench.proposed() == Adoption((), 5, barriers_lost=False)
+
+
+@pytest.mark.parametrize(("captured", "gone", "looked_at"), [(True, True, True), (False, True, False), (False, False, True)])
+def test_only_the_deleted_topic_of_a_table_that_has_left_is_let_go(captured: bool, gone: bool, looked_at: bool) -> None:
+    bench = Bench()
+    bench.log.gone = {ORDERS} if gone else set()
+    assert not_let_go({ORDERS: HELD}, bench.log, lambda _: captured) == ({ORDERS: HELD} if looked_at else {})
 
 
 def test_a_topic_made_again_without_loss_goes_on_where_its_seqs_do() -> None:

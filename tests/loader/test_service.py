@@ -31,6 +31,7 @@ class Bench:
 
     def __init__(self, records: Sequence[Records] = (), *, policy: CutPolicy = AT_ONCE) -> None:
         self.journal, self.clock = Journal(), Time()
+        self.left: set[str] = set()
         self.worker = Inline(self.journal)
         self.shelf, self.group = Shelf(self.journal), Group(self.journal, 0)
         by_topic: dict[str, list[Record]] = {PROGRESS: [], ORDERS: []}
@@ -60,6 +61,7 @@ class Bench:
             worker=self.worker,
             clock=self.clock,
             jitter=lambda: 0.0,
+            captured=lambda held: held.source_table not in self.left,
         )
 
     def turns(self, count: int) -> list[str]:
@@ -196,6 +198,34 @@ def test_the_owner_halts_when_rows_are_gone() -> None:
     bench.log.low[ORDERS] = 5
     with pytest.raises(Gone, match="seq 2 to 4 expired"):
         bench.turns(2)
+
+
+def test_the_topic_of_a_table_that_has_left_may_be_deleted_once_no_barrier_names_it() -> None:
+    bench = Bench([barrier(0)])
+    bench.left, bench.log.gone = {"shop.orders"}, {ORDERS}
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    assert "commit" in bench.turns(2)
+    assert bench.shelf.state.offsets == {ORDERS: loaded(2)}
+    # What was sent of it before it left is still to be loaded.
+    bench.log.records[PROGRESS] += barrier(1, orders=3)
+    with pytest.raises(Gone, match=f"there is no topic {ORDERS}"):
+        bench.turns(2)
+
+
+def test_the_topic_of_a_table_that_has_not_left_may_not() -> None:
+    bench = Bench([barrier(0)])
+    bench.log.gone = {ORDERS}
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    with pytest.raises(Gone, match=f"there is no topic {ORDERS}"):
+        bench.turns(1)
+
+
+def test_rows_of_a_table_that_has_left_are_loaded_from_where_they_were_when_a_barrier_names_them() -> None:
+    bench = Bench([row(1), row(2), barrier(0, orders=3)])
+    bench.left = {"shop.orders"}
+    bench.shelf.state = ShardState(bench.shelf.fence, {ORDERS: loaded(2)})
+    assert f"add {ORDERS}" in bench.turns(3)
+    assert [(load.entry.records, load.entry.offsets.start) for load in bench.shelf.plans[-1].loads] == [(1, 2)]
 
 
 def test_a_zombie_never_halts_for_rows_its_successor_has_loaded() -> None:
