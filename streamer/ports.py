@@ -59,8 +59,9 @@ class SourceServer(Protocol):
         """SHOW GRANTS of this account, one statement each. Raises Unavailable."""
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
-        """The keys that can name a row: primary key first, then unique keys in definition order, each with every column NOT NULL and no
-        prefix or expression parts, as the server has them now. Empty, too, when the table is not there. Raises Unavailable."""
+        """The keys that can name a row: primary key first, then unique keys in the server's order, each with every column NOT NULL and
+        stored, and no prefix or expression parts, as the server has them now; the first one is what a table map names where there is no
+        primary key. Empty, too, when the table is not there. Raises Unavailable."""
 
     def binlogs(self) -> Sequence[str]:
         """The binlog files the server still has, the oldest first. Raises Unavailable."""

@@ -32,6 +32,7 @@ _COLUMNS = """
 SELECT column_name, data_type, is_nullable, column_type, numeric_precision, numeric_scale, datetime_precision,
        character_maximum_length, character_set_name
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"""
+_VIRTUAL = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND extra LIKE '%%VIRTUAL%%'"
 
 
 def quote(name: str) -> str:
@@ -66,13 +67,14 @@ class MysqlSource:
             raise Invalid(f"tables.override.{table}.key: {error}") from error
 
     def _key(self, table: TableId) -> tuple[str, ...]:
-        """The primary key, else the first in the order of definition, which is what the streamer takes and SHOW INDEX has."""
+        """The primary key, else the first in the order that SHOW INDEX has, which is what the server's table maps name."""
+        virtual = {name for (name,) in self._query(_VIRTUAL, (table.database, table.name))}
         keys: dict[str, list[str]] = {}
         unusable: set[str] = set()
         found = self._query(f"SHOW INDEX FROM {_quoted(table)} WHERE Non_unique = 0")
         for _, _, index, _, column, _, _, prefix, _, nullable, *_ in found:
             keys.setdefault(index, []).append(column)
-            if column is None or prefix is not None or nullable == "YES":
+            if column is None or prefix is not None or nullable == "YES" or column in virtual:
                 unusable.add(index)
         return next((tuple(columns) for index, columns in keys.items() if index not in unusable), ())
 

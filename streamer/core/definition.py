@@ -67,9 +67,13 @@ def read_definition(table: TableId, columns: Sequence[Sequence[object]], unique_
     key_columns = tuple(primary[place] for place in sorted(primary))
     if not key_columns and taken_for_primary:
         key_columns = next((names for names in unique_keys if set(names) == taken_for_primary), ())
-    return Definition(TableSchema(table, tuple(read), key_columns), next(iter(unique_keys), ()), frozenset(padded))
+    schema = TableSchema(table, tuple(read), key_columns)
+    ordering = {column.name for column in read if column.kind not in _BY_PREFIX}
+    order = next((names for names in unique_keys if ordering.issuperset(names)), ())
+    return Definition(schema, order, frozenset(padded))
 
 
+_BY_PREFIX = {Kind.TEXT, Kind.BLOB}  # indexed by a prefix, if by all there is in it, which gives the server no order
 _INTEGERS = {kind.value: kind for kind in (Kind.TINYINT, Kind.SMALLINT, Kind.MEDIUMINT, Kind.INT, Kind.BIGINT)}
 _REALS = {kind.value: kind for kind in (Kind.FLOAT, Kind.DOUBLE)}
 _TEMPORAL = {kind.value: kind for kind in (Kind.TIME, Kind.DATETIME, Kind.TIMESTAMP)}

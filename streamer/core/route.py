@@ -1,6 +1,6 @@
 """Where a table's changes go: topic, shard, and the columns that are its key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.progress import shard_of
@@ -66,24 +66,16 @@ class Route:
     schema: TableSchema
 
 
-def route(schema: TableSchema, choices: Choices, unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]]) -> Route:
-    """The route of a table as one row event saw it (`schema`, its primary key as key).
+def route(schema: TableSchema, choices: Choices) -> Route:
+    """The route of a table as one row event, or one SELECT, saw it (`schema`, with the key it had at that moment: see TableMap.schema).
 
-    Key: the configured columns, else the primary key, else the first of the server's `unique_keys` (asked only then) whose columns this
-    schema has and none of them nullable, else none. Raises Invalid for configured columns the table has not.
+    Key: the configured columns, else the schema's own, else none. The server is not asked: what is a key there now may not have been one
+    when the row was written, and two rows would be taken for one. Raises Invalid for configured columns the table has not.
     """
     table = schema.table
-    configured = choices.of(table).key
-    if configured is not None:
+    if (configured := choices.of(table).key) is not None:
         schema = with_key(schema, configured)
-    elif not schema.key:
-        schema = with_key(schema, next((key for key in unique_keys(table) if _names_rows(key, schema)), ()))
     return Route(choices.topic(table), choices.shard(table), schema)
-
-
-def _names_rows(key: Sequence[str], schema: TableSchema) -> bool:
-    columns = [schema.by_name.get(name) for name in key]
-    return bool(columns) and all(column is not None and not column.nullable for column in columns)
 
 
 def schema_message(topics: Topics, way: Route) -> Message:

@@ -52,21 +52,19 @@ class WindowScan:
         captures: Callable[[TableId], bool],
         wanted: GtidSet,
         decoder: Decoder,
-        unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]],
         found: Callable[[str, Sequence[bytes]], None],
         *,
         again: bool = False,
         events: EventSink | None = None,
         spell: Spelling = as_typed,
     ) -> None:
-        """`captures`: of which tables to look at changes, all of them captured. `wanted`: the transactions to look at. `unique_keys`: as of
-        `route`. `found`: told the topic and the keys of changes, as often as they occur. `again`: of append tables row events are looked
-        for instead, and `events` takes them. `spell`: how the server spells names."""
+        """`captures`: of which tables to look at changes, all of them captured. `wanted`: the transactions to look at. `found`: told
+        the topic and the keys of changes, as often as they occur. `again`: of append tables row events are looked for instead, and `events`
+        takes them. `spell`: how the server spells names."""
         self._choices = choices
         self._judge = EventJudge(captures, spell)
         self._wanted = wanted
         self._decoder = decoder
-        self._unique_keys = unique_keys
         self._found = found
         self._again = again
         self._events = events
@@ -125,7 +123,7 @@ class WindowScan:
         if not self._judge.captures(table.table):
             self._decoder.ignore(table)
             return
-        way = route(table.schema, self._choices, self._unique_keys)
+        way = route(table.schema, self._choices)
         changed = self._changed(table.table)
         if way.schema.key:
             changed.key_forms.add(way.schema.key_form)

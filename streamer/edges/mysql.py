@@ -36,23 +36,35 @@ VARIABLES = (
     "log_slave_updates",  # its name before 8.0.26
     "lower_case_table_names",
 )
+_KINDS_SQL = """\
+SELECT c.COLUMN_NAME, c.DATA_TYPE, c.EXTRA FROM information_schema.COLUMNS c
+JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'BASE TABLE'
+WHERE c.TABLE_SCHEMA = %s AND c.TABLE_NAME = %s"""
+_WHOLE = {("tinyblob", 255), ("tinytext", 255)}  # a prefix that is all of the column; no other type can be indexed whole and say one
 _FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has them
 
 
 def unique_keys(ask: Callable[..., Sequence[Any]], table: TableId) -> Sequence[tuple[str, ...]]:
-    """As SourceServer.unique_keys; `ask` sends a statement with its arguments and gives the rows."""
-    # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
-    exists = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s AND table_type = 'BASE TABLE'"
-    if not ask(exists, table.database, table.name):
+    """As SourceServer.unique_keys; `ask` sends a statement with its arguments, gives the rows, and raises what the driver does."""
+    columns = {name: (type_, extra) for name, type_, extra in ask(_KINDS_SQL, table.database, table.name)}
+    if not columns:
         return []
-    found = ask(f"SHOW INDEX FROM {_quote(table.database)}.{_quote(table.name)} WHERE Non_unique = 0")
+    # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
+    try:
+        found = ask(f"SHOW INDEX FROM {_quote(table.database)}.{_quote(table.name)} WHERE Non_unique = 0")
+    except pymysql.err.ProgrammingError as error:
+        if error.args[0] != ER.NO_SUCH_TABLE:
+            raise
+        return []  # it was there a moment ago
     parts: dict[str, list[str]] = {}
     unusable: set[str] = set()
     for _, _, key, _, column, _, _, prefix, _, nullable, *_ in found:
         parts.setdefault(key, []).append(column)
-        if column is None or prefix is not None or nullable == "YES":
+        type_, extra = columns.get(column, ("", ""))
+        partial = prefix is not None and (type_, int(prefix)) not in _WHOLE
+        if column is None or partial or nullable == "YES" or "VIRTUAL" in extra:
             unusable.add(key)
-    return [tuple(columns) for key, columns in parts.items() if key not in unusable]
+    return [tuple(names) for key, names in parts.items() if key not in unusable]
 
 
 def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
@@ -123,7 +135,8 @@ class MysqlServer:
         return [str(row[0]) for row in self._rows("SHOW GRANTS")]
 
     def unique_keys(self, table: TableId) -> Sequence[tuple[str, ...]]:
-        return unique_keys(self._rows, table)
+        with self._translating():
+            return unique_keys(self._ask, table)
 
     def event_at(self, place: BinlogPosition) -> str | None:
         try:

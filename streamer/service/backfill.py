@@ -134,7 +134,7 @@ def collect(
     Raises Unavailable, Gone, and whatever stops a stream: Corrupt, Refused."""
     first, last = window
     spell = spelling(ports.server.status().variables)
-    scan = WindowScan(choices, captures, last.minus(first), decoder, ports.server.unique_keys, keys.add, again=again, spell=spell)
+    scan = WindowScan(choices, captures, last.minus(first), decoder, keys.add, again=again, spell=spell)
     total = scan.left
     if not total:
         return scan
@@ -163,7 +163,7 @@ def _mending(server: SourceServer, choices: Choices, topic: str, changed: Change
     definition = server.definition(table)
     if definition is None:
         return Mending(table, topic, left="it is not there any more")
-    schema = route(definition.schema, choices, server.unique_keys).schema
+    schema = route(definition.schema, choices).schema
     if choices.appends(schema):
         if again:
             return _emitting(topic, changed, schema)

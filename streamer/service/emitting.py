@@ -32,8 +32,8 @@ def emissions(
     first, last = window
     found = Emissions(tables)
     # All that is captured, so that a row has the number in its transaction that it had.
-    unique_keys, spell = ports.server.unique_keys, spelling(ports.server.status().variables)
-    scan = WindowScan(choices, choices.captures, last.minus(first), decoder, unique_keys, _no_keys, again=True, events=found, spell=spell)
+    spell = spelling(ports.server.status().variables)
+    scan = WindowScan(choices, choices.captures, last.minus(first), decoder, _no_keys, again=True, events=found, spell=spell)
     if not scan.left:
         return
     for block in dump(ports, first):

@@ -20,17 +20,17 @@ class Routes:
         self._topics = ports.topics
         self._choices = choices
         self._transaction = transaction
-        self._routes: dict[str, Route] = {}  # by fingerprint of the schema under its primary key
+        self._routes: dict[str, Route] = {}  # by fingerprint of the schema under its own key
         self._shards: dict[str, int] = {}  # by topic
         self._ensured: set[str] = set()
         self._announced: dict[str, str] = {}  # topic → fingerprint of its last row
 
     def of(self, schema: TableSchema) -> Route:
-        """Where rows of this schema, under its primary key, belong."""
+        """Where rows of this schema, under its own key, belong."""
         known = self._routes.get(schema.fingerprint)
         if known is not None:
             return known
-        way = route(schema, self._choices, self._server.unique_keys)
+        way = route(schema, self._choices)
         if not way.schema.key:
             if self._choices.of(schema.table).needs_key:
                 log.error("table.keyless", table=str(schema.table), advice="its mode loads rows by key, so the loader parks it")
@@ -40,7 +40,7 @@ class Routes:
         return way
 
     def use(self, schema: TableSchema) -> Route:
-        """Where the rows of this schema, under its primary key, go from now on."""
+        """Where the rows of this schema, under its own key, go from now on."""
         way = self.of(schema)
         self._shards[way.topic] = way.shard
         if self._announced.get(way.topic) != way.schema.fingerprint:

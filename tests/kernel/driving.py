@@ -68,7 +68,6 @@ class Driver:
 
     decoder: Decoder
     choices: Choices = field(default_factory=choices)
-    unique_keys: Callable[[TableId], Sequence[tuple[str, ...]]] = lambda table: ()
     next_seqs: dict[str, int] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
 
@@ -108,7 +107,7 @@ class Driver:
             self.told.append(("ignored", table.table, step.in_progress))
             self.decoder.ignore(table)
             return
-        way = route(table.schema, self.choices, self.unique_keys)
+        way = route(table.schema, self.choices)
         self.told.append(("routed", way.topic, way.schema, step.in_progress))
         self.decoder.use(table, way, self.next_seqs.get(way.topic, 0))
 

@@ -10,6 +10,7 @@ from auditor.edges import mysql as source_edge
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
 from auditor.ports import Target
+from contracts.errors import Invalid
 from contracts.table import TableId
 from devstack.stack import Stack
 
@@ -43,6 +44,7 @@ def sides(stack: Stack) -> Iterator[tuple[MysqlSource, RedshiftWarehouse]]:
         left.execute(
             f"CREATE TABLE {NAME}.unnamed (n INT NOT NULL, id INT NOT NULL, m INT, UNIQUE KEY z (n), UNIQUE KEY a (id), UNIQUE c (m))"
         )
+        left.execute(f"CREATE TABLE {NAME}.virtual (n INT, v INT AS (n + 1) VIRTUAL NOT NULL UNIQUE)")
         left.execute(f"CREATE TABLE {NAME}.texts (id VARCHAR(9) PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.texts VALUES {', '.join(f'({n})' for n in range(9))}")
         mysql.commit()
@@ -92,6 +94,8 @@ def test_rows_have_the_key_they_have_on_kafka(sides: tuple[MysqlSource, Redshift
     source, _ = sides
     assert source.schema(TableId(NAME, "named")).key == ("id", "n")
     assert source.schema(TableId(NAME, "unnamed")).key == ("n",)  # the first that was defined
+    with pytest.raises(Invalid, match="only rows with a key"):
+        source.schema(TableId(NAME, "virtual"))
     assert (source.has(TableId(NAME, "named")), source.has(TableId(NAME, "gone"))) == (True, False)
 
 

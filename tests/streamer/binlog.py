@@ -23,12 +23,13 @@ Row = Sequence[int | None]
 
 @dataclass(frozen=True)
 class Table:
-    """A table of INT columns; the first `key_columns` of them are its primary key."""
+    """A table of INT columns; the first `key_columns` of them are its primary key. `nullable`: whether the others may be NULL."""
 
     name: str
     columns: tuple[str, ...] = ("id", "v")
     database: str = "shop"
     key_columns: int = 1
+    nullable: bool = True
 
     @property
     def id(self) -> TableId:
@@ -37,7 +38,7 @@ class Table:
     def map(self) -> bytes:
         width = len(self.columns)
         names = b"".join(_text(name) for name in self.columns)
-        nullable = sum(1 << place for place in range(self.key_columns, width))
+        nullable = sum(1 << place for place in range(self.key_columns, width) if self.nullable)
         body = (90).to_bytes(6, "little") + b"\0\0" + _text(self.database) + b"\0" + _text(self.name) + b"\0"
         body += bytes([width]) + b"\x03" * width + b"\0" + nullable.to_bytes((width + 7) // 8, "little")
         body += _field(1, b"\0" * ((width + 7) // 8)) + _field(4, names)

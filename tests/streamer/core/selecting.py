@@ -78,7 +78,7 @@ def reading(server: MysqlServer) -> Iterator[Reading]:
 
 
 def way_of(schema: TableSchema) -> Route:
-    return route(schema, choices(), lambda table: ())
+    return route(schema, choices())
 
 
 def told(record: Record, image: bytes) -> Told:

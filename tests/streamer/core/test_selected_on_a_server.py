@@ -9,10 +9,11 @@ import pytest
 from contracts.table import TableId
 from devstack.mysql import MysqlServer
 from streamer.core.decoders import choose
+from streamer.core.schemas import TableMap
 from tests.decoders import DECODERS
 from tests.kernel import corpus
 from tests.kernel.driving import IGNORED
-from tests.streamer.core.recording import run
+from tests.streamer.core.recording import decoded, record, run
 from tests.streamer.core.selecting import Reading, delete_all, read_all, read_keys, reading, tables_of
 
 pytestmark = pytest.mark.stack
@@ -86,6 +87,48 @@ def compare(server: MysqlServer, read: Reading, tables: Sequence[TableId], decod
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_rows_are_those_of_the_binlog(server: MysqlServer, read: Reading, decoder: str) -> None:
     assert compare(server, read, wrote(server, KINDS), decoder) == 14
+
+
+SHAPES = {
+    # What stands behind (a, b, c) → the key that names its rows.
+    "UNIQUE q (b), UNIQUE p (a)": ("b",),
+    "UNIQUE q (n), UNIQUE p (b)": ("b",),
+    "UNIQUE q (b, n), UNIQUE p (c, b)": ("c", "b"),
+    "UNIQUE q (a, b), UNIQUE p (b)": ("a", "b"),
+    "UNIQUE q (b DESC, a), UNIQUE p (a, b)": ("b", "a"),
+    "UNIQUE q (t(3))": (),
+    "UNIQUE q (t(3)), UNIQUE p (b)": ("b",),
+    "UNIQUE q ((a + 1))": (),
+    "UNIQUE q (b, (a + 1)), UNIQUE p (b)": ("b",),
+    "UNIQUE q (v)": (),
+    "UNIQUE q (v), UNIQUE p (b)": ("b",),
+    "UNIQUE q (s), UNIQUE p (b)": ("s",),
+    "UNIQUE q (x(255), b), UNIQUE p (b)": ("x", "b"),
+    "UNIQUE q (x(254), b), UNIQUE p (c)": ("c",),
+    "UNIQUE q (l(255))": ("l",),
+    "UNIQUE q (n)": (),
+    "PRIMARY KEY (c, t(2)), UNIQUE q (a)": ("c", "t"),
+}
+
+
+def test_of_several_unique_keys_a_select_takes_the_one_that_the_binlog_names(server: MysqlServer, read: Reading) -> None:
+    """Else the rows that are read and those that are streamed would have two names."""
+    run(server, ["CREATE DATABASE shapes"])
+    columns = (
+        "a INT NOT NULL, b INT NOT NULL, c INT NOT NULL, n INT, t VARCHAR(9) NOT NULL, x TINYBLOB NOT NULL,"
+        " l TINYTEXT CHARACTER SET latin1 NOT NULL, v INT AS (a + 1) VIRTUAL NOT NULL, s INT AS (a + 2) STORED NOT NULL"
+    )
+    for number, (keys, chosen) in enumerate(SHAPES.items()):
+        table = TableId("shapes", f"t{number}")
+        insert = f"INSERT INTO {table} (a, b, c, n, t, x, l) VALUES (1, 2, 3, 4, 'five', 'six', 'seven')"
+        raws = record(server, [f"CREATE TABLE {table} ({columns}, {keys})", insert])
+        (streamed,) = [located.event.schema for located in decoded(raws) if isinstance(located.event, TableMap)]
+        assert streamed.key == chosen, keys
+        definition = read.definition(table)
+        assert definition.schema == streamed, keys
+        assert chosen in (next(iter(read.edge.unique_keys(table)), ()), ("c", "t")), keys
+        # Without a key nothing tells which rows of a chunk the stream has, so there must be no second chunk.
+        assert not definition.order or chosen, keys
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -1,12 +1,14 @@
 """The control connection: what becomes of it when nobody asks for long, and of the turn it may hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contracts.errors import Unavailable
+from contracts.table import TableId
 from devstack.mysql import MysqlServer
 from devstack.stack import running_stack
 from runtime.sections import Mysql
@@ -76,3 +78,17 @@ def test_what_keeps_changes_out_of_the_binlog_is_found(tmp_path: Path) -> None:
             before = edge.binlog_end()
             cursor.execute("TRUNCATE TABLE shop.orders")
             assert edge.binlog_end() == before
+
+
+def test_a_table_that_is_dropped_between_two_questions_has_no_keys(server: MysqlServer) -> None:
+    with server.connect() as connection, connection.cursor() as cursor:
+        for statement in ("CREATE DATABASE going", "CREATE TABLE going.t (id INT NOT NULL UNIQUE)"):
+            cursor.execute(statement)
+
+        def ask(sql: str, *arguments: object) -> Sequence[Any]:
+            if sql.startswith("SHOW INDEX"):
+                cursor.execute("DROP TABLE IF EXISTS going.t")
+            cursor.execute(sql, arguments or None)
+            return list(cursor.fetchall())
+
+        assert mysql.unique_keys(ask, TableId("going", "t")) == []
