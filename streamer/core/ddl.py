@@ -75,8 +75,8 @@ class DatabaseDropped:
 
 @dataclass(frozen=True, slots=True)
 class StatementDml:
-    """Rows written as text (binlog_format STATEMENT or MIXED): they cannot be decoded. `database`: the default one; `tables`: those the
-    text names first, for the message; the statement may touch others."""
+    """Rows written as text (binlog_format STATEMENT or MIXED), also by a CREATE TABLE … SELECT: they cannot be decoded. `database`: the
+    default one; `tables`: those the text names first, for the message; the statement may touch others."""
 
     verb: str
     database: str
@@ -93,6 +93,7 @@ class Unreadable:
 Statement = Control | Xa | TableChange | DatabaseDropped | StatementDml | Unreadable
 
 _DML = {"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "SELECT", "CALL", "DO", "TABLE", "VALUES"}
+_QUERIES = {"SELECT", "TABLE", "VALUES", "WITH"}  # reserved words: a column or an option of such a name is quoted, or behind a dot
 _REWRITES = {"MODIFY", "CHANGE", "CONVERT"}
 _KEEPS_ROWS = {"INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION"}  # ADD or DROP of these
 _NOT_A_TABLE = {"COLUMN", "INDEX", "KEY"}  # ALTER TABLE … RENAME of these
@@ -155,8 +156,29 @@ class _Text:
             return self._change(Verb.DROP, self._list())
         table = self._name()
         if word == "CREATE":
-            return TableChange(Verb.CREATE, (table,), if_not_exists=exists) if table is not None else Unreadable(Verb.CREATE)
+            if table is None:
+                return Unreadable(Verb.CREATE)
+            if self._queries():
+                return StatementDml("CREATE … SELECT", self.database, (table,))
+            return TableChange(Verb.CREATE, (table,), if_not_exists=exists)
         return self._alter(table) if table is not None else Unreadable(Verb.ALTER)
+
+    def _queries(self) -> bool:
+        """Whether a CREATE TABLE takes rows from a query, seen from behind its name: one begins outside all brackets, or in brackets of its
+        own. Written as row events, it has none."""
+        depth, begins, dotted = 0, True, False
+        while self.at < len(self.tokens):
+            if self._mark("("):
+                depth += 1
+            elif self._mark(")"):
+                depth -= 1
+                begins = depth == 0
+            else:
+                if begins and not dotted and self._peek() in _QUERIES:
+                    return True
+                begins, dotted = depth == 0, self._mark(".")
+                self.at += not dotted
+        return False
 
     def _alter(self, table: TableId) -> Statement:
         renamed: TableId | None = None

@@ -819,6 +819,7 @@ def test_a_row_is_not_named_by_a_key_that_came_behind_it(world: World) -> None:
     [
         ((query("XA START X'31',X'',1"), *ORDERS.insert((9, 9)), query("XA END X'31',X'',1"), xa_prepare(b"1")), Refused, "X'31',X'',1"),
         ((query("BEGIN"), query("UPDATE orders SET v = 1"), xid()), Refused, "binlog_format = STATEMENT"),
+        ((query("CREATE TABLE items (id INT PRIMARY KEY) SELECT 1 AS id"),), Refused, "as a statement (CREATE … SELECT …)"),
         ((query("BEGIN"), *ORDERS.insert((9, 9)), query("ROLLBACK")), Refused, "ROLLBACK"),
         ((query("BEGIN"), event(26, b"\x01\0\x04lost")), Gone, "lost events"),
         ((query("BEGIN"), event(99, b"")), Corrupt, "unknown type 99"),

@@ -88,6 +88,67 @@ def test_a_statement_is_read(sql: str, statement: Statement | None) -> None:
     assert read_statement(Query("db", sql), version=90704) == statement
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "SELECT * FROM u",
+        "AS SELECT 1",
+        "select 1",
+        "IGNORE AS SELECT 1",
+        "REPLACE SELECT 1",
+        "(SELECT 1)",
+        "AS (SELECT 1)",
+        "((SELECT 1) UNION (SELECT 2))",
+        "(a INT PRIMARY KEY) SELECT 1 a",
+        "(a INT PRIMARY KEY, `b)` INT) ENGINE=InnoDB COMMENT '(' AS (SELECT 1 a)",
+        "(a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9)) SELECT 1 a",
+        "(FULLTEXT (a) WITH PARSER ngram) SELECT 'x' a",
+        "TABLE u",
+        "(TABLE u)",
+        "(a INT) TABLE u",
+        "VALUES ROW(1), ROW(2)",
+        "AS (VALUES ROW(1))",
+        "WITH c AS (SELECT 1) SELECT * FROM c",
+        "(WITH c AS (SELECT 1) SELECT * FROM c)",
+        "/*!50100 SELECT */ /*!TABLE u*/",
+        "# SELECT\n SELECT 1",
+    ],
+)
+def test_a_create_with_the_rows_of_a_query_is_a_statement_that_writes_rows(behind: str) -> None:
+    for text in (f"CREATE TABLE t {behind}", f"CREATE TABLE IF NOT EXISTS db.t{behind if behind[0] == '(' else ' ' + behind}"):
+        assert read_statement(Query("db", text)) == StatementDml("CREATE … SELECT", "db", (T,))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "(a INT) START TRANSACTION",
+        "LIKE u",
+        "(LIKE u)",
+        "LIKE x.select",
+        "LIKE x . table",
+        "(LIKE x.table)",
+        "(`select` INT, `table` INT) ENGINE=InnoDB",
+        "(a INT DEFAULT (1 + (2)), b TEXT, FULLTEXT KEY (b) WITH PARSER ngram)",
+        "(a INT, CHECK (a IN (1, 2)), v INT AS (VALUES (a)) VIRTUAL)",
+        "(a INT) COMMENT 'AS SELECT 1', DATA DIRECTORY = 'TABLE u' -- SELECT 1",
+        "(a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9), PARTITION q VALUES LESS THAN MAXVALUE)",
+        "(a INT) /*!50100 PARTITION BY LIST (a) (PARTITION p VALUES IN (1,2) ENGINE = InnoDB) */",
+        "(a INT) PARTITION BY LIST COLUMNS (a) (PARTITION p VALUES IN ((1), (2)))",
+        "(a INT) ENGINE=MERGE UNION=(u, x.table) INSERT_METHOD=LAST",
+        "(a INT) /*!99999 SELECT 1 */ /* TABLE u */",
+        "(a INT) TABLESPACE s STORAGE DISK",
+    ],
+)
+def test_a_create_without_a_query_is_none(behind: str) -> None:
+    assert read_statement(Query("db", f"CREATE TABLE t {behind}"), version=90704) == TableChange(Verb.CREATE, (T,))
+
+
+def test_the_rest_of_a_create_may_be_missing() -> None:
+    for behind in ("", " (", " )", " (a", " ( (", " '"):
+        assert read_statement(Query("db", f"CREATE TABLE `t`{behind}")) == TableChange(Verb.CREATE, (T,))
+
+
 def test_names_are_spelled_as_the_server_does() -> None:
     renamed = TableChange(Verb.RENAME, (T,), ((T, U),))
     assert read_statement(Query("DB", "RENAME TABLE T TO Db.U"), spell=str.lower) == renamed

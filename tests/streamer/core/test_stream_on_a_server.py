@@ -300,6 +300,9 @@ def test_ddl_and_statement_dml_are_told_from_text(server: MysqlServer) -> None:
             "CREATE TABLE st (id INT PRIMARY KEY)",
             "SET SESSION binlog_format = STATEMENT",
             "INSERT INTO st VALUES (1)",
+            "CREATE TABLE sa (id INT PRIMARY KEY) ENGINE=InnoDB AS (SELECT 1 AS id)",
+            "CREATE TABLE sb TABLE st",
+            "CREATE TABLE sc LIKE st",
             "DROP DATABASE s",
         ],
     )
@@ -318,6 +321,9 @@ def test_ddl_and_statement_dml_are_told_from_text(server: MysqlServer) -> None:
         TableChange(Verb.DROP, (u, w, TableId("s", "nothing"))),
         TableChange(Verb.CREATE, (st,)),
         StatementDml("INSERT", "s", (st,)),
+        StatementDml("CREATE … SELECT", "s", (TableId("s", "sa"),)),
+        StatementDml("CREATE … SELECT", "s", (TableId("s", "sb"),)),
+        TableChange(Verb.CREATE, (TableId("s", "sc"),)),
         DatabaseDropped("s"),
     ]
     assert {"one": 1} in after_images(raws)
