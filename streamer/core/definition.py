@@ -17,10 +17,11 @@ from streamer.core.charsets import BINARY, CHARSETS
 COLUMNS_SQL = """\
 SELECT c.COLUMN_NAME, c.COLUMN_TYPE, c.IS_NULLABLE, c.CHARACTER_SET_NAME, c.COLUMN_KEY, s.SEQ_IN_INDEX
 FROM information_schema.COLUMNS c
+JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'BASE TABLE'
 LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME
 AND s.COLUMN_NAME = c.COLUMN_NAME AND s.INDEX_NAME = 'PRIMARY'
 WHERE c.TABLE_SCHEMA = %s AND c.TABLE_NAME = %s ORDER BY c.ORDINAL_POSITION"""
-"""Of (database, table); no rows where there is no such table, or none this account may see. Needs
+"""Of (database, table); no rows where there is no such table, only a view, or none this account may see. Needs
 `show_gipk_in_create_table_and_information_schema` ON, as it is by default: `select.SESSION_SQL` sees to it."""
 
 

@@ -13,6 +13,7 @@ from devstack.mysql import MysqlServer
 from runtime.sections import Mysql
 from streamer.core.selected import PythonRowPackets
 from streamer.edges import tables
+from streamer.edges.mysql import MysqlServer as Edge
 from streamer.edges.tables import MysqlTableReader
 from streamer.ports import ReadRequest, TableRows
 
@@ -73,3 +74,16 @@ def test_a_select_that_waits_for_a_lock_is_given_up_by_the_server_too(
         with pytest.raises(Unavailable, match="execution time exceeded"):
             read(reader)
         assert running(server) == []
+
+
+def test_a_view_is_no_table(server: MysqlServer, reader: MysqlTableReader, settings: Mysql) -> None:
+    """Its name comes to be asked for by a RENAME, which is written for views as for tables."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE VIEW edges.seen AS SELECT * FROM edges.orders")
+    reader.ask(ReadRequest(TableId("edges", "seen"), GtidSet(), None, None, 1000, 1 << 20))
+    while (found := reader.rows()) is None:
+        time.sleep(0.01)
+    assert (found.definition, found.packets.rows, found.last) == (None, 0, True)
+    with closing(Edge(settings)) as edge:
+        assert edge.definition(TableId("edges", "seen")) is None
+        assert edge.definition(ORDERS) is not None
