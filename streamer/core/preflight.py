@@ -91,8 +91,8 @@ class Grants:
 
 
 def grant_faults(grants: Grants, captured: Collection[TableId], databases: Collection[str]) -> Iterator[Fault]:
-    """Missing rights. `captured`: the tables we know of; `databases`: those that patterns name, whose tables this account may not even
-    see."""
+    """Missing rights. `captured`: the tables we know of, those among them that the settings name and this account may not see;
+    `databases`: those of which patterns take more tables than they name."""
     for privilege in ("REPLICATION SLAVE", "REPLICATION CLIENT"):
         if not grants.globally(privilege):
             yield Fault(f"{grants.account} lacks {privilege}", f"GRANT {privilege} ON *.* TO {grants.account}")
@@ -106,6 +106,17 @@ def grant_faults(grants: Grants, captured: Collection[TableId], databases: Colle
         if not grants.may_select_database(database) and not any(table.database == database for table in captured):
             yield Fault(
                 f"{grants.account} may not SELECT from any table of {database}",
+                f"GRANT SELECT ON {_quoted(database)}.* TO {grants.account}",
+            )
+
+
+def unseen_databases(grants: Grants, databases: Collection[str]) -> Iterator[Fault]:
+    """No faults: databases of which the account may see some tables and not others, so that nobody knows what it does not read.
+    `databases`: as of `grant_faults`, which has none to tell of them."""
+    for database in sorted(databases):
+        if not grants.may_select_database(database):
+            yield Fault(
+                f"tables of {database} that {grants.account} may not see are captured by changes alone: the rows they hold are not read",
                 f"GRANT SELECT ON {_quoted(database)}.* TO {grants.account}",
             )
 
@@ -182,8 +193,15 @@ def applied_fault() -> Fault:
 
 
 def literal_databases(patterns: Collection[str]) -> frozenset[str]:
-    """The databases that `db.table` patterns name without a wildcard."""
-    return frozenset(database for database, _, _ in (pattern.partition(".") for pattern in patterns) if "*" not in database)
+    """The databases that `db.table` patterns name without a wildcard, and their tables with one."""
+    return frozenset(
+        database for database, _, name in (pattern.partition(".") for pattern in patterns) if "*" not in database and "*" in name
+    )
+
+
+def literal_tables(patterns: Collection[str]) -> frozenset[TableId]:
+    """The tables that `db.table` patterns name without a wildcard."""
+    return frozenset(TableId(database, name) for database, _, name in (p.partition(".") for p in patterns if "*" not in p))
 
 
 def _privileges(text: str) -> frozenset[str]:

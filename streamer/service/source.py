@@ -19,8 +19,10 @@ from streamer.core.preflight import (
     hides_applied,
     keyless_faults,
     literal_databases,
+    literal_tables,
     name_faults,
     server_faults,
+    unseen_databases,
 )
 from streamer.core.route import Choices
 from streamer.ports import Ports, ServerStatus, SourceServer
@@ -39,7 +41,8 @@ def source_faults(
     visible = server.tables()
     captured = [table for table in visible if choices.captures(table)]
     grants = Grants.parse(server.grants())
-    yield from grant_faults(grants, captured, literal_databases(choices.patterns))
+    named = filter(choices.captures, literal_tables(choices.patterns))
+    yield from grant_faults(grants, {*captured, *named}, literal_databases(choices.patterns))
     if grants.globally("REPLICATION CLIENT"):  # else the server does not say
         yield from filter_faults(server.binlog_filters())
         if hides_applied(status.variables) and server.is_replica():
@@ -56,6 +59,8 @@ def ready(ports: Ports, choices: Choices, server_id: int, position: Position | N
     begun = [topic for topic, next_seq in position.next_seqs.items() if next_seq] if position is not None else []
     if faults := list(source_faults(choices, server_id, status, ports.server, begun)):
         raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
+    for unseen in unseen_databases(Grants.parse(ports.server.grants()), literal_databases(choices.patterns)):
+        log.warning("tables.unseen", because=unseen.what, advice=unseen.fix)
     return status
 
 

@@ -764,6 +764,29 @@ def test_a_replica_that_does_not_log_what_it_applies_is_refused_and_a_source_may
     world.run()
 
 
+def test_a_table_that_is_named_and_may_not_be_seen_is_refused_whatever_else_may(world: World) -> None:
+    """Only its changes would come, and its state be ok."""
+    items = TableId("shop", "items")
+    replication = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`"
+    world.source.granted = (replication, "GRANT SELECT ON `shop`.`items` TO `t`@`%`")
+    world.source.seen = (items,)
+    world.choices = Choices(TOPICS, 1, captures, ("shop.orders", "shop.items"))
+    with pytest.raises(Invalid, match=r"GRANT SELECT ON `shop`\.`orders` TO") as raised:
+        world.run()
+    assert "items" not in raised.value.message
+    world.source.owner = None
+    world.choices = Choices(TOPICS, 1, lambda table: table == items, ("shop.orders", "shop.items"))  # the other one is excluded
+    with capture_logs() as logged:
+        world.run()
+    assert "tables.unseen" not in [line["event"] for line in logged]
+    world.source.owner = None
+    world.choices = Choices(TOPICS, 1, lambda table: table == items, ("shop.*",))
+    with capture_logs() as logged:
+        world.run()
+    (told,) = [line for line in logged if line["event"] == "tables.unseen"]
+    assert told["advice"] == "GRANT SELECT ON `shop`.* TO `t`@`%`"
+
+
 def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when_the_key_is_lost() -> None:
     keyless = Table("orders", key_columns=0)
     world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {keyless.id: TableChoice(needs_key=True)}))

@@ -13,7 +13,9 @@ from streamer.core.preflight import (
     hides_cascades,
     keyless_faults,
     literal_databases,
+    literal_tables,
     server_faults,
+    unseen_databases,
 )
 
 READY = {
@@ -93,11 +95,19 @@ def test_each_missing_right_is_named_with_its_grant(lines: list[str], fixes: lis
 def test_a_database_whose_tables_cannot_even_be_seen_is_named() -> None:
     (fault,) = grant_faults(Grants.parse([REPLICATION]), [], ["shop"])
     assert fault.fix == "GRANT SELECT ON `shop`.* TO `t`@`%`"
-    assert literal_databases(["shop.*", "a*.x", "b.c"]) == {"shop", "b"}
+    assert literal_databases(["shop.*", "a*.x", "b.c", "d.e*"]) == {"shop", "d"}
+    assert literal_tables(["shop.*", "a*.x", "b.c", "d.e*"]) == {TableId("b", "c")}
 
 
 def test_a_single_granted_table_of_a_database_is_enough_for_it() -> None:
     assert list(grant_faults(Grants.parse([REPLICATION, "GRANT SELECT ON `shop`.`orders` TO `t`@`%`"]), [ORDERS], ["shop"])) == []
+
+
+def test_a_database_of_which_some_tables_may_be_seen_is_told_with_what_would_show_all() -> None:
+    some = Grants.parse([REPLICATION, "GRANT SELECT ON `shop`.`orders` TO `t`@`%`", "GRANT SELECT ON `whole`.* TO `t`@`%`"])
+    (told,) = unseen_databases(some, ["whole", "shop"])
+    assert "tables of shop" in told.what
+    assert told.fix == "GRANT SELECT ON `shop`.* TO `t`@`%`"
 
 
 def test_a_merged_table_without_a_key_is_told_how_to_get_one() -> None:
