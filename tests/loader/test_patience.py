@@ -17,6 +17,7 @@ from devstack.ports import free_port
 from loader import cli, mending, wiring
 from loader.committer import PAUSE_MAX
 from loader.wiring import patiently
+from runtime import lifecycle
 from runtime.lifecycle import Stop
 from tests.loader.actors import Journal, Time
 
@@ -133,6 +134,7 @@ def test_a_loader_that_waits_ends_when_it_is_asked_to(port: int, monkeypatch: py
         os.kill(os.getpid(), signal.SIGTERM)
 
     pause(monkeypatch, ask_to_stop)
+    monkeypatch.setattr(lifecycle, "STOP_PATIENCE_SECONDS", 3600.0)  # it would end the tests' own process
     assert cli.main([]) == 0
     assert tries == [1]
 
