@@ -14,6 +14,7 @@ from auditor.core.part import WHOLE, Part, leading, rows_of_a_part
 from contracts.errors import Invalid, Unavailable
 from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
+from runtime.uniquekeys import quote, unique_keys
 
 _KINDS = {
     "tinytext": Kind.TEXT,
@@ -32,12 +33,7 @@ _COLUMNS = """
 SELECT column_name, data_type, is_nullable, column_type, numeric_precision, numeric_scale, datetime_precision,
        character_maximum_length, character_set_name
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"""
-_VIRTUAL = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND extra LIKE '%%VIRTUAL%%'"
-
-
-def quote(name: str) -> str:
-    """A MySQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
+_ROW_BYTES = "SELECT avg_row_length FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
 
 
 class MysqlSource:
@@ -54,11 +50,10 @@ class MysqlSource:
         return GtidSet.parse(self._query("SELECT @@GLOBAL.gtid_executed")[0][0])
 
     def schema(self, table: TableId) -> TableSchema:
-        where = (table.database, table.name)
-        columns = tuple(_column(row) for row in self._query(_COLUMNS, where))
+        columns = tuple(_column(row) for row in self._query(_COLUMNS, table.database, table.name))
         if not columns:
             raise Invalid(f"MySQL has no table {table}; names are written database.table")
-        key = self._keys.get(table) or self._key(table)
+        key = self._keys.get(table) or next(iter(unique_keys(self._query, table)), ())
         if not key:
             raise Invalid(f"{table} has neither a primary key nor a unique key of NOT NULL columns; only rows with a key can be compared")
         try:
@@ -66,20 +61,8 @@ class MysqlSource:
         except ValueError as error:
             raise Invalid(f"tables.override.{table}.key: {error}") from error
 
-    def _key(self, table: TableId) -> tuple[str, ...]:
-        """The primary key, else the first in the order that SHOW INDEX has, which is what the server's table maps name."""
-        virtual = {name for (name,) in self._query(_VIRTUAL, (table.database, table.name))}
-        keys: dict[str, list[str]] = {}
-        unusable: set[str] = set()
-        found = self._query(f"SHOW INDEX FROM {_quoted(table)} WHERE Non_unique = 0")
-        for _, _, index, _, column, _, _, prefix, _, nullable, *_ in found:
-            keys.setdefault(index, []).append(column)
-            if column is None or prefix is not None or nullable == "YES" or column in virtual:
-                unusable.add(index)
-        return next((tuple(columns) for index, columns in keys.items() if index not in unusable), ())
-
     def has(self, table: TableId) -> bool:
-        return bool(self._query(_COLUMNS, (table.database, table.name)))
+        return bool(self._query(_COLUMNS, table.database, table.name))
 
     def holds_rows(self, table: TableId) -> bool:
         try:
@@ -94,8 +77,7 @@ class MysqlSource:
         if not columns:
             yield WHOLE
             return
-        where = (schema.table.database, schema.table.name)
-        row_bytes = self._query("SELECT avg_row_length FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", where)
+        row_bytes = self._query(_ROW_BYTES, schema.table.database, schema.table.name)
         rows, names = rows_of_a_part(int(row_bytes[0][0] or 0)), ", ".join(map(quote, columns))
         part = Part(columns)
         while True:
@@ -121,7 +103,7 @@ class MysqlSource:
         except pymysql.err.OperationalError as error:
             raise Unavailable(f"MySQL stopped answering while {schema.table} was read: {error}") from error
 
-    def _query(self, sql: str, args: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    def _query(self, sql: str, *args: str) -> list[tuple[Any, ...]]:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql, args)

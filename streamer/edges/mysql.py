@@ -15,6 +15,7 @@ from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
 from runtime.selection import SYSTEM_DATABASES
+from runtime.uniquekeys import unique_keys
 from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
 from streamer.core.preflight import Grants
 from streamer.ports import ServerStatus
@@ -36,39 +37,11 @@ VARIABLES = (
     "log_slave_updates",  # its name before 8.0.26
     "lower_case_table_names",
 )
-_KINDS_SQL = """\
-SELECT c.COLUMN_NAME, c.DATA_TYPE, c.EXTRA FROM information_schema.COLUMNS c
-JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'BASE TABLE'
-WHERE c.TABLE_SCHEMA = %s AND c.TABLE_NAME = %s"""
-_WHOLE = {("tinyblob", 255), ("tinytext", 255)}  # a prefix that is all of the column; no other type can be indexed whole and say one
 _FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has them
 
 
-def unique_keys(ask: Callable[..., Sequence[Any]], table: TableId) -> Sequence[tuple[str, ...]]:
-    """As SourceServer.unique_keys; `ask` sends a statement with its arguments, gives the rows, and raises what the driver does."""
-    columns = {name: (type_, extra) for name, type_, extra in ask(_KINDS_SQL, table.database, table.name)}
-    if not columns:
-        return []
-    # SHOW INDEX has the order of definition, the primary key first; information_schema.statistics has keys by name.
-    try:
-        found = ask(f"SHOW INDEX FROM {_quote(table.database)}.{_quote(table.name)} WHERE Non_unique = 0")
-    except pymysql.err.ProgrammingError as error:
-        if error.args[0] != ER.NO_SUCH_TABLE:
-            raise
-        return []  # it was there a moment ago
-    parts: dict[str, list[str]] = {}
-    unusable: set[str] = set()
-    for _, _, key, _, column, _, _, prefix, _, nullable, *_ in found:
-        parts.setdefault(key, []).append(column)
-        type_, extra = columns.get(column, ("", ""))
-        partial = prefix is not None and (type_, int(prefix)) not in _WHOLE
-        if column is None or partial or nullable == "YES" or "VIRTUAL" in extra:
-            unusable.add(key)
-    return [tuple(names) for key, names in parts.items() if key not in unusable]
-
-
 def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
-    """Where the server will write its next transaction. `ask`: as of `unique_keys`."""
+    """Where the server will write its next transaction. `ask`: sends a statement with its arguments, and gives the rows."""
     file, offset, *_ = _asked_by_either(ask, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")[0]
     return BinlogPosition(file, int(offset))
 
@@ -229,7 +202,3 @@ class MysqlServer:
                 raise Invalid(f"MySQL refuses a question of the streamer: {error.args[-1]} (error {error.args[0]})") from error
             code = error.args[0] if len(error.args) > 1 else None
             raise Unavailable(f"the control connection to MySQL was lost: {error.args[-1] if error.args else error}", code=code) from error
-
-
-def _quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

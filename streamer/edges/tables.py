@@ -21,10 +21,11 @@ from contracts.progress import RowCursor
 from contracts.table import TableId
 from runtime.connect import mysql
 from runtime.sections import Mysql
+from runtime.uniquekeys import unique_keys
 from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
 from streamer.core.select import SESSION_SQL, select_keys, select_rows
 from streamer.core.selected import RowPackets, SelectFailed
-from streamer.edges.mysql import end_of_binlog, unique_keys
+from streamer.edges.mysql import end_of_binlog
 from streamer.ports import ReadRequest, TableRows
 
 _WAIT_SECONDS = 20  # for the server to commit what it has sent us

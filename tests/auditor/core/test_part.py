@@ -3,8 +3,8 @@
 import pytest
 
 from auditor.core.part import PART_BYTES, ROWS_MAX, WHOLE, Part, leading, rows_of_a_part
-from auditor.edges.mysql import quote
 from contracts.table import Column, Kind, TableId, TableSchema
+from runtime.uniquekeys import quote
 
 
 def test_bounds_are_half_open_and_the_whole_has_none() -> None:

@@ -12,6 +12,7 @@ from contracts.table import TableId
 from devstack.mysql import MysqlServer
 from devstack.stack import running_stack
 from runtime.sections import Mysql
+from runtime.uniquekeys import unique_keys
 from streamer.core.preflight import hides_applied
 from streamer.edges import mysql
 from streamer.edges.mysql import MysqlServer as Edge
@@ -91,4 +92,4 @@ def test_a_table_that_is_dropped_between_two_questions_has_no_keys(server: Mysql
             cursor.execute(sql, arguments or None)
             return list(cursor.fetchall())
 
-        assert mysql.unique_keys(ask, TableId("going", "t")) == []
+        assert unique_keys(ask, TableId("going", "t")) == []
