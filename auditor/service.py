@@ -112,10 +112,8 @@ class Auditor:
         return {table: targets.get(table) for table in tables or sorted(targets)}
 
     def _compare(self, schema: TableSchema, target: Target, part: Part, withholdings: Withholdings) -> Compared:
-        names = [column.name for column in schema.columns]
-        key = [names.index(name) for name in schema.key]
-        left = Side.of(withholdings.expected(self._source.rows(schema, part)), key)
-        right = Side.of(self._warehouse.rows(target, schema, part), key)
+        left = Side.of(withholdings.expected(self._source.rows(schema, part)), schema.key_places)
+        right = Side.of(self._warehouse.rows(target, schema, part), schema.key_places)
         absent = sum(item.column is None for item in withholdings.met)
         suspects = {item.key: item for item in differences(left, right)}
         return Compared(left.rows + absent, right.rows, suspects, tuple(withholdings.met))
@@ -125,9 +123,8 @@ class Auditor:
     ) -> Iterator[RowDifference]:
         """The differing rows themselves, read once more."""
         names = [column.name for column in schema.columns]
-        at = [names.index(name) for name in schema.key]
         left, right = (
-            {key: row for row in rows if (key := tuple(row[i] for i in at)) in suspects}
+            {key: row for row in rows if (key := tuple(row[i] for i in schema.key_places)) in suspects}
             for rows in (self._source.rows(schema, part), self._warehouse.rows(target, schema, part))
         )
         for key, item in suspects.items():

@@ -98,6 +98,12 @@ class TableSchema:
         return {column.name: column for column in self.columns}
 
     @cached_property
+    def key_places(self) -> tuple[int, ...]:
+        """Where the key's columns are among the columns."""
+        names = [column.name for column in self.columns]
+        return tuple(names.index(name) for name in self.key)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Sixteen hex digits; two schemas share it only when every column, its order and the key are alike."""
         return hashlib.sha256(self.encode()).hexdigest()[:16]

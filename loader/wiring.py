@@ -99,12 +99,12 @@ def build(
 def patiently(prepare: Callable[[], None], stop: Stop, clock: Clock, jitter: Callable[[], float], beat: Callable[[], object]) -> None:
     """Prepares a warehouse that may be paused, with the pauses of the loop, which would wait for it, too. Returns also when asked to stop.
     Raises what isn't mended by waiting."""
-    tries, done = 0, False
-    while not done and not stop.requested():
+    tries = 0
+    while not stop.requested():
         beat()
         try:
             prepare()
-            done = True
+            return
         except Unavailable as error:
             tries += 1
             pause = backoff(tries, jitter())

@@ -54,9 +54,8 @@ class Withholdings:
         if not self._by_key:
             yield from rows
             return
-        key_at = [self._place[name] for name in self._schema.key]
         for row in rows:
-            key = tuple(row[at] for at in key_at)
+            key = tuple(row[at] for at in self._schema.key_places)
             reasons = self._by_key.get(key)
             if reasons is None:
                 yield row
