@@ -45,6 +45,7 @@ def sides(stack: Stack) -> Iterator[tuple[MysqlSource, RedshiftWarehouse]]:
             f"CREATE TABLE {NAME}.unnamed (n INT NOT NULL, id INT NOT NULL, m INT, UNIQUE KEY z (n), UNIQUE KEY a (id), UNIQUE c (m))"
         )
         left.execute(f"CREATE TABLE {NAME}.virtual (n INT, v INT AS (n + 1) VIRTUAL NOT NULL UNIQUE)")
+        left.execute(f"CREATE TABLE {NAME}.loose (n INT UNIQUE)")
         left.execute(f"CREATE TABLE {NAME}.texts (id VARCHAR(9) PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.texts VALUES {', '.join(f'({n})' for n in range(9))}")
         mysql.commit()
@@ -96,6 +97,8 @@ def test_rows_have_the_key_they_have_on_kafka(sides: tuple[MysqlSource, Redshift
     assert source.schema(TableId(NAME, "unnamed")).key == ("n",)  # the first that was defined
     with pytest.raises(Invalid, match="only rows with a key"):
         source.schema(TableId(NAME, "virtual"))
+    with pytest.raises(Invalid, match="neither a primary key nor a unique key of NOT NULL columns"):
+        source.schema(TableId(NAME, "loose"))
     assert (source.has(TableId(NAME, "named")), source.has(TableId(NAME, "gone"))) == (True, False)
 
 
