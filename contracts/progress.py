@@ -6,7 +6,7 @@ rows, barrier and position become visible together or not at all.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -37,7 +37,8 @@ class Barrier:
     it names the partitions touched since the shard's last barrier. Up to `gtid_set` and `commit_ts_us` everything is then there.
 
     `partial`: the Kafka transaction ends inside a source transaction; `gtid_set` is then the set before that one.
-    `standings` holds the tables of the shard that aren't ok, by topic. `n` counts Kafka transactions of the pipeline.
+    `standings` holds the tables of the shard that aren't ok, by topic. `renewing`: of the partitions in `next_seqs` those whose tables come
+    anew, with all rows MySQL holds, in this Kafka transaction or after it. `n` counts Kafka transactions of the pipeline.
     """
 
     n: int
@@ -46,29 +47,40 @@ class Barrier:
     partial: bool
     next_seqs: Mapping[str, int]
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    renewing: frozenset[str] = frozenset()
 
     def encode(self) -> bytes:
-        return orjson.dumps(
-            {
-                "v": 1,
-                "n": self.n,
-                "gtid_set": str(self.gtid_set),
-                "commit_ts_us": self.commit_ts_us,
-                "partial": self.partial,
-                "next_seqs": dict(self.next_seqs),
-                "standings": {topic: [s.state.value, s.since_us] for topic, s in self.standings.items()},
-            }
-        )
+        body: dict[str, Any] = {
+            "v": 1,
+            "n": self.n,
+            "gtid_set": str(self.gtid_set),
+            "commit_ts_us": self.commit_ts_us,
+            "partial": self.partial,
+            "next_seqs": dict(self.next_seqs),
+            "standings": {topic: [s.state.value, s.since_us] for topic, s in self.standings.items()},
+        }
+        if self.renewing != _read(body):
+            body["renewing"] = sorted(self.renewing)
+            body["v"] = 2  # a former release would take a reading for a whole one
+        return orjson.dumps(body)
 
     @classmethod
     def decode(cls, data: bytes) -> "Barrier":
         """Raises ValueError on any other version or form."""
-        body = _versioned(data, "barrier")
+        body = _versioned(data, "barrier", 1, 2)
         try:
             standings = {topic: Standing(TableState(state), since) for topic, (state, since) in body["standings"].items()}
-            return cls(body["n"], GtidSet.parse(body["gtid_set"]), body["commit_ts_us"], body["partial"], body["next_seqs"], standings)
+            renewing = frozenset(body["renewing"]) if body["v"] == 2 else _read(body)
+            return cls(
+                body["n"], GtidSet.parse(body["gtid_set"]), body["commit_ts_us"], body["partial"], body["next_seqs"], standings, renewing
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a barrier: {type(error).__name__} {error}") from error
+
+
+def _read(barrier: dict[str, Any]) -> frozenset[str]:
+    """Of the partitions a barrier names, those whose tables it says are read: version 1 has no other word of which come anew."""
+    return frozenset(barrier["next_seqs"].keys() & barrier["standings"].keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,8 @@ class RowCursor:
 @dataclass(frozen=True, slots=True)
 class Reread:
     """A table whose rows are being read from the table itself, in the order of a key, while the stream goes on. `after`: the last of them
-    that is on Kafka, None before the first. `where`: only rows for which this SQL condition holds. `rows`: how many are on Kafka."""
+    that is on Kafka, None before the first. `where`: only rows for which this SQL condition holds. `rows`: how many are on Kafka; `schema`:
+    their fingerprint, empty before the first."""
 
     table: TableId
     standing: Standing
@@ -100,6 +113,16 @@ class Reread:
     where: str | None = None
     rows: int = 0
     paused: bool = False
+    schema: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is of all rows MySQL holds."""
+        return self.where is None
+
+    def restarted(self) -> "Reread":
+        """The same from the first row on."""
+        return replace(self, after=None, rows=0, schema="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,13 +286,14 @@ def _offset(value: object) -> int:
 
 def _encode_reread(reread: Reread) -> dict[str, Any]:
     after = reread.after
-    return {
+    body = {
         **_encode_reading(reread),
         "after": after and {"columns": after.columns, "values": [value.hex() for value in after.values]},
         "where": reread.where,
         "rows": reread.rows,
         "paused": reread.paused,
     }
+    return {**body, "schema": reread.schema} if reread.schema else body
 
 
 def _decode_reread(body: dict[str, Any]) -> Reread:
@@ -282,6 +306,7 @@ def _decode_reread(body: dict[str, Any]) -> Reread:
         where=body["where"],
         rows=body["rows"],
         paused=body["paused"],
+        schema=body.get("schema", ""),  # which former releases don't write
     )
 
 

@@ -11,13 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from contracts.errors import Corrupt
-from contracts.progress import Barrier, TableState
+from contracts.progress import Barrier
 from loader.core.changes import memory_of
 from loader.core.lane import Lane, OpenRun, Part, Start
 from loader.core.records import Record, Records
-
-RENEWING = frozenset({TableState.SNAPSHOTTING, TableState.REREADING})
-"""While a table is in one of these, every row MySQL holds of it is on its way."""
 
 BEHIND_FACTOR = 4
 """How much longer a batch may fill while the reader has not caught up."""
@@ -87,7 +84,6 @@ class OpenBatch:
         self._unread: set[str] = set()
         self._mixed: set[str] = set()  # topics whose changes need more than one part
         self._covered: dict[str, int] = {}  # by the reached barriers: next seq of each topic they name
-        self._states: dict[str, TableState] = {}  # of the tables that weren't ok at the last cut
         self._opened_at: datetime | None = None
         self.rows = 0
         self.reached_rows = 0
@@ -100,8 +96,6 @@ class OpenBatch:
         """From now on `topic` is read, from `start`."""
         self._lanes[topic] = Lane(topic, start, start.next_seq, start.next_offset, self._open_run)
         self._unread.discard(topic)
-        if start.state is not TableState.OK:
-            self._states[topic] = start.state
 
     @property
     def topics(self) -> frozenset[str]:
@@ -228,19 +222,13 @@ class OpenBatch:
         return Cut(reason, marks[-1].barrier, self._progress_offset, whole, tuple(parts))
 
     def _renewing(self, barriers: Sequence[Barrier]) -> set[str]:
-        """The tables that were being read anew when the first of their changes before these barriers came. The barrier behind it may say
-        so, or the one before it: of what is read in one Kafka transaction, the barrier says that it is done."""
-        met: set[str] = set()
-        renewing: set[str] = set()
+        """The tables that were being read anew when the first of their changes before these barriers came."""
+        renewing: dict[str, bool] = {}
         for barrier in barriers:
-            states = {topic: standing.state for topic, standing in barrier.standings.items()}
             for topic, seq in barrier.next_seqs.items():
-                if topic not in met and seq > self._lanes[topic].first_seq:
-                    met.add(topic)
-                    if RENEWING & {self._states.get(topic), states.get(topic)}:
-                        renewing.add(topic)
-            self._states = states
-        return renewing
+                if seq > self._lanes[topic].first_seq:
+                    renewing.setdefault(topic, topic in barrier.renewing)
+        return {topic for topic, anew in renewing.items() if anew}
 
     def _reach(self) -> None:
         """Counts the barriers reached: every partition they and those before them name is read up to the seq named."""

@@ -8,7 +8,6 @@ from typing import NoReturn
 from contracts.envelope import Envelope, Op
 from contracts.errors import Corrupt
 from contracts.offsets import OffsetRange
-from contracts.progress import TableState
 from loader.core.changes import OpenChanges
 from loader.core.gap import rows_expired
 from loader.core.plan import Changes, Destination, Nowhere
@@ -17,14 +16,12 @@ from loader.core.records import Change, Record, Records
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`; `state`
-    is what the last barrier before it said of the table."""
+    """Where reading a topic begins: `offset`. Loaded is everything before `next_offset`, and the next record's seq is `next_seq`."""
 
     topic_id: str
     offset: int
     next_offset: int
     next_seq: int
-    state: TableState = TableState.OK
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def start_of_rows(topic: str, topic_id: str, held: TopicOffset | None, low: int,
         raise topic_recreated(topic, held.source_table, held.next_seq, held.topic_id, topic_id)
     if held.next_offset > stable_end:
         raise topic_shorter(topic, held.source_table, held.next_offset, stable_end)
-    return Start(topic_id, max(held.next_offset, low), held.next_offset, held.next_seq, held.state)
+    return Start(topic_id, max(held.next_offset, low), held.next_offset, held.next_seq)
 
 
 def start_of_progress(topic: str, next_offset: int, low: int, stable_end: int) -> int:

@@ -42,6 +42,7 @@ class OpenTransaction:
         self._shards: dict[str, int] = {}
         self._known: set[str] = set()
         self._rereads: dict[str, Reread | None] = {}  # those that changed
+        self._renewing = {topic for topic, reread in position.rereads.items() if reread.whole}  # now, or earlier in this transaction
         self._asked: dict[str, Asked | None] = {}  # those that changed
         self._dropped: dict[str, bool] = {}  # those that changed
         self._next_signal = position.next_signal
@@ -90,6 +91,8 @@ class OpenTransaction:
     def reread(self, topic: str, reread: Reread | None) -> None:
         """How far the reading of the topic's table is, with the rows taken here; None: it is finished, or given up."""
         self._rereads[topic] = reread
+        if reread is not None and reread.whole:
+            self._renewing.add(topic)
         self.meet(topic)
 
     @property
@@ -190,13 +193,15 @@ class OpenTransaction:
 
     def _barriers(self, position: Position, shards: Collection[int]) -> Iterator[Message]:
         for shard in sorted(shards):
+            next_seqs = {topic: seq for topic, seq in self._next_seqs.items() if self._shards[topic] == shard}
             barrier = Barrier(
                 n=position.n,
                 gtid_set=position.gtid_set,
                 commit_ts_us=position.commit_ts_us,
                 partial=position.in_progress is not None,
-                next_seqs={topic: seq for topic, seq in self._next_seqs.items() if self._shards[topic] == shard},
+                next_seqs=next_seqs,
                 standings={topic: held.standing for topic, held in position.readings.items() if self._shard(held.table) == shard},
+                renewing=frozenset(self._renewing & next_seqs.keys()),
             )
             yield Message(self._topics.progress, None, barrier.encode(), partition=shard)
 

@@ -54,7 +54,7 @@ class DdlFollower:
             self._cascades.may_come(within.gtid)
         if change.verb is not Verb.CREATE:
             for table in captured:
-                self._readings.restart(table, emptied=change.verb is Verb.TRUNCATE)
+                self._readings.altered(table, emptied=change.verb is Verb.TRUNCATE)
         if change.verb is Verb.TRUNCATE:
             for table in captured:
                 self._emptying.truncate(table, ddl, within)

@@ -1,14 +1,12 @@
 """Tables whose rows are being read, and rows that are asked for: begun, begun anew and ended in the open Kafka transaction."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from contracts.progress import Reread, Standing, TableState
 from contracts.table import TableId
-from streamer.core.closing import CloseReason
 from streamer.core.route import Choices
 from streamer.ports import Clock
 from streamer.service.asking import AskedRows, without
@@ -37,27 +35,35 @@ class TableReadings:
                 self._transaction.open.reread(topic, Reread(table, Standing(TableState.SNAPSHOTTING, since_us)))
                 log.info("reread.begun", topic=topic, table=str(table), state=TableState.SNAPSHOTTING.value)
 
-    def restart(self, table: TableId, *, emptied: bool) -> None:
+    def altered(self, table: TableId, *, emptied: bool) -> None:
         """DDL may have rewritten rows that were read already, or changed the key they are read by. `emptied`: it has but removed them."""
         topic = self._choices.topic(table)
         self._rereading.spoil(topic)
-        if (reread := self._transaction.open.rereads.get(topic)) is not None and not emptied:
-            self._transaction.open.reread(topic, replace(reread, after=None, rows=0))
-            log.info("reread.restarted", topic=topic, table=str(table), because="a DDL statement on the table")
+        if not emptied:
+            self._restart(topic, "a DDL statement on the table")
+
+    def shaped(self, topic: str, fingerprint: str) -> None:
+        """The topic's rows are of this schema from now on. Whoever makes room for it while they are read counts on all of them."""
+        reread = self._transaction.open.rereads.get(topic)
+        if reread is not None and reread.schema not in ("", fingerprint):
+            self._rereading.spoil(topic)
+            self._restart(topic, "its columns or its key are others than those of the rows read so far")
+
+    def _restart(self, topic: str, because: str) -> None:
+        if (reread := self._transaction.open.rereads.get(topic)) is not None:
+            self._transaction.open.reread(topic, reread.restarted())
+            log.info("reread.restarted", topic=topic, table=str(reread.table), because=because)
 
     def give_up(self, topic: str, because: str) -> None:
-        """Ends a reading before its end. Rows that were taken since it began are told by a barrier to be of a table that is read anew:
-        without it, nobody may alter the target to make room for them."""
+        """Ends a reading before its end."""
         self._rereading.spoil(topic)
-        transaction = self._transaction
-        if topic not in transaction.open.rereads and topic not in transaction.open.asked:
+        opened = self._transaction.open
+        if topic not in opened.rereads and topic not in opened.asked:
             return
-        if topic not in transaction.position.readings and transaction.open.touched(topic) and not transaction.alone:
-            transaction.close(CloseReason.SCHEMA, self._clock.now())
-        if (asked := transaction.open.asked.get(topic)) is not None:
+        if (asked := opened.asked.get(topic)) is not None:
             self.done(topic, asked.signals)
         log.warning("reread.given_up", topic=topic, signals=asked.signals if asked else (), because=because)
-        transaction.open.reread(topic, None)
+        opened.reread(topic, None)
 
     def done(self, topic: str, offsets: Collection[int]) -> None:
         """Of the rows that are asked for, those that the signals at these offsets ask for: they are sent, or given up."""

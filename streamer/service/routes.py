@@ -6,6 +6,7 @@ from contracts.table import TableSchema
 from streamer.core.closing import CloseReason
 from streamer.core.route import Choices, Route, route, schema_message
 from streamer.ports import Ports
+from streamer.service.readings import TableReadings
 from streamer.service.transaction import KafkaTransaction
 
 log = structlog.get_logger()
@@ -14,12 +15,13 @@ log = structlog.get_logger()
 class Routes:
     """The routes that were made since the session began, and what of them Kafka has: topics and schemas."""
 
-    def __init__(self, ports: Ports, choices: Choices, transaction: KafkaTransaction) -> None:
+    def __init__(self, ports: Ports, choices: Choices, transaction: KafkaTransaction, readings: TableReadings) -> None:
         self._clock = ports.clock
         self._server = ports.server
         self._topics = ports.topics
         self._choices = choices
         self._transaction = transaction
+        self._readings = readings
         self._routes: dict[str, Route] = {}  # by fingerprint of the schema under its own key
         self._shards: dict[str, int] = {}  # by topic
         self._ensured: set[str] = set()
@@ -73,6 +75,7 @@ class Routes:
         if self._transaction.open.touched(way.topic):
             self._transaction.split(CloseReason.SCHEMA, now)
         self.ensure(way.topic)
+        self._readings.shaped(way.topic, way.schema.fingerprint)
         self._transaction.send(schema_message(self._choices.topics, way))
         self._announced[way.topic] = way.schema.fingerprint
         log.info("schema.announced", topic=way.topic, schema=way.schema.fingerprint, columns=len(way.schema.columns))

@@ -65,6 +65,8 @@ class Sending:
         self._transaction.open.drop(topic, gone=False)
         began = self._clock.now()
         way = self._placing.make_room(rows.definition, rows.packets.rows, now)
+        if self._transaction.open.rereads[topic] != reread:
+            return  # it begins anew, for its rows are of another schema now
         records = self._placing.encoded(chunk, rows, rows.definition, way, now)
         sent = len(records.records)
         self._placing.send(records, way)
@@ -72,7 +74,7 @@ class Sending:
             self._transaction.open.reread(topic, None)
             log.info("reread.done", topic=topic, rows=reread.rows + sent)
         else:
-            self._transaction.open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent))
+            self._transaction.open.reread(topic, replace(reread, after=rows.end, rows=reread.rows + sent, schema=way.schema.fingerprint))
         self._transaction.sent_chunk(Sent(topic, rows.packets.rows, rows.packets.size_bytes, self._clock.now() - began))
 
     def _send_keys(self, chunk: Chunk, keys: KeyRange, rows: TableRows, now: datetime) -> None:

@@ -83,10 +83,10 @@ class Session:
         beats = self._beats = Heartbeats(choices.shards, tuning.heartbeat)
         tallies = self._tallies = Tallies(observe)
         transaction = self._transaction = KafkaTransaction(ports, choices, position, beats, rereading, tallies)
-        routes = Routes(ports, choices, transaction)
+        readings = self._readings = TableReadings(clock, choices, transaction, rereading, asked)
+        routes = Routes(ports, choices, transaction, readings)
         emptying = self._emptying = Emptying(clock, choices, stream, transaction, routes)
 
-        readings = self._readings = TableReadings(clock, choices, transaction, rereading, asked)
         placing = Placing(choices, stream, transaction, routes, selected, close.rows_max, message_bytes_max)
         self._sending = Sending(clock, stream, transaction, rereading, readings, placing)
         self._repeating = Repeating(ports.server, choices, stream, transaction, routes, asked, readings, placing)

@@ -71,6 +71,9 @@ BARRIER = Barrier(
     {"tm.shop.items": Standing(TableState.REREADING, 1_699_999_999_000_000)},
 )
 
+RENEWING = replace(BARRIER, next_seqs={"tm.shop.orders": 18, "tm.shop.items": 7}, renewing=frozenset({"tm.shop.orders"}))
+"""The last rows of `orders` were read; of `items` only some are."""
+
 POSITION = Position(
     n=12,
     server_uuid=SERVER,
@@ -109,6 +112,10 @@ ASKED = replace(
     READING,
     rereads={},
     asked={"tm.shop.orders": Asked(TableId("shop", "orders"), Standing(TableState.REREADING, 1_699_999_999_000_000), (0, 2))},
+)
+
+SHAPED = replace(
+    READING, rereads={topic: replace(reread, where=None, schema=SCHEMA.fingerprint) for topic, reread in READING.rereads.items()}
 )
 
 KEYS_SIGNAL = Signal("80", Ask.REREAD, TableId("shop", "orders"), keys=(b'{"id":1}', '{"id":"ü\\n"}'.encode()), key_form=SCHEMA.key_form)

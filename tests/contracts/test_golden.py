@@ -19,10 +19,12 @@ FORMS: dict[str, bytes] = {
     "envelope-delete.json": specimens.DELETE.encode(),
     "message-key.json": encode_key(("größe", "id"), specimens.ROW) or b"",
     "barrier.json": specimens.BARRIER.encode(),
+    "barrier-renewing.json": specimens.RENEWING.encode(),
     "position.json": specimens.POSITION.encode(),
     "next-seq.json": specimens.POSITION.encode_topic("tm.shop.orders"),
     "position-reading.json": specimens.READING.encode(),
     "reading.json": specimens.READING.encode_topic("tm.shop.orders"),
+    "reading-shaped.json": specimens.SHAPED.encode_topic("tm.shop.orders"),
     "asked.json": specimens.ASKED.encode_topic("tm.shop.orders"),
     "signal-keys.json": specimens.KEYS_SIGNAL.encode(),
     "signal-events.json": specimens.EVENTS_SIGNAL.encode(),
@@ -50,8 +52,11 @@ def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
     assert Envelope.decode(golden["envelope-delete.json"]) == specimens.DELETE
     assert decode_key(golden["message-key.json"]) == {name: specimens.ROW[name] for name in ("größe", "id")}
     assert Barrier.decode(golden["barrier.json"]) == specimens.BARRIER
+    assert Barrier.decode(golden["barrier-renewing.json"]) == specimens.RENEWING
     assert Position.decode({Position.KEY: golden["position.json"], b"tm.shop.orders": golden["next-seq.json"]}) == specimens.POSITION
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading.json"]}) == specimens.READING
+    shaped = Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading-shaped.json"]})
+    assert shaped == specimens.SHAPED
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["asked.json"]}) == specimens.ASKED
     assert Signal.decode(golden["signal.json"]) == specimens.SIGNAL
     assert Signal.decode(golden["signal-keys.json"]) == specimens.KEYS_SIGNAL

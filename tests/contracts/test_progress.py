@@ -6,16 +6,25 @@ from hypothesis import strategies as st
 
 from contracts.progress import Barrier, Position, Standing, TableState, shard_of
 from contracts.signals import Signal
-from tests.contracts.specimens import ASKED, BARRIER, EVENTS_SIGNAL, GTID_SET, KEYS_SIGNAL, POSITION, READING, SIGNAL
+from tests.contracts.specimens import ASKED, BARRIER, EVENTS_SIGNAL, GTID_SET, KEYS_SIGNAL, POSITION, READING, RENEWING, SIGNAL
 
 COUNTS = st.integers(0, 2**63 - 1)
 STANDINGS = st.dictionaries(st.text(), st.builds(Standing, st.sampled_from(TableState), COUNTS), max_size=3)
 
 
-@given(COUNTS, COUNTS, st.booleans(), st.dictionaries(st.text(), COUNTS, max_size=3), STANDINGS)
-def test_a_barrier_survives_encoding(n: int, ts: int, partial: bool, seqs: dict[str, int], standings: dict[str, Standing]) -> None:
-    barrier = Barrier(n, GTID_SET, ts, partial, seqs, standings)
+@given(COUNTS, COUNTS, st.booleans(), st.dictionaries(st.text(), COUNTS, max_size=3), STANDINGS, st.data())
+def test_a_barrier_survives_encoding(
+    n: int, ts: int, partial: bool, seqs: dict[str, int], standings: dict[str, Standing], data: st.DataObject
+) -> None:
+    renewing = data.draw(st.frozensets(st.sampled_from(sorted(seqs)))) if seqs else frozenset()
+    barrier = Barrier(n, GTID_SET, ts, partial, seqs, standings, renewing)
     assert Barrier.decode(barrier.encode()) == barrier
+
+
+def test_a_barrier_of_the_first_version_takes_each_reading_for_a_whole_one() -> None:
+    data = replace(RENEWING, renewing=frozenset({"tm.shop.items"})).encode()
+    assert b'"v":1' in data
+    assert Barrier.decode(data).renewing == {"tm.shop.items"}
 
 
 def decoded(head: bytes, **topics: bytes) -> Position | None:
@@ -38,9 +47,9 @@ def test_a_position_between_transactions_has_nothing_in_progress() -> None:
     assert found.in_progress is None
 
 
-@pytest.mark.parametrize("old", [b'"v":1', b'"n":12', b'"gtid_set"', b'"commit_ts_us"', b'{"v"'])
+@pytest.mark.parametrize("old", [b'"v":', b'"n":12', b'"gtid_set"', b'"commit_ts_us"', b'{"v"'])
 def test_progress_of_another_version_or_form_is_refused(old: bytes) -> None:
-    for data, decode in ((BARRIER.encode(), Barrier.decode), (POSITION.encode(), decoded)):
+    for data, decode in ((BARRIER.encode(), Barrier.decode), (RENEWING.encode(), Barrier.decode), (POSITION.encode(), decoded)):
         with pytest.raises(ValueError, match=r"."):
             decode(data.replace(old, b'["w":2' if old == b'{"v"' else b'"w":2'))
 

@@ -64,6 +64,7 @@ class Feed:
     gtids: GtidSet = field(default_factory=GtidSet)
     seqs: dict[str, int] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
+    told: dict[str, Standing] = field(default_factory=dict)  # with the barrier before
     schemas: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -120,10 +121,11 @@ class Feed:
             image = row.after or row.before
             key = encode_key(row.schema.key, image) if image is not None else None
             messages.append((topic, 0, key, envelope.encode()))
-        barriers = {shard: Barrier(self.n, gtids, commit_ts_us, partial, {}, self.standings) for shard in range(self.shards)}
-        for shard in barriers:
+        barriers: dict[int, Barrier] = {}
+        for shard in range(self.shards):
             mine = {topic: seq for topic, seq in touched.items() if shard_of(topic, self.shards) == shard}
-            barriers[shard] = Barrier(self.n, gtids, commit_ts_us, partial, mine, self.standings)
+            renewing = frozenset(mine.keys() & {**self.told, **self.standings}.keys())
+            barriers[shard] = Barrier(self.n, gtids, commit_ts_us, partial, mine, self.standings, renewing)
             messages.append((self.topics.progress, shard, None, barriers[shard].encode()))
         producer = self._producer
         assert producer is not None
@@ -136,7 +138,7 @@ class Feed:
             self.n -= 1
             return barriers[0]
         producer.commit_transaction()
-        self.gtids, self.seqs = gtids, seqs
+        self.gtids, self.seqs, self.told = gtids, seqs, dict(self.standings)
         return barriers[0]
 
     def _register(self, topic: str, schema: TableSchema) -> None:

@@ -8,7 +8,7 @@ import pytest
 from contracts.envelope import Op
 from contracts.progress import TableState
 from contracts.signals import Ask, Signal
-from streamer.core.route import Choices
+from streamer.core.route import Choices, TableChoice
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
 from streamer.service import Streamer
@@ -181,3 +181,78 @@ def test_a_reading_by_another_condition_than_the_one_at_work_is_of_all_rows(
     assert reader.wheres[-1] == read
     assert ops(world)[-10:] == [Op.READ] * 10
     assert [envelope.after for envelope in world.envelopes()][-10:] == [{"id": n, "v": n} for n in range(10)]
+
+
+def renewing(world: World) -> list[bool]:
+    """Of each barrier behind rows: whether every row of the table comes with it or after it."""
+    return [ORDERS_TOPIC in barrier.renewing for barrier in world.barriers() if barrier.next_seqs]
+
+
+def test_the_barriers_behind_rows_that_are_read_say_whether_all_are(world: World, reader: KeyedReader, streamer: Streamer) -> None:
+    rest(world, streamer)
+    assert set(renewing(world)) == {True}
+    told = len(renewing(world))
+    world.source.commit(ORDERS.insert((10, 10)))
+    rest(world, streamer)
+    assert renewing(world)[told:] == [False]
+    for where, whole in (("v > 3", False), (None, True)):
+        told = len(renewing(world))
+        ask(world, Signal("1", Ask.SNAPSHOT, ORDERS.id, where))
+        rest(world, streamer)
+        assert set(renewing(world)[told:]) == {whole}
+    assert all(barrier.renewing <= barrier.next_seqs.keys() for barrier in world.barriers())
+
+
+BY_V = {ORDERS.id: TableChoice(key=("v",))}
+
+
+def halfway(world: World, reader: KeyedReader) -> None:
+    """Four of the ten rows are read; then the streamer ends."""
+    reader.slow_from = 4
+    streamer = world.run()
+    steps(streamer)
+    streamer.close()
+    assert len(world.envelopes()) == 4
+
+
+def to_the_end(world: World, reader: KeyedReader) -> list[Mapping[str, object] | None]:
+    """By another streamer. Returns the rows it read."""
+    before, reader.seen, reader.slow_from = len(world.envelopes()), True, 10
+    streamer = world.run()
+    rest(world, streamer)
+    streamer.close()
+    return [envelope.after for envelope in world.envelopes()[before:] if envelope.op is Op.READ]
+
+
+ALL = [{"id": n, "v": n} for n in range(10)]
+
+
+def test_a_reading_during_which_another_key_is_set_begins_anew(world: World, reader: KeyedReader) -> None:
+    """Whoever makes the target again for the first row that has the new key counts on all the others."""
+    halfway(world, reader)
+    world.choices = replace(world.choices, tables=BY_V)
+    assert to_the_end(world, reader) == ALL
+
+
+def test_a_reading_during_which_a_row_came_by_another_key_begins_anew(world: World, reader: KeyedReader) -> None:
+    halfway(world, reader)
+    as_it_was = world.choices
+    world.choices, reader.seen = replace(as_it_was, tables=BY_V), False
+    streamer = world.run()
+    world.source.commit(ORDERS.insert((10, 10)))
+    steps(streamer)
+    streamer.close()
+    assert ops(world) == [*[Op.READ] * 4, Op.CREATE]
+    world.choices = as_it_was
+    assert to_the_end(world, reader) == ALL
+
+
+def test_a_reading_goes_on_under_settings_that_no_row_of_it_met(world: World, reader: KeyedReader) -> None:
+    halfway(world, reader)
+    as_it_was = world.choices
+    world.choices, reader.seen = replace(as_it_was, tables=BY_V), False
+    streamer = world.run()
+    steps(streamer)
+    streamer.close()
+    world.choices = as_it_was
+    assert to_the_end(world, reader) == ALL[4:]

@@ -397,7 +397,7 @@ def test_rows_of_an_altered_table_are_told_to_be_read_anew_though_the_table_is_g
     world.source.commit(replace(ORDERS, columns=("id", "v", "w")).insert((4, 40, 400)))
     world.source.raw(query(end))
     world.run(streamer)
-    told = [(barrier.next_seqs, ORDERS_TOPIC in barrier.standings) for barrier in world.barriers() if barrier.next_seqs]
+    told = [(barrier.next_seqs, ORDERS_TOPIC in barrier.renewing) for barrier in world.barriers() if barrier.next_seqs]
     assert told == [({ORDERS_TOPIC: 1}, False), ({ORDERS_TOPIC: 2}, True)]
     assert world.barriers()[-1].standings == {}
 

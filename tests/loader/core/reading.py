@@ -33,13 +33,15 @@ def row(offset: int, seq: int | None = None, *, topic: str = ORDERS, schema: str
 
 
 def barrier(offset: int, partial: bool = False, standings: Mapping[str, Standing] | None = None, **next_seqs: int) -> Records:
-    """A barrier whose number and GTID set follow its offset; `orders=2, items=1` are next seqs."""
+    """A barrier whose number and GTID set follow its offset; `orders=2, items=1` are next seqs. Of tables in `standings` all rows come."""
     return Records.of(Record(PROGRESS, offset, None, named(offset, partial, standings, **next_seqs).encode()))
 
 
 def named(offset: int, partial: bool = False, standings: Mapping[str, Standing] | None = None, **next_seqs: int) -> Barrier:
     gtids = GtidSet.parse(f"{SERVER}:1-{offset + 1}")
-    return Barrier(offset + 1, gtids, 1000 * (offset + 1), partial, {f"tm.shop.{t}": s for t, s in next_seqs.items()}, standings or {})
+    seqs = {f"tm.shop.{table}": seq for table, seq in next_seqs.items()}
+    told = standings or {}
+    return Barrier(offset + 1, gtids, 1000 * (offset + 1), partial, seqs, told, frozenset(seqs.keys() & told.keys()))
 
 
 def snapshotting(topic: str, since_us: int) -> dict[str, Standing]:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from contracts.envelope import Op
 from contracts.errors import Corrupt, Gone
 from contracts.offsets import OffsetRange
-from contracts.progress import Standing, TableState
+from contracts.progress import Standing
 from loader.core.changes import DecodedChanges
 from loader.core.cut import Cut, CutReason, OpenBatch
 from loader.core.lane import Part
 from loader.core.records import Change, Record, Records
-from tests.loader.core.reading import ITEMS, NEVER, NOW, ORDERS, PROGRESS, barrier, named, open_batch, row, start
+from tests.loader.core.reading import ITEMS, NEVER, NOW, ORDERS, PROGRESS, barrier, named, open_batch, row, snapshotting, start
 
 OLD = NOW + timedelta(days=2)
 
@@ -247,53 +247,42 @@ def test_any_cuts_together_hold_each_record_once_in_order_and_tile(steps: list[t
     assert (batch.rows, batch.reached_rows, batch.reached_bytes, batch.memory_bytes) == (0, 0, 0, 0)
 
 
-def standings(state: TableState | None) -> dict[str, Standing]:
-    return {ORDERS: Standing(state, 7)} if state else {}
-
-
-OK, ANEW = None, TableState.REREADING
+OK: dict[str, Standing] = {}
+ANEW = snapshotting(ORDERS, 7)
 
 
 @pytest.mark.parametrize(
-    ("before", "states", "renewing"),
+    ("told", "renewing"),
     [
-        (TableState.OK, [OK], False),
-        (TableState.OK, [ANEW], True),
-        (TableState.OK, [TableState.SNAPSHOTTING], True),
-        (TableState.OK, [TableState.PARKED], False),
-        (TableState.REREADING, [OK], True),  # the barrier behind the last row that is read anew says it is done
-        (TableState.OK, [ANEW, OK], True),
-        (TableState.OK, [OK, ANEW], False),  # the first row was there before the reading began
-        (TableState.REREADING, [ANEW, OK], True),
+        ([OK], False),
+        ([ANEW], True),
+        ([ANEW, OK], True),
+        ([OK, ANEW], False),  # the first row was there before the reading began
     ],
 )
-def test_a_part_knows_whether_its_table_was_read_anew_from_its_first_row_on(
-    before: TableState, states: list[TableState | None], renewing: bool
-) -> None:
-    records = [record for n, state in enumerate(states) for record in (row(n), barrier(n, standings=standings(state), orders=n + 1))]
-    batch = open_batch(*records, starts={ORDERS: replace(start(), state=before)})
-    assert [part.renewing for part in cut(batch).parts] == [renewing]
+def test_a_part_knows_whether_its_table_was_read_anew_from_its_first_row_on(told: list[dict[str, Standing]], renewing: bool) -> None:
+    records = [record for n, standings in enumerate(told) for record in (row(n), barrier(n, standings=standings, orders=n + 1))]
+    assert [part.renewing for part in cut(open_batch(*records)).parts] == [renewing]
 
 
-def test_a_reading_that_was_over_before_the_first_row_came_is_none_of_it() -> None:
-    empty = [barrier(0, standings=standings(ANEW)), barrier(1)]
-    batch = open_batch(*empty, row(0), barrier(2, orders=1), starts={ORDERS: replace(start(), state=ANEW)})
+def test_what_is_read_says_nothing_of_rows_that_come_before_or_after_it() -> None:
+    batch = open_batch(barrier(0, standings=ANEW), row(0), barrier(1, orders=1))
     assert [part.renewing for part in cut(batch).parts] == [False]
-    batch = open_batch(empty[0], row(0), barrier(1, orders=1))
-    assert [part.renewing for part in cut(batch).parts] == [True]
-
-
-def test_the_state_at_a_cut_is_known_to_the_next() -> None:
-    batch = open_batch(row(0), barrier(0, standings=standings(ANEW), orders=1))
-    cut(batch)
     batch.add(row(1), NOW)
-    batch.add(barrier(1, orders=2), NOW)
+    batch.add(barrier(2, standings=ANEW, orders=2), NOW)
     assert [part.renewing for part in cut(batch).parts] == [True]
     batch.add(row(2), NOW)
-    batch.add(barrier(2, orders=3), NOW)
+    batch.add(barrier(3, orders=3), NOW)
+    assert [part.renewing for part in cut(batch).parts] == [False]
+
+
+def test_a_table_that_is_read_in_part_is_not_renewed() -> None:
+    """It isn't ok, and the rows that don't match the condition of the reading, or have other keys, don't come."""
+    told = replace(named(0, standings=ANEW, orders=1), renewing=frozenset())
+    batch = open_batch(row(0), Records.of(Record(PROGRESS, 0, None, told.encode())))
     assert [part.renewing for part in cut(batch).parts] == [False]
 
 
 def test_a_table_read_anew_says_nothing_of_another() -> None:
-    both = (row(0), row(0, topic=ITEMS), barrier(0, standings=standings(ANEW), orders=1, items=1))
+    both = (row(0), row(0, topic=ITEMS), barrier(0, standings=ANEW, orders=1, items=1))
     assert {part.topic: part.renewing for part in cut(open_batch(*both)).parts} == {ORDERS: True, ITEMS: False}

@@ -106,7 +106,6 @@ def test_keys_with_open_entries_are_known_from_commit_to_commit() -> None:
         (None, 30, Start("id-1", 30, 0, 0)),
         (HELD, 0, Start("id-1", 10, 10, 10)),
         (HELD, 30, Start("id-1", 30, 10, 10)),
-        (replace(HELD, state=TableState.REREADING), 0, Start("id-1", 10, 10, 10, TableState.REREADING)),
     ],
 )
 def test_rows_are_read_from_where_the_warehouse_is_or_where_kafka_begins(held: TopicOffset | None, low: int, expected: Start) -> None:

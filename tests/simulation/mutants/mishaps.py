@@ -35,7 +35,7 @@ def take_it_for_the_old_one(topic: str, topic_id: str, held: TopicOffset | None,
     """Goes by the topic's name."""
     if held is None:
         return start_of_rows(topic, topic_id, held, low, stable_end)
-    return Start(topic_id, min(max(held.next_offset, low), stable_end), held.next_offset, held.next_seq, held.state)
+    return Start(topic_id, min(max(held.next_offset, low), stable_end), held.next_offset, held.next_seq)
 
 
 def go_on_without_them(held: TopicOffset, found: Found, since_us: int, *, keyed: bool, lost: bool = False) -> TopicOffset:
