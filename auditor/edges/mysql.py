@@ -106,7 +106,7 @@ class MysqlSource:
     def _query(self, sql: str, *args: str) -> list[tuple[Any, ...]]:
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, args)
+                cursor.execute(sql, args or None)  # without any, a % in a name is a %
                 rows: list[tuple[Any, ...]] = list(cursor.fetchall())
             self._connection.rollback()
         except pymysql.err.OperationalError as error:

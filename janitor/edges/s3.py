@@ -9,24 +9,17 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, PartialCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.batch import BatchKey
-from contracts.errors import Invalid, Refused, Unavailable
+from contracts.errors import Refused
 from janitor.core.snapshot import StoredObject
 from janitor.ports import Listing, Top
+from runtime.connect.s3 import answered, understood
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_FIXES = {
-    "NoSuchBucket": "make the bucket, or set s3.bucket",
-    "AccessDenied": "allow what deploy/aws/janitor-policy.json does",
-    "InvalidAccessKeyId": "set s3.access_key_id, or mend the credentials of the environment",
-    "SignatureDoesNotMatch": "set s3.secret_access_key, or mend the credentials of the environment",
-    "PermanentRedirect": "set s3.region to the bucket's region",
-    "AuthorizationHeaderMalformed": "set s3.region to the bucket's region",
-}
 _RIGHTS = {
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject, or, where a delete names its ETag, s3:GetObject",
@@ -102,8 +95,8 @@ class S3Bucket:
         try:
             yield
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in ("PreconditionFailed", "412"):
+            code = answered(error)
+            if code == "PreconditionFailed":
                 raise _Changed from error
             if code in ("NoSuchKey", "NoSuchUpload", "404"):
                 raise _Absent from error
@@ -111,14 +104,9 @@ class S3Bucket:
                 raise Refused(
                     f"{where}: this server can't delete on condition (If-Match), and without it nothing is deleted", code=code
                 ) from error
-            if code in _FIXES:
-                lacks = f" (of {_RIGHTS[error.operation_name]})" if code == "AccessDenied" else ""
-                raise Invalid(f"{where}: S3 answers {code}{lacks}: {_FIXES[code]}", code=code) from error
-            raise Unavailable(f"{where}: S3 answers {code}", code=code) from error
-        except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-            raise Invalid(f"{where}: {error}: set s3.access_key_id, s3.secret_access_key and s3.region, or the environment's") from error
+            raise understood(error, where, f"{_RIGHTS[error.operation_name]}: deploy/aws/janitor-policy.json has it all") from error
         except BotoCoreError as error:
-            raise Unavailable(f"{where}: {error}; is s3.endpoint_url right?") from error
+            raise understood(error, where, "") from error
 
 
 class _Changed(Exception):

@@ -1,17 +1,38 @@
-"""S3, or what speaks its protocol."""
+"""S3, or what speaks its protocol: a client, and what its answers ask for."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
 from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
+from contracts.errors import Invalid, PipelineError, Unavailable
 from runtime.sections import S3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_FIXES: Mapping[str, str] = {
+    "NoSuchBucket": "make the bucket, or set s3.bucket",
+    "InvalidAccessKeyId": "set s3.access_key_id, or mend the credentials of the environment",
+    "SignatureDoesNotMatch": "set s3.secret_access_key, or mend the credentials of the environment",
+    "PermanentRedirect": "set s3.region to the bucket's region",
+    "AuthorizationHeaderMalformed": "set s3.region to the bucket's region",
+    "EntityTooLarge": "lower batch.bytes",
+}
+"""Answers that stay the same until a person acts."""
+
+_REFUSED = ("AccessDenied", "AllAccessDisabled")
 
 
 def client(settings: S3) -> "S3Client":
@@ -34,6 +55,27 @@ def client(settings: S3) -> "S3Client":
             s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
         ),
     )
+
+
+def answered(error: ClientError) -> str:
+    """S3's code. The answer to a HEAD has no body, so its code is the bare status."""
+    answer: Mapping[str, Any] = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    return {"412": "PreconditionFailed", "403": "AccessDenied", "301": "PermanentRedirect"}.get(code, code)
+
+
+def understood(error: ClientError | BotoCoreError, where: str, rights: str) -> PipelineError:
+    """What S3's answer asks for, or that there is none: Invalid when a setting or a right has to be another, else Unavailable: throttling,
+    a conflict with a write under way, a body damaged on the way, a token that has just expired. `rights`: what to allow."""
+    if isinstance(error, ClientError):
+        code = answered(error)
+        if fix := f"allow {rights}" if code in _REFUSED else _FIXES.get(code):
+            return Invalid(f"{where}: S3 answers {code}: {fix}", code=code)
+        bare = ", and no more; are s3.region and the credentials right?" if code == "400" else ""
+        return Unavailable(f"{where}: S3 answers {code}{bare}", code=code)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | NoRegionError):
+        return Invalid(f"{where}: {error}: set s3.access_key_id, s3.secret_access_key and s3.region, or the environment's")
+    return Unavailable(f"{where}: {type(error).__name__}: {error}; is s3.endpoint_url right?")
 
 
 def _moment(text: str) -> datetime:

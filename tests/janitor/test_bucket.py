@@ -199,7 +199,7 @@ def test_a_right_that_lacks_is_named(real: RealWorld, ask: Callable[[Bucket], ob
         return AWSResponse("", 403, HTTPHeaders(), b""), {"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}
 
     real.client.meta.events.register("before-call.s3", denied)
-    with pytest.raises(Invalid, match=rf"AccessDenied \(of {right}\): .*janitor-policy\.json"):
+    with pytest.raises(Invalid, match=rf"AccessDenied: allow {right}: .*janitor-policy\.json"):
         ask(real.bucket)
 
 

@@ -48,6 +48,8 @@ def sides(stack: Stack) -> Iterator[tuple[MysqlSource, RedshiftWarehouse]]:
         left.execute(f"CREATE TABLE {NAME}.loose (n INT UNIQUE)")
         left.execute(f"CREATE TABLE {NAME}.texts (id VARCHAR(9) PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.texts VALUES {', '.join(f'({n})' for n in range(9))}")
+        left.execute(f"CREATE TABLE {NAME}.`50%s` (n INT, `id%d` INT PRIMARY KEY)")
+        left.execute(f"INSERT INTO {NAME}.`50%s` VALUES {', '.join(f'({n}, {n})' for n in range(4))}")
         mysql.commit()
         yield MysqlSource(mysql, KEYS), RedshiftWarehouse(warehouse, "none")
 
@@ -104,3 +106,11 @@ def test_rows_have_the_key_they_have_on_kafka(sides: tuple[MysqlSource, Redshift
 
 def test_a_key_of_text_is_read_whole(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:
     assert list(sides[0].parts(sides[0].schema(TableId(NAME, "texts")))) == [Part()]
+
+
+def test_a_percent_sign_in_a_name_is_one(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:
+    source, _ = sides
+    table = TableId(NAME, "50%s")
+    schema = source.schema(table)
+    assert source.holds_rows(table)
+    assert [list(source.rows(schema, part)) for part in source.parts(schema)] == [[[str(n), str(n)] for n in range(3)], [["3", "3"]]]
