@@ -14,8 +14,8 @@ from auditor.core.diff import Key, RowDifference
 from auditor.core.withheld import Withheld
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
-from auditor.ports import Target
-from auditor.service import Auditor, StillToCome, Verdict
+from auditor.ports import NotNow, Target
+from auditor.service import Auditor, Verdict
 from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.table import TableId
 from runtime import command
@@ -60,7 +60,8 @@ def _verify(arguments: argparse.Namespace, stop: Stop) -> int:
     keys = {TableId.parse(name): override.key for name, override in settings.tables.override.items() if override.key}
     with mysql.connect(settings.mysql) as source, redshift.connect(settings.redshift, autocommit=True) as target:
         server = MysqlSource(source, keys)
-        auditor = Auditor(server, RedshiftWarehouse(target, settings.redshift.schema_), SystemClock(), arguments.patience)
+        warehouse = RedshiftWarehouse(target, settings.redshift.schema_, settings.topics)
+        auditor = Auditor(server, warehouse, SystemClock(), arguments.patience)
         chosen = auditor.choose(arguments.table, timedelta(seconds=settings.batch.seconds * 2 + 30))
         if not arguments.table:
             chosen = {table: where for table, where in chosen.items() if _is_to_compare(server, table, where)}
@@ -80,10 +81,13 @@ def _is_to_compare(server: MysqlSource, table: TableId, where: Target | None) ->
     if where is not None and where.append:
         print(_append(table), file=sys.stderr)
         return False
-    if not server.has(table):
-        print(f"{table} is gone from MySQL; what was loaded of it stays in the warehouse and is not compared", file=sys.stderr)
-        return False
-    return True
+    try:
+        if server.has(table):
+            return True
+    except Invalid:
+        return True  # comparing it says why it can't be
+    print(f"{table} is gone from MySQL; what was loaded of it stays in the warehouse and is not compared", file=sys.stderr)
+    return False
 
 
 def _verdicts(
@@ -103,7 +107,7 @@ def _verdicts(
         except (Refused, Invalid, Unavailable) as error:
             faults[table] = error
             print(f"{table}: {error.message}", file=sys.stderr)
-            if isinstance(error, Unavailable) and not isinstance(error, StillToCome):
+            if isinstance(error, Unavailable) and not isinstance(error, NotNow):
                 break
         else:
             if told:

@@ -8,8 +8,13 @@ from typing import Protocol
 from auditor.core.diff import CanonicalRow
 from auditor.core.part import Part
 from auditor.core.withheld import Entry
+from contracts.errors import Unavailable
 from contracts.position import GtidSet
 from contracts.table import TableId, TableSchema
+
+
+class NotNow(Unavailable):
+    """This one table can't be compared now. Others may be."""
 
 
 class Clock(Protocol):
@@ -30,7 +35,7 @@ class Source(Protocol):
         Raises Invalid when there is no such table, or it has no key."""
 
     def has(self, table: TableId) -> bool:
-        """Whether there is such a table."""
+        """Whether there is such a table. Raises Invalid when nobody may tell, for this user may not read it."""
 
     def holds_rows(self, table: TableId) -> bool:
         """Raises Invalid when there is no such table."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 from auditor.core.diff import Key, RowDifference, Side, differences
 from auditor.core.part import Part
 from auditor.core.withheld import Withheld, Withholdings
-from auditor.ports import Clock, Source, Target, Warehouse
+from auditor.ports import Clock, NotNow, Source, Target, Warehouse
 from contracts.errors import Refused, Unavailable
 from contracts.position import GtidSet
 from contracts.progress import TableState
@@ -49,12 +49,9 @@ class Compared:
         return replace(self, suspects={key: item for key, item in self.suspects.items() if key in former})
 
 
-class StillToCome(Unavailable):
-    """The warehouse is where the source was, but for this one table. Others may be compared."""
-
-
 class Auditor:
-    """Raises Unavailable when the warehouse does not catch up with the source within `patience`."""
+    """Raises Unavailable when the warehouse does not catch up with the source within `patience`, NotNow when that is so for one table, or
+    it was altered."""
 
     def __init__(self, source: Source, warehouse: Warehouse, clock: Clock, patience: timedelta) -> None:
         self._source = source
@@ -84,6 +81,8 @@ class Auditor:
             if compared.suspects
             for item in self._evidence(schema, target, part, compared.suspects, withholdings)
         ]
+        if self._source.schema(table) != schema:
+            raise NotNow(f"{table} was altered while it was compared; verify it again")
         return Verdict(
             table,
             target.name,
@@ -141,7 +140,7 @@ class Auditor:
             wait_for(lambda: not lacks(), self._clock, self._patience, lacks)
         except Unavailable as error:
             if not wanted.minus(self._warehouse.loaded(target).gtid_set):
-                raise StillToCome(error.message) from error
+                raise NotNow(error.message) from error  # the warehouse is where the source was, but for this table
             raise
         return Withholdings(schema, self._warehouse.quarantine(target))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from contracts.errors import Invalid
 
@@ -18,11 +20,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What the file says. `lines`: the line of each key, from 1."""
+    """What the file says. `lines`: the line of each key, from 1. `unfilled`: keys whose references stand as they are."""
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    unfilled: frozenset[KeyPath] = frozenset()
 
     def place(self, path: KeyPath) -> str:
         """`tidemark.yaml:12` for a key of the file or its nearest parent; the file alone for what it doesn't hold."""
@@ -57,6 +60,7 @@ def read(path: Path, environ: Mapping[str, str], needs: Callable[[KeyPath], bool
     except (yaml.YAMLError, ValueError) as error:
         raise Invalid(f"{path}: {_problem(error)}") from None
     faults: list[str] = []
+    left: set[KeyPath] = set()
     place = ConfigFile(str(path), {}, lines).place
 
     def fill(value: Any, key_path: KeyPath) -> Any:
@@ -69,17 +73,21 @@ def read(path: Path, environ: Mapping[str, str], needs: Callable[[KeyPath], bool
         text, unfilled = _fill(value, environ)
         if unfilled and needs(key_path):
             faults.extend(f"{place(key_path)}: {'.'.join(key_path)}: {fault}" for fault in unfilled)
+        elif unfilled:
+            left.add(key_path)
         return text
 
     filled = fill(values, ())
     if faults:
         raise Invalid("\n  ".join(faults))
-    return ConfigFile(str(path), filled, lines)
+    return ConfigFile(str(path), filled, lines, frozenset(left))
 
 
 def _problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "a value cannot be read"
+    if isinstance(error, ComposerError | ConstructorError):  # whose words quote the value: `*secret` is an alias, `!secret` a tag
+        problem = "a value that begins with *, & or ! has to be quoted; it is one"
     return f"{problem} in line {mark.line + 1}" if mark else problem
 
 

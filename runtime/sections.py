@@ -202,10 +202,10 @@ class Loader(Section):
 
 class Janitor(Section):
     """Where a sweep leaves its figures, as it does not live long enough to be asked: `metrics_textfile` for the node exporter's textfile
-    collector, `pushgateway_url` for a Pushgateway."""
+    collector, `pushgateway_url` for a Pushgateway. Its client has no way to sign in, and messages show the URL: it takes no password."""
 
     metrics_textfile: str | None = Field(None, pattern=r"\.prom$")
-    pushgateway_url: str | None = Field(None, pattern=r"^https?://[^/\s]+")
+    pushgateway_url: str | None = Field(None, pattern=r"^https?://[^/\s@]+(/\S*)?$")
 
 
 class Logs(Section):

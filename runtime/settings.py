@@ -118,11 +118,15 @@ def load(path: str | None, environ: Mapping[str, str], *, uses: Collection[str] 
     variable replaces. Raises Invalid, which names every fault with the file's line or the variable.
     """
     chosen = path or environ.get("TIDEMARK_CONFIG")
+
+    def concerns(section: str) -> bool:
+        return uses is None or section in uses or section not in _OWN
+
     if chosen or Path(DEFAULT_PATH).exists():
         named = {name.upper() for name in environ}
 
         def needs(key_path: KeyPath) -> bool:
-            return PREFIX + "__".join(key_path).upper() not in named and (uses is None or key_path[0] in uses or key_path[0] not in _OWN)
+            return PREFIX + "__".join(key_path).upper() not in named and concerns(key_path[0])
 
         file = configfile.read(Path(chosen or DEFAULT_PATH), environ, needs)
     else:
@@ -131,7 +135,10 @@ def load(path: str | None, environ: Mapping[str, str], *, uses: Collection[str] 
     variables = _Variables(environ)
     try:
         from_environ = variables()
-        return Settings(**_merged(file.values, from_environ))
+        values = _merged(file.values, from_environ)
+        for section in {path[0] for path in file.unfilled if not concerns(path[0])}:
+            values[section] = _untold(section)
+        return Settings(**values)
     except SettingsError as error:
         # The library's message names the section; what it failed to parse may be a secret.
         raise Invalid(f"a variable {PREFIX}… is not the JSON its setting needs: {error}") from None
@@ -141,6 +148,14 @@ def load(path: str | None, environ: Mapping[str, str], *, uses: Collection[str] 
             for item in error.errors(include_url=False, include_input=False)
         ]
         raise Invalid("the settings are not right:\n  " + "\n  ".join(faults)) from None
+
+
+def _untold(section: str) -> BaseModel:
+    """A section of which nothing is known: what was not filled in fits no setting but text."""
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model.model_construct()
 
 
 class _Variables(EnvSettingsSource):

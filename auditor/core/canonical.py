@@ -2,7 +2,8 @@
 
 One form a kind: integers and BIT as decimal digits, DECIMAL with every digit of its scale, FLOAT and DOUBLE as the bits they are, temporal
 values as ISO text in UTC with six digits, TIME as microseconds, bytes and GEOMETRY (MySQL's SRID + WKB) as hex, VECTOR as the bits of its
-numbers, text as it is. A zero or partial date is None: the warehouse has no such day, and the envelope keeps MySQL's text beside it.
+numbers, text as it is. A date that is zero, partial or in no calendar is None: the warehouse has no such day, and the envelope keeps
+MySQL's text beside it.
 """
 
 import base64
@@ -30,8 +31,8 @@ def mysql_expression(column: Column, quoted: str) -> str:
     match column.kind:
         case Kind.BIT | Kind.YEAR:
             return f"{quoted}+0"
-        case Kind.FLOAT:
-            return f"CAST({quoted} AS DOUBLE)"  # a plain SELECT rounds a FLOAT to six digits
+        case Kind.FLOAT | Kind.DOUBLE:
+            return f"CAST({quoted} AS DOUBLE)"  # a plain SELECT rounds a FLOAT to six digits, and a DOUBLE(10,2) to two behind the point
         case Kind.BINARY | Kind.VARBINARY | Kind.BLOB | Kind.GEOMETRY | Kind.VECTOR:
             return f"HEX({quoted})"
         case Kind.DATE | Kind.DATETIME | Kind.TIMESTAMP | Kind.TIME | Kind.JSON | Kind.DECIMAL:
@@ -134,7 +135,9 @@ def _temporal_text(value: Any) -> Canonical:
     if value is None:
         return None
     day, _, time = str(value).partition(" ")
-    if "00" in (day[5:7], day[8:10]) or day.startswith("0000"):
+    try:
+        date.fromisoformat(day)
+    except ValueError:
         return None
     if not time:
         return day

@@ -39,8 +39,10 @@ WHOLE = Part()
 
 
 def leading(schema: TableSchema) -> tuple[Column, ...]:
-    """The key's columns to divide a table by; none for one that can only be compared whole."""
-    return tuple(takewhile(lambda column: column.kind in _ORDERED_ALIKE, (schema.by_name[name] for name in schema.key)))
+    """The key's columns to divide a table by; none for one that can only be compared whole. A configured key may have NULLs, which lie in
+    no range."""
+    columns = (schema.by_name[name] for name in schema.key)
+    return tuple(takewhile(lambda column: column.kind in _ORDERED_ALIKE and not column.nullable, columns))
 
 
 def rows_of_a_part(row_bytes: int) -> int:

@@ -15,6 +15,7 @@ from contracts.errors import Invalid, PipelineError, Unavailable
 from contracts.position import GtidSet
 from contracts.sql import held_column, qualified, quote
 from contracts.table import TableId, TableSchema
+from contracts.topics import Topics
 from runtime.connect.redshift import CUT_OFF
 
 _NO_SUCH_TABLE = "42P01"
@@ -26,13 +27,14 @@ _OP, _DELETED = "_tidemark_op", "_tidemark_deleted"
 class RedshiftWarehouse:
     """Fits `ports.Warehouse` over one connection in autocommit: every statement sees the newest commit."""
 
-    def __init__(self, connection: Connection, ledger_schema: str) -> None:
+    def __init__(self, connection: Connection, ledger_schema: str, topics: Topics) -> None:
         self._connection = connection
         self._ledger = quote(ledger_schema)
+        self._topics = topics
 
     def targets(self) -> Mapping[TableId, Target]:
         try:
-            rows = self._query(f"SELECT source_table, target_table, shard FROM {self._ledger}.offsets WHERE target_table <> ''")
+            rows = self._query(f"SELECT topic, source_table, target_table, shard FROM {self._ledger}.offsets WHERE target_table <> ''")
         except Missing:
             return {}  # no loader of this pipeline has run yet
         # What a mode adds to a table tells it from one that equals its source.
@@ -41,8 +43,15 @@ class RedshiftWarehouse:
         )
         there = {(qualified(schema, name), column) for schema, name, column in added}
         return {
-            TableId.parse(source): Target(name, int(shard), (name, _OP) in there, (name, _DELETED) in there) for source, name, shard in rows
+            self._named(topic, source): Target(name, int(shard), (name, _OP) in there, (name, _DELETED) in there)
+            for topic, source, name, shard in rows
         }
+
+    def _named(self, topic: str, text: str) -> TableId:
+        """The table of a topic; `text` is `database.table`, of which each may hold dots, and the topic's name tells where they part."""
+        words = text.split(".")
+        splits = (TableId(".".join(words[:at]), ".".join(words[at:])) for at in range(1, len(words)))
+        return next((table for table in splits if self._topics.rows(table) == topic), TableId.parse(text))
 
     def loaded(self, target: Target) -> Loaded:
         name = target.name.replace("'", "''")

@@ -4,6 +4,8 @@ collector of the node exporter, or to a Pushgateway.
 Source: prometheus_client, "Node exporter textfile collector" and "Exporting to a Pushgateway".
 """
 
+from http.client import HTTPException
+
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway, write_to_textfile
 
@@ -29,7 +31,7 @@ def publish(pipeline: str, swept: Swept | None, ended_at: float, *, textfile: st
     try:
         if gateway is not None:
             push_to_gateway(gateway, JOB, registry, grouping_key={"pipeline": pipeline}, timeout=PUSH_PATIENCE_SECONDS)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise Unavailable(f"janitor.pushgateway_url {gateway}: {error}; is it there?") from error
 
 

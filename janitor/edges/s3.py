@@ -104,7 +104,7 @@ class S3Bucket:
                 raise Refused(
                     f"{where}: this server can't delete on condition (If-Match), and without it nothing is deleted", code=code
                 ) from error
-            raise understood(error, where, f"{_RIGHTS[error.operation_name]}: deploy/aws/janitor-policy.json has it all") from error
+            raise understood(error, where, f"{_RIGHTS.get(error.operation_name, '')}: deploy/aws/janitor-policy.json has it all") from error
         except BotoCoreError as error:
             raise understood(error, where, "") from error
 

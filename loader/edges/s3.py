@@ -85,7 +85,7 @@ def look(client: "S3Client", bucket: str) -> str:
     try:
         client.head_bucket(Bucket=bucket)
     except (ClientError, BotoCoreError) as error:
-        code = answered(error) if isinstance(error, ClientError) else ""
+        code = answered(error) if isinstance(error, ClientError) and error.operation_name == "HeadBucket" else ""
         if code == "AccessDenied":
             # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
             return f"bucket {bucket} answers; whether it takes objects shows with the first batch"

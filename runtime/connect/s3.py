@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ClientError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 from botocore.session import get_session
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _FIXES: Mapping[str, str] = {
     "NoSuchBucket": "make the bucket, or set s3.bucket",
+    "InvalidBucketName": "set s3.bucket to the bucket's name",
+    "InvalidToken": "mend the credentials of the environment",
+    "NotImplemented": "this server lacks what S3 has, so no batch is safe there: choose another",
+    "MethodNotAllowed": "this server lacks what S3 has, so no batch is safe there: choose another",
     "InvalidAccessKeyId": "set s3.access_key_id, or mend the credentials of the environment",
     "SignatureDoesNotMatch": "set s3.secret_access_key, or mend the credentials of the environment",
     "PermanentRedirect": "set s3.region to the bucket's region",
@@ -32,7 +37,13 @@ _FIXES: Mapping[str, str] = {
 }
 """Answers that stay the same until a person acts."""
 
+_HINTS: Mapping[str, str] = {
+    "400": ", and no more; are s3.region and the credentials right?",
+    "RequestTimeTooSkewed": ": set this host's clock",
+}
 _REFUSED = ("AccessDenied", "AllAccessDisabled")
+_SIGNING_IN = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetSessionToken", "GetRoleCredentials", "CreateToken")
+"""Operations by which a client gets its credentials before it asks S3 anything."""
 
 
 def client(settings: S3) -> "S3Client":
@@ -68,11 +79,17 @@ def understood(error: ClientError | BotoCoreError, where: str, rights: str) -> P
     """What S3's answer asks for, or that there is none: Invalid when a setting or a right has to be another, else Unavailable: throttling,
     a conflict with a write under way, a body damaged on the way, a token that has just expired. `rights`: what to allow."""
     if isinstance(error, ClientError):
-        code = answered(error)
-        if fix := f"allow {rights}" if code in _REFUSED else _FIXES.get(code):
+        code, said = answered(error), str(error.response.get("Error", {}).get("Message", ""))
+        if error.operation_name in _SIGNING_IN:
+            kind = Invalid if code in (*_REFUSED, "InvalidIdentityToken") else Unavailable
+            return kind(f"{where}: no credentials: {error.operation_name} answers {code}: {said}", code=code)
+        if code in _REFUSED:
+            return Invalid(f"{where}: S3 answers {code}: allow {rights}{f' ({said})' if said else ''}", code=code)
+        if fix := _FIXES.get(code):
             return Invalid(f"{where}: S3 answers {code}: {fix}", code=code)
-        bare = ", and no more; are s3.region and the credentials right?" if code == "400" else ""
-        return Unavailable(f"{where}: S3 answers {code}{bare}", code=code)
+        return Unavailable(f"{where}: S3 answers {code}{_HINTS.get(code, '')}", code=code)
+    if isinstance(error, ParamValidationError):
+        return Invalid(f"{where}: {error}: set s3.bucket to the bucket's name")
     if isinstance(error, NoCredentialsError | PartialCredentialsError | NoRegionError):
         return Invalid(f"{where}: {error}: set s3.access_key_id, s3.secret_access_key and s3.region, or the environment's")
     return Unavailable(f"{where}: {type(error).__name__}: {error}; is s3.endpoint_url right?")

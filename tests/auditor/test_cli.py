@@ -11,8 +11,8 @@ from auditor import cli
 from auditor.cli import main
 from auditor.core.diff import Difference, RowDifference
 from auditor.core.withheld import Withheld
-from auditor.ports import Target
-from auditor.service import StillToCome, Verdict
+from auditor.ports import NotNow, Target
+from auditor.service import Verdict
 from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.table import TableId
 from runtime import command
@@ -42,6 +42,8 @@ class FakeAuditor:
 
 class FakeServer:
     def has(self, table: TableId) -> bool:
+        if table.name == "secret":
+            raise Invalid("may not be read")
         return table.name != "gone"
 
 
@@ -65,7 +67,7 @@ def verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-@pytest.mark.parametrize("error", [Refused("is parked"), Invalid("has no key"), StillToCome("is snapshotting")])
+@pytest.mark.parametrize("error", [Refused("is parked"), Invalid("has no key"), NotNow("is snapshotting")])
 def test_what_cannot_be_compared_is_told_and_the_rest_is_compared(verify: Any, error: PipelineError) -> None:
     code, out, err = verify({"a": error, "b": EQUAL})
     assert (code, err) == (error.exit_code, f"shop.a: {error.message}\n")
@@ -74,8 +76,13 @@ def test_what_cannot_be_compared_is_told_and_the_rest_is_compared(verify: Any, e
     assert (code, out.count("1 DIFFER")) == (4, 1)
 
 
+def test_a_table_that_may_not_be_read_is_not_taken_for_one_that_is_gone(verify: Any) -> None:
+    code, _, err = verify({"gone": EQUAL, "secret": Invalid("may not be read"), "b": EQUAL})
+    assert (code, "shop.gone is gone" in err, "shop.secret: may not be read" in err, err.count("\n")) == (2, True, True, 2)
+
+
 def test_the_gravest_fault_is_the_exit_code(verify: Any) -> None:
-    assert verify({"a": Invalid("no key"), "b": Refused("parked"), "c": StillToCome("soon")})[0] == 3
+    assert verify({"a": Invalid("no key"), "b": Refused("parked"), "c": NotNow("soon")})[0] == 3
 
 
 def test_a_side_that_does_not_answer_ends_it_and_what_was_found_counts(verify: Any) -> None:

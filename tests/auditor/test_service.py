@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from auditor.core.diff import CanonicalRow, Difference
 from auditor.core.part import WHOLE, Part
 from auditor.core.withheld import Entry, Withheld
-from auditor.ports import Loaded, Target
-from auditor.service import ROUNDS, Auditor, StillToCome
+from auditor.ports import Loaded, NotNow, Target
+from auditor.service import ROUNDS, Auditor
 from contracts.errors import Unavailable
 from contracts.position import GtidSet
 from contracts.table import Column, Kind, TableId, TableSchema
@@ -33,12 +34,14 @@ class Both:
         self.quarantined: list[Entry] = []
         self.states = ["ok"]
         """One each time it is asked, the last for ever."""
+        self.schemas = [SCHEMA]
+        """The same."""
 
     def executed(self) -> GtidSet:
         return GtidSet.parse(f"{UUID}:1-5")
 
     def schema(self, table: TableId) -> TableSchema:
-        return SCHEMA
+        return self.schemas.pop(0) if len(self.schemas) > 1 else self.schemas[0]
 
 
 def within(row: CanonicalRow, part: Part) -> bool:
@@ -108,6 +111,15 @@ def test_a_row_that_was_in_flight_is_equal_in_the_next_round() -> None:
     assert (verdict.different, verdict.rounds) == ((), 2)
 
 
+def test_a_table_that_was_altered_meanwhile_is_not_judged() -> None:
+    source = FakeSource(lambda n: [["1", "a"]], lambda n: [])
+    source.schemas.append(replace(SCHEMA, columns=(*SCHEMA.columns, Column("more", Kind.INT))))
+    service = Auditor(source, FakeWarehouse(source.source, source.source), Ticking(), timedelta(seconds=5))
+    with pytest.raises(NotNow, match=r"shop\.orders was altered while it was compared"):
+        service.verify(TABLE, TARGET)
+    assert service.verify(TABLE, TARGET).different == ()
+
+
 def test_a_row_that_stays_different_is_reported_after_every_round() -> None:
     service, _ = auditor(lambda n: [["1", "a"], ["2", "b"]], lambda n: [["2", "b"]])
     verdict = service.verify(TABLE, TARGET)
@@ -125,7 +137,7 @@ def test_a_warehouse_that_never_catches_up_is_unavailable_and_the_missing_transa
     right.loaded_up_to = 3
     with pytest.raises(Unavailable, match=f"{UUID}:4-5") as caught:
         service.verify(TABLE, TARGET)
-    assert not isinstance(caught.value, StillToCome)
+    assert not isinstance(caught.value, NotNow)
 
 
 def test_between_two_rounds_the_warehouse_takes_over_what_was_committed_since() -> None:
@@ -141,7 +153,7 @@ def test_a_table_that_is_read_anew_is_waited_for() -> None:
     right.states = ["rereading", "rereading", "ok"]
     assert (service.verify(TABLE, TARGET).different, right.states) == ((), ["ok"])
     right.states = ["snapshotting"]
-    with pytest.raises(StillToCome, match="is snapshotting: rows that MySQL holds are still to come"):
+    with pytest.raises(NotNow, match="is snapshotting: rows that MySQL holds are still to come"):
         service.verify(TABLE, TARGET)
 
 

@@ -15,6 +15,7 @@ from auditor.service import Auditor, lacking, wait_for
 from contracts.errors import Unavailable
 from contracts.sql import held_column
 from contracts.table import TableId
+from contracts.topics import Topics
 from tests.stack.scenario import query
 
 SHOWN_MAX = 5
@@ -34,7 +35,7 @@ class Judge:
 
     def __init__(self, source: "pymysql.Connection[Any]", target: Connection, ledger: str, patience: timedelta) -> None:
         self._connection, self._target, self._patience = source, target, patience
-        self._source, self._warehouse = MysqlSource(source, {}), RedshiftWarehouse(target, ledger)
+        self._source, self._warehouse = MysqlSource(source, {}), RedshiftWarehouse(target, ledger, Topics("fuzz"))
         self._auditor = Auditor(self._source, self._warehouse, SystemClock(), patience)
 
     def appear(self, tables: Sequence[TableId]) -> None:

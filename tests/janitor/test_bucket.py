@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
@@ -201,6 +202,15 @@ def test_a_right_that_lacks_is_named(real: RealWorld, ask: Callable[[Bucket], ob
     real.client.meta.events.register("before-call.s3", denied)
     with pytest.raises(Invalid, match=rf"AccessDenied: allow {right}: .*janitor-policy\.json"):
         ask(real.bucket)
+
+
+def test_credentials_that_can_t_be_had_for_now_are_unavailable(real: RealWorld) -> None:
+    def throttled(**_: object) -> Any:
+        raise ClientError({"Error": {"Code": "Throttling"}}, "AssumeRoleWithWebIdentity")
+
+    real.client.meta.events.register("before-call.s3", throttled)
+    with pytest.raises(Unavailable, match="no credentials"):
+        real.bucket.top()
 
 
 def test_nobody_at_the_endpoint_is_unavailable() -> None:

@@ -194,9 +194,10 @@ def test_figures_that_can_not_be_left_are_told_and_exit_1(
     assert cli.main([]) == 1
     assert len(bucket.deleted) == 2
     assert "janitor.metrics_textfile" in capsys.readouterr().err
-    change(settings, janitor={"pushgateway_url": "http://127.0.0.1:1"})
-    assert cli.main([]) == 1
-    assert "janitor.pushgateway_url http://127.0.0.1:1" in capsys.readouterr().err
+    for url in ("http://127.0.0.1:1", "http://127.0.0.1:none"):
+        change(settings, janitor={"pushgateway_url": url})
+        assert cli.main([]) == 1
+        assert f"janitor.pushgateway_url {url}" in capsys.readouterr().err
     ledger.unreachable = True
     assert cli.main([]) == 3
 

@@ -174,6 +174,16 @@ def test_a_command_needs_only_the_secrets_of_its_own_sections(tmp_path: Path) ->
         load(write(tmp_path, values), {}, uses=("mysql",))
 
 
+def test_a_reference_that_may_stay_unfilled_may_stand_for_a_number(tmp_path: Path) -> None:
+    values = smallest()
+    values["mysql"]["server_id"] = "${NOT_SET}"
+    settings = load(write(tmp_path, values), {}, uses=("redshift", "s3"))
+    assert settings.s3.bucket == "b"
+    assert SECRET not in repr(settings)
+    with pytest.raises(Invalid, match="NOT_SET"):
+        load(write(tmp_path, values), {}, uses=("mysql",))
+
+
 @pytest.mark.parametrize("key", ["include", "exclude"])
 def test_what_is_captured_is_every_command_s_concern(tmp_path: Path, key: str) -> None:
     values = smallest()
@@ -255,9 +265,18 @@ def test_a_key_set_twice_is_refused(tmp_path: Path) -> None:
     assert "pipeline is set twice, first in line 1" in refusal(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("text", [f"mysql: {{password: {SECRET}", f"- {SECRET}", f"a: !!python/object:x {SECRET}"])
+@pytest.mark.parametrize(
+    "text", [f"mysql: {{password: {SECRET}", f"- {SECRET}", f"a: !!python/object:x {SECRET}", f"a: *{SECRET}", f"a: !{SECRET}"]
+)
 def test_a_file_that_is_no_mapping_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
     assert "tidemark.yaml" in refusal(write(tmp_path, text))
+
+
+def test_a_gateway_with_a_password_in_its_url_is_refused_without_quoting_it(tmp_path: Path) -> None:
+    values = {**smallest(), "janitor": {"pushgateway_url": f"http://ops:{SECRET}@gateway:9091"}}
+    assert "janitor.pushgateway_url" in refusal(write(tmp_path, values))
+    values["janitor"]["pushgateway_url"] = "http://gateway:9091/some/path"
+    assert load(write(tmp_path, values), {}).janitor.pushgateway_url == "http://gateway:9091/some/path"
 
 
 def test_secrets_show_in_no_text_of_the_settings(tmp_path: Path) -> None:

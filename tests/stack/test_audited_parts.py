@@ -1,5 +1,6 @@
 """A table read part by part is the table, on both sides, whatever its numbers."""
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,10 @@ from auditor.core.part import WHOLE, Part
 from auditor.edges import mysql as source_edge
 from auditor.edges.mysql import MysqlSource
 from auditor.edges.redshift import RedshiftWarehouse
-from auditor.ports import Target
+from auditor.ports import NotNow, Target
 from contracts.errors import Invalid
 from contracts.table import TableId
+from contracts.topics import Topics
 from devstack.stack import Stack
 
 pytestmark = pytest.mark.stack
@@ -48,10 +50,18 @@ def sides(stack: Stack) -> Iterator[tuple[MysqlSource, RedshiftWarehouse]]:
         left.execute(f"CREATE TABLE {NAME}.loose (n INT UNIQUE)")
         left.execute(f"CREATE TABLE {NAME}.texts (id VARCHAR(9) PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.texts VALUES {', '.join(f'({n})' for n in range(9))}")
+        left.execute(f"CREATE TABLE {NAME}.scaled (id INT PRIMARY KEY, d DOUBLE(10,2), f FLOAT(10,2), day DATE)")
+        left.execute("SET sql_mode = 'ALLOW_INVALID_DATES'")
+        left.execute(f"INSERT INTO {NAME}.scaled VALUES (1, 1.59, 1.59, '2024-02-30'), (2, 1.5, 1.5, '2024-02-29')")
+        left.execute(f"SELECT CAST(d AS DOUBLE), CAST(f AS DOUBLE) FROM {NAME}.scaled ORDER BY id")
+        doubles = list(left.fetchall())
+        right.execute(f"CREATE TABLE {NAME}.scaled (id INTEGER, d DOUBLE PRECISION, f REAL, day DATE)")
+        for id, (d, f), day in ((1, doubles[0], "NULL"), (2, doubles[1], "'2024-02-29'")):
+            right.execute(f"INSERT INTO {NAME}.scaled VALUES ({id}, {d!r}, {f!r}, {day})")
         left.execute(f"CREATE TABLE {NAME}.`50%s` (n INT, `id%d` INT PRIMARY KEY)")
         left.execute(f"INSERT INTO {NAME}.`50%s` VALUES {', '.join(f'({n}, {n})' for n in range(4))}")
         mysql.commit()
-        yield MysqlSource(mysql, KEYS), RedshiftWarehouse(warehouse, "none")
+        yield MysqlSource(mysql, KEYS), RedshiftWarehouse(warehouse, "none", Topics("tm"))
 
 
 PAIRS = [(n, id) for n in (-1, 0, 7) for id in range(-2, 3)]
@@ -114,3 +124,37 @@ def test_a_percent_sign_in_a_name_is_one(sides: tuple[MysqlSource, RedshiftWareh
     schema = source.schema(table)
     assert source.holds_rows(table)
     assert [list(source.rows(schema, part)) for part in source.parts(schema)] == [[[str(n), str(n)] for n in range(3)], [["3", "3"]]]
+
+
+def test_what_mysql_shows_rounded_is_compared_as_it_is_and_what_is_no_date_as_null(sides: tuple[MysqlSource, RedshiftWarehouse]) -> None:
+    """A DOUBLE(10,2) holds 1.5899999999999999 and shows 1.59."""
+    source, warehouse = sides
+    schema = source.schema(TableId(NAME, "scaled"))
+    rows = list(source.rows(schema, WHOLE))
+    assert rows == list(warehouse.rows(Target(f"{NAME}.scaled", 0, append=False), schema, WHOLE))
+    assert rows[0][1] != struct.pack(">d", 1.59).hex()
+    assert [row[3] for row in rows] == [None, "2024-02-29"]
+
+
+def test_a_table_that_may_not_be_read_or_was_altered_is_told_from_one_that_is_gone(
+    stack: Stack, sides: tuple[MysqlSource, RedshiftWarehouse]
+) -> None:
+    source, table = sides[0], TableId(NAME, "altered")
+    with stack.mysql.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {NAME}.altered (id INT PRIMARY KEY, n INT)")
+        cursor.execute(f"CREATE USER {NAME}@'%'")
+        cursor.execute(f"GRANT SELECT ON {NAME}.named TO {NAME}@'%'")
+        with stack.mysql.connect(user=NAME, password="") as narrow:
+            theirs = MysqlSource(narrow, {})
+            assert theirs.has(TableId(NAME, "named"))
+            with pytest.raises(Invalid, match=r"GRANT SELECT ON `audited_parts`\.`altered`"):
+                theirs.has(table)
+        schema = source.schema(table)
+        cursor.execute(f"ALTER TABLE {NAME}.altered DROP COLUMN n")
+        with pytest.raises(NotNow, match="altered while it was compared"):
+            list(source.rows(schema, WHOLE))
+        cursor.execute(f"DROP TABLE {NAME}.altered")
+        with pytest.raises(Invalid, match="MySQL has no table"):
+            list(source.rows(schema, WHOLE))
+        assert not source.has(table)
+        assert not source.has(TableId("no_such_database", "t"))

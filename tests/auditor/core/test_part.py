@@ -23,8 +23,14 @@ def test_rows_are_compared_as_rows_are() -> None:
     [((Kind.BIGINT, Kind.INT), 2), ((Kind.TINYINT, Kind.CHAR), 1), ((Kind.VARCHAR, Kind.INT), 0), ((Kind.BINARY, Kind.INT), 0)],
 )
 def test_a_table_is_divided_by_what_both_sides_order_alike(kinds: tuple[Kind, Kind], divided: int) -> None:
-    columns = (Column("note", Kind.TEXT), Column("b", kinds[1]), Column("a", kinds[0]))
+    columns = (Column("note", Kind.TEXT), Column("b", kinds[1], nullable=False), Column("a", kinds[0], nullable=False))
     assert leading(TableSchema(TableId("shop", "orders"), columns, ("a", "b"))) == (columns[2], columns[1])[:divided]
+
+
+def test_a_column_that_may_be_null_divides_nothing() -> None:
+    """NULL is neither above a bound nor below it. A configured key may have it."""
+    columns = (Column("a", Kind.INT, nullable=False), Column("b", Kind.INT))
+    assert leading(TableSchema(TableId("shop", "orders"), columns, ("a", "b"))) == columns[:1]
 
 
 def test_a_part_has_fewer_rows_the_wider_they_are() -> None:

@@ -8,6 +8,7 @@ from redshift_connector.error import InterfaceError
 
 from auditor.edges.redshift import RedshiftWarehouse
 from contracts.errors import Unavailable
+from contracts.topics import Topics
 
 
 @pytest.mark.parametrize("error", [InterfaceError("BrokenPipe: server socket closed"), OSError("reset"), EOFError(), struct.error("half")])
@@ -15,4 +16,4 @@ def test_a_session_that_breaks_is_unavailable(error: Exception) -> None:
     connection = Mock()
     connection.cursor.return_value.execute.side_effect = error
     with pytest.raises(Unavailable, match="stopped answering"):
-        RedshiftWarehouse(connection, "tidemark").targets()
+        RedshiftWarehouse(connection, "tidemark", Topics("tm")).targets()

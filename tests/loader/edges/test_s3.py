@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from contracts.errors import Corrupt, Invalid, PipelineError, Unavailable
@@ -203,6 +204,8 @@ def test_a_server_that_stored_something_else_is_found_out(store: S3BatchStore, p
         (403, "SignatureDoesNotMatch", Invalid),
         (403, "InvalidAccessKeyId", Invalid),
         (400, "EntityTooLarge", Invalid),
+        (501, "NotImplemented", Invalid),
+        (403, "RequestTimeTooSkewed", Unavailable),
     ],
 )
 def test_an_answer_says_whether_to_wait_or_to_mend(
@@ -224,6 +227,26 @@ def test_a_bucket_that_does_not_answer_for_now_is_unavailable(client: "S3Client"
     with pytest.raises(Unavailable, match=f"bucket {BUCKET} can't be listed: S3 answers {code}"):
         highest_epoch(client, BUCKET, "tidemark")
     proxy.before["GET"] = []
+
+
+def test_credentials_that_are_not_given_are_told_from_a_right_that_lacks(monkeypatch: pytest.MonkeyPatch, client: "S3Client") -> None:
+    def refused(code: str) -> Callable[..., NoReturn]:
+        def ask(**_: object) -> NoReturn:
+            raise ClientError({"Error": {"Code": code, "Message": "Not authorized"}}, "AssumeRoleWithWebIdentity")
+
+        return ask
+
+    monkeypatch.setattr(client, "head_bucket", refused("AccessDenied"))
+    with pytest.raises(Invalid, match="no credentials: AssumeRoleWithWebIdentity answers AccessDenied: Not authorized"):
+        look(client, BUCKET)
+    monkeypatch.setattr(client, "head_bucket", refused("Throttling"))
+    with pytest.raises(Unavailable, match="no credentials"):
+        look(client, BUCKET)
+
+
+def test_a_name_no_bucket_can_have_is_a_wrong_setting(client: "S3Client") -> None:
+    with pytest.raises(Invalid, match=r"set s3\.bucket"):
+        look(client, "no bucket")
 
 
 def test_a_bucket_that_must_not_be_listed_names_the_right(client: "S3Client", proxy: FaultyProxy) -> None:
