@@ -149,6 +149,10 @@ class _Text:
         if word == "DROP" and self._words("DATABASE", "SCHEMA"):
             self._exists()
             return DatabaseDropped(name) if (name := self._identifier()) is not None else Unreadable(Verb.DROP)
+        if word != "ALTER":
+            self._words("UNIQUE", "FULLTEXT", "SPATIAL")
+            if self._words("INDEX"):
+                return self._index()
         if not self._words("TABLE", "TABLES"):
             return None
         exists = self._exists()
@@ -162,6 +166,12 @@ class _Text:
                 return StatementDml("CREATE … SELECT", self.database, (table,))
             return TableChange(Verb.CREATE, (table,), if_not_exists=exists)
         return self._alter(table) if table is not None else Unreadable(Verb.ALTER)
+
+    def _index(self) -> Statement:
+        """CREATE or DROP INDEX … ON a table: what ALTER TABLE … ADD or DROP INDEX is; it may change the key its table map names."""
+        while self.at < len(self.tokens) and not self._words("ON"):
+            self.at += 1
+        return self._change(Verb.ALTER, [self._name()])
 
     def _queries(self) -> bool:
         """Whether a CREATE TABLE takes rows from a query, seen from behind its name: one begins outside all brackets, or in brackets of its

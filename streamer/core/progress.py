@@ -93,6 +93,8 @@ class OpenTransaction:
         self._rereads[topic] = reread
         if reread is not None and reread.whole:
             self._renewing.add(topic)
+        elif not self.touched(topic):
+            self._renewing.discard(topic)
         self.meet(topic)
 
     @property
@@ -105,6 +107,11 @@ class OpenTransaction:
         """What keys of the topic's table are left to be read, with the rows taken here; None: no more."""
         self._asked[topic] = asked
         self.meet(topic)
+
+    @property
+    def readings(self) -> Mapping[str, Asked | Reread]:
+        """By topic, as of Position."""
+        return {**self.asked, **self.rereads}
 
     @property
     def reading(self) -> bool:

@@ -189,10 +189,13 @@ class Streamer:
             position, status = same_history(ports, self._tuning.commit_patience, position, status)
         self._topics(position)
         if (sent_by := ports.binlog.start(position.gtid_set)) != status.uuid:
-            # Behind one name servers change, between two connections too: this one's history was not looked at.
+            # Behind one name servers change, between two connections too: this one's history was not looked at. The next connection to
+            # be asked has to lead there, too.
+            ports.server.close()
             raise Unavailable(f"the dump comes from server {sent_by}, and the one that was looked at is {status.uuid}")
         log.info("stream.started", gtid_set=str(position.gtid_set), n=position.n, server_uuid=status.uuid)
         session = self._session_at(position, status)
+        session.give_up_excluded()
         captured = self._captured()
         reads = self._snapshot is not Snapshot.NEVER and self._since_us is None
         if position.n == 0:

@@ -25,6 +25,7 @@ class TableReadings:
         self._transaction = transaction
         self._rereading = rereading
         self._asked = asked
+        self._shaped: set[tuple[str, str]] = set()  # topics and schemas for which a reading began anew
 
     def snapshot(self, tables: Collection[TableId]) -> None:
         """Reads the rows of those of these tables that the pipeline has not met, from now on."""
@@ -43,9 +44,16 @@ class TableReadings:
             self._restart(topic, "a DDL statement on the table")
 
     def shaped(self, topic: str, fingerprint: str) -> None:
-        """The topic's rows are of this schema from now on. Whoever makes room for it while they are read counts on all of them."""
+        """The topic's rows are of this schema from now on. Whoever makes room for it while they are read counts on all of them.
+
+        It was set otherwise when the streamer started, so it is done once: the catalogue and a table map may name one table's schema
+        in two ways (a label beyond U+FFFF), and then rows of both alternate.
+        """
         reread = self._transaction.open.rereads.get(topic)
-        if reread is not None and reread.schema not in ("", fingerprint):
+        if reread is None or reread.after is None or reread.schema == fingerprint:
+            return
+        if (topic, fingerprint) not in self._shaped:
+            self._shaped.add((topic, fingerprint))
             self._rereading.spoil(topic)
             self._restart(topic, "its columns or its key are others than those of the rows read so far")
 
@@ -69,6 +77,12 @@ class TableReadings:
         """Of the rows that are asked for, those that the signals at these offsets ask for: they are sent, or given up."""
         self._transaction.open.ask(topic, without(self._transaction.open.asked[topic], offsets))
         self._asked.drop(offsets)
+
+    def give_up_excluded(self) -> None:
+        """Gives up the readings of tables that are captured no more: nothing of their changes would tell which rows are newer."""
+        for topic, reading in self._transaction.open.readings.items():
+            if not self._choices.captures(reading.table):
+                self.give_up(topic, "the table is not captured any more")
 
     def give_up_lost(self) -> None:
         """Gives up the signals that expired before this session could hear them."""

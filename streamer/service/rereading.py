@@ -91,7 +91,7 @@ class Rereading:
         """Whether changes of the topic's table are to be told."""
         return bool(self._chunks.get(topic))
 
-    def took(self, topic: str, keys: Collection[bytes | None]) -> None:
+    def took(self, topic: str, keys: Collection[bytes | None], now: datetime) -> None:
         """The stream has taken changes of these keys."""
         for chunk in self._chunks.get(topic, ()):
             for key in keys:
@@ -100,7 +100,7 @@ class Rereading:
                     return
                 chunk.struck.add(key)
             if len(chunk.struck) > STRUCK_MAX:
-                self.spoil(topic)
+                self.failed(topic, f"more than {STRUCK_MAX} of its rows changed while some were read", now)
                 return
 
     def spoil(self, topic: str) -> None:
@@ -159,10 +159,11 @@ class Rereading:
                     self.failed(topic, error.message, now)
                     break
                 if chunk.rows is not None:
+                    if chunk.rows.server_uuid != server_uuid:
+                        chunk.reader.abandon()  # its next connection may lead elsewhere
+                        raise Unavailable(f"tables are read from server {chunk.rows.server_uuid}, and the stream from {server_uuid}")
                     self._idle.append(chunk.reader)
                     chunk.reader = None
-                    if chunk.rows.server_uuid != server_uuid:
-                        raise Unavailable(f"tables are read from server {chunk.rows.server_uuid}, and the stream from {server_uuid}")
                     if chunk.keys is not None and not chunk.rows.last:
                         # Which of the other keys have rows is not known, so none of them can be sent.
                         self._sizes[topic, True] = ChunkSize(

@@ -113,6 +113,10 @@ class Session:
         """Reads the rows of those of these tables that the pipeline has not met, from now on."""
         self._readings.snapshot(tables)
 
+    def give_up_excluded(self) -> None:
+        """Reads no more of tables that the settings capture no more."""
+        self._readings.give_up_excluded()
+
     def adopt(self, tables: Collection[TableId]) -> None:
         """Commits, all at once, that these tables, all there are, are read anew, and that what was loaded of them goes first."""
         now = self._clock.now()

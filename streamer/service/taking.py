@@ -48,12 +48,15 @@ class Taking:
 
     def _chunk(self, chunk: Chunk) -> None:
         now, transaction = self._clock.now(), self._transaction
+        if transaction.alone:
+            # A CREATE TABLE … SELECT that selected nothing, under the name of a table that was: whatever comes has its own transaction.
+            transaction.close_alone(now)
         if chunk.records and transaction.source.under_way and must_split(transaction.rows, transaction.age(now), self._policy):
             transaction.split(CloseReason.SPLIT, now, self._stream.ahead)
         for rows in chunk.records:
             transaction.send_rows(rows, self._routes.shard(rows.topic))
             if self._rereading.watches(rows.topic):
-                self._rereading.took(rows.topic, [record["key"] for record in rows.records])
+                self._rereading.took(rows.topic, [record["key"] for record in rows.records], now)
         if chunk.commits is not None:
             transaction.source_committed(chunk.commits)
         transaction.source.under_way, transaction.source.in_progress = chunk.under_way, chunk.in_progress

@@ -256,3 +256,38 @@ def test_a_reading_goes_on_under_settings_that_no_row_of_it_met(world: World, re
     streamer.close()
     world.choices = as_it_was
     assert to_the_end(world, reader) == ALL[4:]
+
+
+def test_a_table_that_is_excluded_while_it_is_read_is_read_no_more(world: World, reader: KeyedReader) -> None:
+    halfway(world, reader)
+    world.choices = replace(world.choices, captures=lambda table: captures(table) and table != ORDERS.id)
+    assert to_the_end(world, reader) == []
+    assert not world.barriers()[-1].standings
+
+
+class Spelling(KeyedReader):
+    """By the catalogue, the table's schema is another one than by its table maps."""
+
+    def rows(self) -> TableRows | None:
+        found = super().rows()
+        if found is None or found.definition is None:
+            return found
+        schema = found.definition.schema
+        columns = tuple(replace(column, charset=None if column.name == "id" else "binary") for column in schema.columns)
+        return replace(found, definition=replace(found.definition, schema=replace(schema, columns=columns)))
+
+
+def test_a_reading_ends_also_where_catalogue_and_table_map_part(world: World) -> None:
+    reader = Spelling(world.source)
+    world.readers = (reader,)
+    streamer = world.run()
+    for n in range(10, 40):
+        world.source.commit(ORDERS.insert((n, n)))
+        for _ in range(10):
+            streamer.step()
+    position = world.position()
+    assert position is not None
+    assert not position.rereads
+    streamer.close()
+    read = [envelope.after for envelope in world.envelopes() if envelope.op is Op.READ]
+    assert read[-10:] == ALL

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
@@ -26,6 +27,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.asked: list[ReadRequest] = []
+        self.abandoned = 0
 
     def ask(self, request: ReadRequest) -> None:
         self.asked.append(request)
@@ -34,7 +36,7 @@ class Reader:
         return TableRows("s", None, PythonRowPackets(), RowCursor(("id",), (b"1",)), False, HIGH, 0)
 
     def abandon(self) -> None:
-        pass
+        self.abandoned += 1
 
     def close(self) -> None:
         pass
@@ -52,11 +54,13 @@ def test_a_chunk_is_ready_once_the_stream_has_passed_its_end() -> None:
     assert not rereading.ready(lambda place: True)
 
 
-def test_rows_of_another_server_than_the_streams_are_not_sent() -> None:
-    rereading = Rereading([Reader()], ROWS_MAX)
+def test_rows_of_another_server_than_the_streams_are_not_sent_and_its_connection_is_given_up() -> None:
+    reader = Reader()
+    rereading = Rereading([reader], ROWS_MAX)
     rereading.ask(REREADS, {}, GtidSet(), NOW)
     with pytest.raises(Unavailable, match="tables are read from server s, and the stream from other"):
         rereading.collect("other", NOW)
+    assert reader.abandoned == 1
 
 
 def test_a_commit_counts_for_the_size_of_what_comes_next() -> None:
@@ -137,10 +141,13 @@ def test_a_chunk_that_waits_behind_too_many_changes_is_given_up_and_read_again()
     rereading.ask(REREADS, {}, GtidSet(), NOW)
     rereading.collect("s", NOW)
     for at in range(0, STRUCK_MAX, 1000):
-        rereading.took("t", [b"%d" % key for key in range(at, at + 1000)])
-    rereading.took("t", [b"0"])
+        rereading.took("t", [b"%d" % key for key in range(at, at + 1000)], NOW)
+    rereading.took("t", [b"0"], NOW)
     assert rereading.ready(lambda place: True)
-    rereading.took("t", [b"another"])
-    assert not rereading.busy
+    with capture_logs() as logged:
+        rereading.took("t", [b"another"], NOW)
+    assert [line["event"] for line in logged] == ["reread.failed"]
     rereading.ask(REREADS, {}, GtidSet(), NOW)
+    assert not rereading.busy
+    rereading.ask(REREADS, {}, GtidSet(), NOW + timedelta(minutes=1))
     assert rereading.busy

@@ -96,10 +96,10 @@ def forget_keys(self: Position, topic: str) -> bytes:
     return _encode_topic(replace(self, asked={}), topic)
 
 
-def strike_nothing_by_key(self: Rereading, topic: str, keys: Collection[bytes | None]) -> None:
+def strike_nothing_by_key(self: Rereading, topic: str, keys: Collection[bytes | None], now: datetime) -> None:
     """What the stream takes strikes the rows of whole tables that are read, and not those that are read by their keys."""
     by_keys = [(chunk, set(chunk.struck)) for chunk in self._chunks.get(topic, ()) if chunk.keys is not None]
-    _took(self, topic, keys)
+    _took(self, topic, keys, now)
     for chunk, struck in by_keys:
         chunk.struck = struck
 

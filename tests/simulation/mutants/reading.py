@@ -39,15 +39,15 @@ def forget_the_row_before(changes: Sequence[Change], key: Sequence[str], *, keep
 _took = Rereading.took
 
 
-def strike_while_read(self: Rereading, topic: str, keys: Collection[bytes | None]) -> None:
+def strike_while_read(self: Rereading, topic: str, keys: Collection[bytes | None], now: datetime) -> None:
     """What the stream takes once the rows are there strikes nothing: the filter ends before the high mark is passed."""
     if any(chunk.rows is None for chunk in self._chunks.get(topic, ())):
-        _took(self, topic, keys)
+        _took(self, topic, keys, now)
 
 
-def strike_the_last(self: Rereading, topic: str, keys: Collection[bytes | None]) -> None:
+def strike_the_last(self: Rereading, topic: str, keys: Collection[bytes | None], now: datetime) -> None:
     """Of the keys that are taken together only the last one is struck: of a key change, the new one."""
-    _took(self, topic, list(keys)[-1:])
+    _took(self, topic, list(keys)[-1:], now)
 
 
 _collect = Rereading.collect
@@ -148,7 +148,7 @@ MUTANTS: Sequence[Variant] = (
     ),
     _reading("readings in memory only", Position, "encode_topic", forget_readings, CRASHES),
     _reading("readings not told by barriers", OpenTransaction, "_barriers", tell_nothing),
-    _reading("TRUNCATE or DDL does not end a reading", TableReadings, "restart", _nothing, STATEMENTS),
+    _reading("TRUNCATE or DDL does not end a reading", TableReadings, "altered", _nothing, STATEMENTS),
     _reading("DDL does not begin a reading", DdlFollower, "_read_anew", _nothing, STATEMENTS),
     Variant("soft_delete: looked for in vain counts like any delete", patches=((encoder, "latest", forget_the_row_before),)),
 )

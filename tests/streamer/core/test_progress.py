@@ -1,10 +1,13 @@
 """Seqs, GTID sets, commit times, and the transaction in progress: what ends a Kafka transaction."""
 
+from dataclasses import replace
+
 import pytest
 
 from contracts.errors import Refused
 from contracts.position import BinlogPosition, Gtid, GtidSet
-from contracts.progress import Barrier, InProgress, Position
+from contracts.progress import Barrier, InProgress, Position, Reread, Standing, TableState
+from contracts.table import TableId
 from contracts.topics import Topics
 from streamer.core.commit_times import SourceCommits
 from streamer.core.progress import OpenTransaction
@@ -43,6 +46,19 @@ def test_the_ending_names_only_what_was_touched_each_in_its_shard() -> None:
     before = {topic.encode(): start().encode_topic(topic) for topic in start().next_seqs}
     assert Position.decode({**before, **{key: value for key, value in kept.items() if key is not None}}) == ending.position
     assert ending.position.binlog == BinlogPosition("b.1", 99)
+
+
+@pytest.mark.parametrize("rows_first", [False, True])
+def test_rows_that_come_behind_the_end_of_a_reading_are_none_of_it(rows_first: bool) -> None:
+    """Its last chunk may be empty. Whoever made the target again for what comes then would lose all that was read."""
+    reading = {"p.s.a": Reread(TableId("s", "a"), Standing(TableState.REREADING, 1))}
+    going = OpenTransaction(replace(start(), rereads=reading), TOPICS)
+    if rows_first:
+        going.took("p.s.a", 0)
+    going.reread("p.s.a", None)
+    going.took("p.s.a", 0)
+    (barrier,) = (Barrier.decode(m.value) for m in going.end().messages if m.topic == TOPICS.progress)
+    assert barrier.renewing == ({"p.s.a"} if rows_first else set())
 
 
 def test_a_split_makes_every_barrier_partial_and_keeps_the_set_before_the_transaction() -> None:
