@@ -134,6 +134,8 @@ _PLAIN = {
     Kind.DATETIME: ColumnType(Name.TIMESTAMP),
     Kind.TIMESTAMP: ColumnType(Name.TIMESTAMPTZ),
 }
+_PRECISION_SHORT = 19
+"""Source: Redshift guide, "Numeric types", the note on DECIMAL(19,0)."""
 _UNSIGNED_BIGINT = ColumnType(Name.DECIMAL, precision=20)
 _UNSIGNED = {
     Kind.SMALLINT: ColumnType(Name.INTEGER),
@@ -153,7 +155,9 @@ def _decimal(column: Column) -> ColumnType:
         raise Invalid(f"column {column.name}: DECIMAL({column.precision},{column.scale}) is not one of MySQL's")
     if column.precision > PRECISION_MAX:
         return _varchar(_DIGITS_TEXT_BYTES)
-    return ColumnType(Name.DECIMAL, precision=column.precision, scale=column.scale)
+    # One of 19 digits is kept in 64 bits and ends at 2**63 - 1, wherever its point is; one of 20 has room for all 19.
+    precision = column.precision + (column.precision == _PRECISION_SHORT)
+    return ColumnType(Name.DECIMAL, precision=precision, scale=column.scale)
 
 
 def _text_bytes(column: Column) -> int:

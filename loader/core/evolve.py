@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.errors import Invalid, Unfit
-from contracts.sql import held_column, held_name, qualified, quote
+from contracts.sql import NAME_BYTES_MAX, held_column, held_name, qualified, quote
 from contracts.table import TableId
 from loader.core.column_type import ColumnType
 from loader.core.conversion import converts, holds
@@ -151,7 +151,8 @@ class _Change:
         mode, name = self.target.mode, wanted.name
         what = f"has column {name} as {standing.sql_type}, and {self.target.source.table} needs {wanted.sql_type}"
         if name in self.target.key or not wanted.source:
-            fix = self._lengthened(wanted) + self._then_read() if _is_text(standing, wanted) else self._anew()
+            grows = _is_text(standing, wanted) and self._can_be_lengthened(wanted)
+            fix = self._lengthened(wanted) + self._then_read() if grows else self._anew()
             raise self._misfit(what, fix, name) if wanted.source else self._other_mode(what, fix, name)
         kept = _converts(standing, wanted)
         if self.renewing and self._is_the_sources(standing):
@@ -193,11 +194,15 @@ class _Change:
             f"ALTER TABLE {self.table} RENAME COLUMN {held} TO {name}",
         ]
 
+    def _can_be_lengthened(self, wanted: TargetColumn) -> bool:
+        """The warehouse cuts the name of a key's constraint where it is too long, and nobody knows it then."""
+        return wanted.name not in self.target.key or len(_constraint(self.target).encode()) <= NAME_BYTES_MAX
+
     def _lengthened(self, wanted: TargetColumn) -> str:
         if wanted.name not in self.target.key:
             return _widened(self.table, wanted)
         key = ", ".join(quote(name) for name in self.target.key)
-        drop = f"ALTER TABLE {self.table} DROP CONSTRAINT {quote(f'{self.target.name}_pkey')}"
+        drop = f"ALTER TABLE {self.table} DROP CONSTRAINT {quote(_constraint(self.target))}"
         return f"{drop}; {_widened(self.table, wanted)}; ALTER TABLE {self.table} ADD PRIMARY KEY ({key})"
 
     def _anew(self) -> str:
@@ -245,6 +250,10 @@ def _refuse_other_key(target: TargetTable, former: Sequence[TargetTable]) -> Non
         return
     kind = Unfit if target.mode.keyed or before.mode.keyed else Invalid
     raise kind(f"table {table} is keyed {was}, and {target.source.table} is keyed {now} now. Run: {anew(before)}", table=table)
+
+
+def _constraint(target: TargetTable) -> str:
+    return f"{target.name}_pkey"
 
 
 def _added(column: TargetColumn) -> str:

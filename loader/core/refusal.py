@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contracts.errors import Invalid, Unfit
+from contracts.errors import Invalid, Unavailable, Unfit
 from contracts.sql import qualified, quote
 from loader.core.evolve import anew, reading, refused
 from loader.core.plan import TargetTable
@@ -11,11 +11,12 @@ from loader.core.target import create_statements
 _GONE = frozenset(["42P01", "3F000"])
 _TAKEN, _SHORT = "42501", "42703"
 _OTHER = frozenset(["42804", "42883", "42809", "0A000", "55000", "23502"])
-_TOO_LONG = "value too long for"
+_NODES_SAY = ("value too long for", "value out of range for", "numeric data overflow", "cannot insert a null value into")
 """SQLSTATEs: no such table, no such schema; no right to it; no such column; and, with class 22, a value that does not go into its column:
 of another type, or not to be compared with it, not in a table, not done to such a thing, NULL. Staging has the types the loader makes, so
-what goes into it goes into a target that is as the loader made it. Where Redshift's nodes find out, and not its leader, a value that is too
-long is an internal error (XX000), known by its text. Any other that stays the same until a person acts says nothing of one target alone."""
+what goes into it goes into a target that is as the loader made it. Where Redshift's nodes find out, and not its leader, a value that
+does not go in is an internal error (XX000), known by its text. Any other that stays the same until a person acts says nothing of one
+target alone."""
 
 
 def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence[str]) -> Invalid | None:
@@ -42,7 +43,7 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
         return Unfit(f"{short}. Add the column again, and read the table: {reading(source)}", topic=target.topic, table=name)
     if code == _SHORT:
         return Invalid(f"{short}. Add the column again, and start the loader", topic=target.topic, table=name)
-    if code in _OTHER or code.startswith("22") or _TOO_LONG in said.lower():
+    if code in _OTHER or code.startswith("22") or any(words in said.lower() for words in _NODES_SAY):
         # Somebody changed a column, or put a view in its place.
         if target.mode.keyed:
             return Unfit(f"{short}. Make it take them, or {anew(target)}", topic=target.topic, table=name)
@@ -65,6 +66,15 @@ def not_done(target: TargetTable, statement: str, code: str, said: str) -> Inval
         place = "DATABASE its name" if statement.startswith("CREATE SCHEMA") else f"SCHEMA {quote(target.schema)}"
         return Invalid(f"{statement}: {said}. Run: GRANT CREATE ON {place} TO the loader's user, and start the loader again", table=name)
     return refused(target, statement, said)
+
+
+def of_table(error: Unavailable, target: TargetTable, statement: str = "") -> Unavailable:
+    """The error, told with the table it was met at: it may be one that keeps all the others waiting."""
+    if not error.fields.get("code"):
+        return error  # not the warehouse's own words: the session is over
+    table = f"{target.schema}.{target.name}"
+    where = f"table {table}: {statement[:200]}" if statement else f"table {table}"
+    return Unavailable(f"{error.message} ({where})", **{**error.fields, "topic": target.topic, "table": table})
 
 
 def gone(target: TargetTable) -> Unfit:

@@ -101,6 +101,9 @@ class Tenure:
         """The shard once `plan` is committed."""
         open_keys = dict(self.open_keys)
         for load in plan.loads:
+            if not load.target.mode.keyed:
+                open_keys.pop(load.target.topic, None)  # an event supersedes none
+                continue
             still_open = frozenset[str]() if load.truncate else open_keys.get(load.target.topic, frozenset()) - frozenset(load.closes)
             open_keys[load.target.topic] = still_open | {value.key for value in load.quarantine if value.key is not None}
         return replace(

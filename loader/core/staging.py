@@ -12,6 +12,8 @@ from contracts.sql import quote
 from loader.core.plan import StagedLoad, TargetTable
 from loader.core.target import staging_columns
 
+STAGED = "tidemark_staged_"
+"""What the names of all begin with."""
 DEAD_ROWS_MAX = 20_000
 """Rows deleted in a staging table before it is made anew: nothing vacuums a temporary one, and every read passes over them."""
 
@@ -22,7 +24,7 @@ def staging_name(target: TargetTable) -> str:
     """The same for a target while its columns stay the same."""
     columns = ", ".join(f"{column.name} {column.sql_type} {column.nullable}" for column in staging_columns(target))
     digest = hashlib.sha256(f"{target.schema}.{target.name} {target.mode} {columns}".encode()).hexdigest()
-    return f"tidemark_staged_{digest[:16]}"
+    return f"{STAGED}{digest[:16]}"
 
 
 @dataclass(slots=True)

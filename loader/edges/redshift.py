@@ -21,8 +21,8 @@ from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
-from loader.core.refusal import refusal
-from loader.core.staging import COPIED_ROWS, StagingTables
+from loader.core.refusal import of_table, refusal
+from loader.core.staging import COPIED_ROWS, STAGED, StagingTables
 from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set
 from loader.core.status import Watermark
 from loader.edges.session import Session
@@ -166,7 +166,8 @@ class RedshiftWarehouse:
             staging = self._staging_now()
             for load in loads:
                 for statement in staging.fill(load, self._options.iam_role):
-                    transaction.run(statement)
+                    with self._staged(load.target):
+                        transaction.run(statement)
                 copied = transaction.run(COPIED_ROWS)[0][0]
                 if copied != load.rows:
                     raise Corrupt(
@@ -217,11 +218,28 @@ class RedshiftWarehouse:
             target, code = statement.target, str(error.fields.get("code", ""))
             if target is None or not code:
                 raise
+            self._refuse_lost_staging(error)
             told = refusal(target, code, error.message, self._options.grant_select_to)
             if told is None and isinstance(error, Unavailable):
-                table = f"{target.schema}.{target.name}"
-                raise Unavailable(f"{error.message} (table {table})", **{**error.fields, "topic": target.topic, "table": table}) from error
+                raise of_table(error, target) from error
             raise told or error from error
+
+    @contextmanager
+    def _staged(self, target: TargetTable) -> Iterator[None]:
+        try:
+            yield
+        except (Invalid, Unavailable) as error:
+            self._refuse_lost_staging(error)
+            if isinstance(error, Unavailable):
+                raise of_table(error, target) from error
+            raise
+
+    def _refuse_lost_staging(self, error: PipelineError) -> None:
+        """Raises Unavailable for a staging table that is gone while its session seems the same: no target's fault. Redshift may start a
+        session anew by itself. Source: Redshift guide, "STL_RESTARTED_SESSIONS"."""
+        if error.fields.get("code") == "42P01" and STAGED in error.message:
+            self._session.forget()
+            raise Unavailable(f"a staging table went, so its session is another: {error.message}") from error
 
     def _staging_now(self) -> StagingTables:
         """A copy, to become what is there once its statements are committed."""

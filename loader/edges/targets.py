@@ -12,12 +12,12 @@ from typing import Any
 
 import structlog
 
-from contracts.errors import Fenced, Invalid
+from contracts.errors import Fenced, Invalid, Unavailable
 from contracts.ledger import Fence
 from contracts.sql import qualified, quote
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode
 from loader.core.plan import Mode, TargetTable
-from loader.core.refusal import gone, not_done
+from loader.core.refusal import gone, not_done, of_table
 from loader.core.statements import CommitTables, hold_back, hold_fence
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements, schema_statements, table_statements
 from loader.edges.session import Session
@@ -179,7 +179,9 @@ class TargetTables:
             if all(column.name != DELETED for column in standing):
                 return False
             where = f" WHERE NOT {quote(DELETED)}"
-        return not self._session.run(f"SELECT 1 FROM {_named(target)}{where} LIMIT 1")
+        statement = f"SELECT 1 FROM {_named(target)}{where} LIMIT 1"
+        with _refusing(target, statement):
+            return not self._session.run(statement)
 
     def _formers(self, target: TargetTable, fingerprints: Sequence[str]) -> list[TargetTable]:
         """Each once, where it was the last time."""
@@ -226,6 +228,8 @@ def _refusing(target: TargetTable, statement: str) -> Iterator[None]:
         yield
     except Invalid as error:
         raise not_done(target, statement, str(error.fields.get("code", "")), error.message) from error
+    except Unavailable as error:
+        raise of_table(error, target, statement) from error
 
 
 def _named(target: TargetTable) -> str:

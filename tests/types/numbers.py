@@ -77,7 +77,7 @@ def _decimal(precision: int, scale: int, more: str = "") -> Specimen:
         number = "".join(random.choices("0123456789", k=random.randint(1, precision)))
         return f"{random.choice(signs)}{_pointed(number.rjust(precision, '0'), scale)}"
 
-    target = f"DECIMAL({precision},{scale})" if precision <= 38 else "VARCHAR(67)"
+    target = f"DECIMAL({20 if precision == 19 else precision},{scale})" if precision <= 38 else "VARCHAR(67)"
     return Specimen(f"DECIMAL({precision},{scale}){more}", Family.DECIMAL, target, edges, chance)
 
 

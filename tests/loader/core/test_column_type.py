@@ -48,6 +48,12 @@ def test_text_in_a_primary_key_is_made_wide_because_it_can_not_be_widened() -> N
     assert ColumnType.of(Column("c", Kind.INT), in_key=True).sql == "INTEGER"
 
 
+@pytest.mark.parametrize(("precision", "sql"), [(18, "DECIMAL(18,4)"), (19, "DECIMAL(20,4)"), (20, "DECIMAL(20,4)"), (38, "DECIMAL(38,4)")])
+def test_a_decimal_of_19_digits_has_room_for_all_of_them(precision: int, sql: str) -> None:
+    """In 64 bits it would end at 922337203685477.5807."""
+    assert ColumnType.of(Column("c", Kind.DECIMAL, precision=precision, scale=4)).sql == sql
+
+
 @pytest.mark.parametrize(
     "column",
     [Column("c", Kind.BIT), Column("c", Kind.BIT, length=65), Column("c", Kind.DECIMAL), Column("c", Kind.DECIMAL, precision=66),

@@ -9,7 +9,7 @@ from contracts.position import GtidSet
 from contracts.progress import Standing, TableState
 from loader.core.cut import Cut, CutReason
 from loader.core.lane import Start
-from loader.core.plan import QuarantinedValue, TableLoad
+from loader.core.plan import Mode, QuarantinedValue, TableLoad
 from loader.core.shard import Tenure, start_of_progress, start_of_rows
 from loader.core.target import TargetNaming, target_table
 from tests.loader.core.reading import ITEMS, NOW, ORDERS, SCHEMA, SERVER, barrier, named, open_batch, row, snapshotting, start
@@ -97,6 +97,10 @@ def test_keys_with_open_entries_are_known_from_commit_to_commit() -> None:
     cut = open_batch(row(10), barrier(5, orders=11), starts={ORDERS: start(10, next_seq=10)}).cut(CutReason.AGE, NOW)
     plan = held.plan(cut, loads(held, cut, quarantined="3", closes=("1",)), {ORDERS: "id-1"}, NOW)
     assert held.after(plan).open_keys == {ORDERS: frozenset({"2", "3"})}
+    # No event supersedes another: what of them is in quarantine stays there, and needs no memory.
+    (load,) = plan.loads
+    events = replace(plan, loads=(replace(load, target=replace(load.target, mode=Mode.APPEND)),))
+    assert held.after(events).open_keys == {}
 
 
 @pytest.mark.parametrize(

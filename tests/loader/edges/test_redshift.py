@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -199,7 +200,17 @@ def test_what_one_target_cannot_do_is_said_of_that_table_alone(code: str, error:
         held.commit(replace(PLAN, loads=(MERGED,)))
 
 
-@pytest.mark.parametrize(("code", "text"), [("22001", "no"), ("42804", "no"), ("XX000", "Value too long for character type")])
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("22001", "no"),
+        ("42804", "no"),
+        ("XX000", "Value too long for character type"),
+        ("XX000", "Value out of range for 2 bytes."),
+        ("XX000", "Numeric data overflow"),
+        ("XX000", "Cannot insert a NULL value into column total"),
+    ],
+)
 def test_events_that_their_table_does_not_take_halt_the_loader(code: str, text: str) -> None:
     appended = replace(LOAD.target, mode=Mode.APPEND, key=())
     load = replace(LOAD, target=appended)
@@ -221,6 +232,29 @@ def test_what_may_pass_is_told_with_the_table_it_was_in_the_way_of() -> None:
     with pytest.raises(Unavailable, match="session ended") as raised:
         held.commit(replace(PLAN, loads=(MERGED,)))
     assert "topic" not in raised.value.fields
+
+
+@pytest.mark.parametrize("waits", ["COPY", "CREATE_TABLE"])
+def test_a_table_that_keeps_the_others_waiting_is_named_wherever_that_is(waits: str) -> None:
+    driver = Driver(**{"pg_last_copy_count": [[3]], waits: said("57014", "canceled"), "FROM": []})
+    making = partial(granting(driver).ensure_target, LOAD.target, HELD, renewing=True)
+    ask = partial(warehouse(driver).stage, [LOAD]) if waits == "COPY" else making
+    with pytest.raises(Unavailable, match=r"table shop\.orders") as raised:
+        ask()
+    assert (raised.value.fields["topic"], raised.value.fields["table"]) == (LOAD.target.topic, "shop.orders")
+
+
+def test_a_staging_table_that_went_by_itself_parks_no_target() -> None:
+    gone = said("42P01", 'relation "tidemark_staged_00000000" does not exist')
+    driver = Driver(**{"pg_last_copy_count": [[3]], "SET_commit_no": 1, 'DELETE_FROM_"shop"."orders"': gone})
+    held = warehouse(driver)
+    held.stage([LOAD])
+    with pytest.raises(Unavailable, match="a staging table went"):
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    with pytest.raises(Unavailable, match="went with the session"):
+        held.commit(replace(PLAN, loads=(MERGED,)))
+    held.stage([LOAD])
+    assert len([sent for sent in driver.statements if sent.startswith("CREATE TEMP TABLE")]) == 2
 
 
 def test_a_staging_that_was_rolled_back_is_done_anew() -> None:
