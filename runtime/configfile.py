@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.composer import ComposerError
-from yaml.constructor import ConstructorError
 
 from contracts.errors import Invalid
 
@@ -57,7 +55,7 @@ def read(path: Path, environ: Mapping[str, str], needs: Callable[[KeyPath], bool
         lines[key_path] = line
     try:
         values = loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:  # the last two: !!bool and !!timestamp before other text
         raise Invalid(f"{path}: {_problem(error)}") from None
     faults: list[str] = []
     left: set[KeyPath] = set()
@@ -86,8 +84,8 @@ def read(path: Path, environ: Mapping[str, str], needs: Callable[[KeyPath], bool
 def _problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "a value cannot be read"
-    if isinstance(error, ComposerError | ConstructorError):  # whose words quote the value: `*secret` is an alias, `!secret` a tag
-        problem = "a value that begins with *, & or ! has to be quoted; it is one"
+    if any(word in problem for word in ("alias", "anchor", "tag")):  # YAML's words quote the value: `*secret` is one, `!secret` another
+        problem = "a value that begins with *, & or ! has to be quoted; there is one"
     return f"{problem} in line {mark.line + 1}" if mark else problem
 
 

@@ -134,7 +134,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
                 f"pipeline {settings.pipeline} has no position yet, so --from-timestamp begins its stream, which goes on and on with all "
                 "captured tables: leave out --until, --table and --again; tables.include chooses tables"
             )
-    health = Health(settings.kafka.transaction_timeout_seconds + 60)  # a step may wait as long for Kafka
+    health = Health(max(120, 2 * settings.kafka.transaction_timeout_seconds + 60))  # a step may wait for Kafka as long, twice
     with ExitStack() as shown:
         streamer = build(settings, stop, _observers(shown), arguments.from_timestamp)
         shown.enter_context(serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)))

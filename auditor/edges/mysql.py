@@ -38,7 +38,7 @@ FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDE
 _SESSION = (
     "SET SESSION time_zone = '+00:00', transaction_isolation = 'REPEATABLE-READ', information_schema_stats_expiry = 0, "
     # What the server sets for others would pad or cut what is compared, hide a key, or end a long reading.
-    "sql_mode = 'ALLOW_INVALID_DATES', sql_select_limit = DEFAULT, max_execution_time = 0, "
+    "sql_mode = 'ALLOW_INVALID_DATES', sql_select_limit = 18446744073709551615, max_execution_time = 0, "
     "show_gipk_in_create_table_and_information_schema = ON"
 )
 _GONE = (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR)

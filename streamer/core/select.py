@@ -15,8 +15,9 @@ from streamer.core.definition import Definition
 from streamer.core.sql import TokenKind, tokens
 
 SESSION_SQL = (
-    "SET SESSION time_zone = '+00:00', character_set_results = NULL, sql_mode = 'ALLOW_INVALID_DATES', sql_select_limit = DEFAULT, "
-    "max_execution_time = 0, show_gipk_in_create_table_and_information_schema = ON"
+    "SET SESSION time_zone = '+00:00', character_set_results = NULL, sql_mode = 'ALLOW_INVALID_DATES', "
+    # DEFAULT would be what the server sets for all sessions.
+    "sql_select_limit = 18446744073709551615, max_execution_time = 0, show_gipk_in_create_table_and_information_schema = ON"
 )
 """To be run after `SET NAMES utf8mb4`. The mode lets dates that are none stand in conditions as they stand in columns, and pads no CHAR."""
 

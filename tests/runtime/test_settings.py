@@ -266,7 +266,16 @@ def test_a_key_set_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"mysql: {{password: {SECRET}", f"- {SECRET}", f"a: !!python/object:x {SECRET}", f"a: *{SECRET}", f"a: !{SECRET}"]
+    "text",
+    [
+        f"mysql: {{password: {SECRET}",
+        f"- {SECRET}",
+        f"a: !!python/object:x {SECRET}",
+        f"a: *{SECRET}",
+        f"a: !{SECRET}",
+        f"a: !x!{SECRET}",
+        f"a: !!bool {SECRET}",
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
     assert "tidemark.yaml" in refusal(write(tmp_path, text))

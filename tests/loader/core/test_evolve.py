@@ -338,3 +338,13 @@ def test_a_refused_alteration_says_what_may_stand_in_its_way() -> None:
     error = refused(target(), 'ALTER TABLE "shop"."orders" DROP COLUMN "n"', "other objects depend on it")
     assert 'DROP COLUMN "n": other objects depend on it' in error.message
     assert 'ALTER TABLE "shop"."orders" ALTER SORTKEY NONE' in error.message
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_decimal_of_19_digits_that_a_former_release_made_stays_in_every_mode(mode: Mode) -> None:
+    amount = Column("n", Kind.DECIMAL, precision=19, scale=4)
+    before = altered(target(mode), NOTE, amount)
+    after = altered(before, NOTE, amount, PAID)
+    standing = [replace(column, sql_type="DECIMAL(19,4)") if column.name == "n" else column for column in stands(before)]
+    found = evolution(after, standing, [before], renewing=True)
+    assert [statement.partition('"orders" ')[2] for statement in found.alterations] == ['ADD COLUMN "paid" DECIMAL(10,2)']
