@@ -134,8 +134,9 @@ _PLAIN = {
     Kind.DATETIME: ColumnType(Name.TIMESTAMP),
     Kind.TIMESTAMP: ColumnType(Name.TIMESTAMPTZ),
 }
-_PRECISION_SHORT = 19
-"""Source: Redshift guide, "Numeric types", the note on DECIMAL(19,0)."""
+PRECISION_SHORT = 19
+"""The most digits that are kept in 64 bits, though not all numbers of so many fit. Source: Redshift guide, "Numeric types", the note on
+DECIMAL(19,0)."""
 _UNSIGNED_BIGINT = ColumnType(Name.DECIMAL, precision=20)
 _UNSIGNED = {
     Kind.SMALLINT: ColumnType(Name.INTEGER),
@@ -156,7 +157,7 @@ def _decimal(column: Column) -> ColumnType:
     if column.precision > PRECISION_MAX:
         return _varchar(_DIGITS_TEXT_BYTES)
     # One of 19 digits is kept in 64 bits and ends at 2**63 - 1, wherever its point is; one of 20 has room for all 19.
-    precision = column.precision + (column.precision == _PRECISION_SHORT)
+    precision = column.precision + (column.precision == PRECISION_SHORT)
     return ColumnType(Name.DECIMAL, precision=precision, scale=column.scale)
 
 

@@ -16,7 +16,7 @@ def holds(column: ColumnType, other: ColumnType) -> bool:
     if other.name in _DIGITS and column.name in _DIGITS:
         return _DIGITS[column.name] >= _DIGITS[other.name]
     if other.name in _DIGITS and column.name is Name.DECIMAL and column.scale == 0:
-        return column.precision > _DIGITS[other.name] or (other.name is not Name.BIGINT and column.precision == _DIGITS[other.name])
+        return column.precision >= _DIGITS[other.name] + (other.name is Name.BIGINT)  # one of 19 digits lacks -2**63
     return column == other
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from contracts.errors import Invalid, Unfit
 from contracts.sql import NAME_BYTES_MAX, held_column, held_name, qualified, quote
 from contracts.table import TableId
-from loader.core.column_type import ColumnType, Name
+from loader.core.column_type import PRECISION_SHORT, ColumnType
 from loader.core.conversion import converts, holds
 from loader.core.plan import Mode, TargetColumn, TargetTable
 from loader.core.target import DELETED, DELETED_MARK, OWN_COLUMNS, table_columns
@@ -276,8 +276,8 @@ def _takes(standing: StandingColumn, wanted: TargetColumn) -> bool:
     if has is None:
         return standing.sql_type == wanted.sql_type
     needs = ColumnType.parse(wanted.sql_type)
-    # Former releases made a DECIMAL(19,s) of MySQL's. One value in a thousand million does not go in, and is told when it comes.
-    made_before = needs.name is Name.DECIMAL and has == replace(needs, precision=19) and needs.precision == 20
+    # Former releases made a DECIMAL(19,s) of MySQL's. What of it does not go in parks the table when it comes.
+    made_before = needs.precision == PRECISION_SHORT + 1 and has == replace(needs, precision=PRECISION_SHORT)
     return made_before or holds(has, needs)
 
 

@@ -46,7 +46,7 @@ class S3BatchStore:
                 Bucket=self._bucket, Key=path, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum
             )
         except (ClientError, BotoCoreError) as error:
-            if not isinstance(error, ClientError) or answered(error) != "PreconditionFailed":
+            if answered(error) != "PreconditionFailed":
                 raise understood(error, f"s3://{self._bucket}/{path}", _RIGHTS) from error
             self._must_hold(path, data, checksum)
             return
@@ -85,7 +85,7 @@ def look(client: "S3Client", bucket: str) -> str:
     try:
         client.head_bucket(Bucket=bucket)
     except (ClientError, BotoCoreError) as error:
-        code = answered(error) if isinstance(error, ClientError) and error.operation_name == "HeadBucket" else ""
+        code = answered(error)
         if code == "AccessDenied":
             # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
             return f"bucket {bucket} answers; whether it takes objects shows with the first batch"

@@ -68,19 +68,27 @@ def client(settings: S3) -> "S3Client":
     )
 
 
-def answered(error: ClientError) -> str:
-    """S3's code. The answer to a HEAD has no body, so its code is the bare status."""
-    answer: Mapping[str, Any] = error.response
-    code = str(answer.get("Error", {}).get("Code", ""))
+def answered(error: ClientError | BotoCoreError) -> str:
+    """S3's code, empty where S3 gave no answer: none came, or it is of who gives out credentials. The answer to a HEAD has no body, so its
+    code is the bare status."""
+    if not isinstance(error, ClientError) or error.operation_name in _SIGNING_IN:
+        return ""
+    code = _told(error, "Code")
     return {"412": "PreconditionFailed", "403": "AccessDenied", "301": "PermanentRedirect"}.get(code, code)
+
+
+def _told(error: ClientError, what: str) -> str:
+    answer: Mapping[str, Any] = error.response
+    return str(answer.get("Error", {}).get(what, ""))
 
 
 def understood(error: ClientError | BotoCoreError, where: str, rights: str) -> PipelineError:
     """What S3's answer asks for, or that there is none: Invalid when a setting or a right has to be another, else Unavailable: throttling,
     a conflict with a write under way, a body damaged on the way, a token that has just expired. `rights`: what to allow."""
     if isinstance(error, ClientError):
-        code, said = answered(error), str(error.response.get("Error", {}).get("Message", ""))
+        code, said = answered(error), _told(error, "Message")
         if error.operation_name in _SIGNING_IN:
+            code = _told(error, "Code")
             kind = Invalid if code in (*_REFUSED, "InvalidIdentityToken") else Unavailable
             return kind(f"{where}: no credentials: {error.operation_name} answers {code}: {said}", code=code)
         if code in _REFUSED:

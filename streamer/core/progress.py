@@ -109,11 +109,6 @@ class OpenTransaction:
         self.meet(topic)
 
     @property
-    def readings(self) -> Mapping[str, Asked | Reread]:
-        """By topic, as of Position."""
-        return {**self.asked, **self.rereads}
-
-    @property
     def reading(self) -> bool:
         """Whether any table is, or rows of it."""
         return bool(self.rereads or self.asked)

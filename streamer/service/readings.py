@@ -79,8 +79,8 @@ class TableReadings:
         self._asked.drop(offsets)
 
     def give_up_excluded(self) -> None:
-        """Gives up the readings of tables that are captured no more: nothing of their changes would tell which rows are newer."""
-        for topic, reading in self._transaction.open.readings.items():
+        """Gives up the readings in the position whose tables are captured no more: no changes of theirs would tell which rows are newer."""
+        for topic, reading in self._transaction.position.readings.items():
             if not self._choices.captures(reading.table):
                 self.give_up(topic, "the table is not captured any more")
 

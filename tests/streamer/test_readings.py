@@ -234,28 +234,22 @@ def test_a_reading_during_which_another_key_is_set_begins_anew(world: World, rea
     assert to_the_end(world, reader) == ALL
 
 
-def test_a_reading_during_which_a_row_came_by_another_key_begins_anew(world: World, reader: KeyedReader) -> None:
+@pytest.mark.parametrize(("row", "read"), [(True, ALL), (False, ALL[4:])])
+def test_a_reading_begins_anew_once_a_row_of_it_came_by_another_key(
+    world: World, reader: KeyedReader, row: bool, read: list[dict[str, int]]
+) -> None:
+    """Though the settings are the former ones again, and none of its chunks was sent under the others."""
     halfway(world, reader)
     as_it_was = world.choices
     world.choices, reader.seen = replace(as_it_was, tables=BY_V), False
     streamer = world.run()
-    world.source.commit(ORDERS.insert((10, 10)))
+    if row:
+        world.source.commit(ORDERS.insert((10, 10)))
     steps(streamer)
     streamer.close()
-    assert ops(world) == [*[Op.READ] * 4, Op.CREATE]
+    assert ops(world) == [*[Op.READ] * 4, *[Op.CREATE] * row]
     world.choices = as_it_was
-    assert to_the_end(world, reader) == ALL
-
-
-def test_a_reading_goes_on_under_settings_that_no_row_of_it_met(world: World, reader: KeyedReader) -> None:
-    halfway(world, reader)
-    as_it_was = world.choices
-    world.choices, reader.seen = replace(as_it_was, tables=BY_V), False
-    streamer = world.run()
-    steps(streamer)
-    streamer.close()
-    world.choices = as_it_was
-    assert to_the_end(world, reader) == ALL[4:]
+    assert to_the_end(world, reader) == read
 
 
 def test_a_table_that_is_excluded_while_it_is_read_is_read_no_more(world: World, reader: KeyedReader) -> None:
