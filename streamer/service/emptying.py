@@ -1,8 +1,9 @@
-"""The TRUNCATE by which a target loses all its rows: when the source's table was, and when its rows are read anew from the first on."""
+"""The TRUNCATE by which a target loses all its rows: when the source's table was, and when its rows are read anew from the first on. Of an
+append table it is the event behind which its rows begin anew."""
 
 from datetime import datetime
 
-from contracts.table import TableId
+from contracts.table import TableId, TableSchema
 from streamer.core.closing import CloseReason
 from streamer.core.route import Choices
 from streamer.core.transactions import Ddl, UnderWay
@@ -22,6 +23,7 @@ class Emptying:
         self._stream = stream
         self._transaction = transaction
         self._routes = routes
+        self._ends: dict[str, int] = {}  # by topic the seq behind its last TRUNCATE
 
     def truncate(self, table: TableId, ddl: Ddl, within: UnderWay) -> None:
         """By a statement of the source. Several of them may be in one Kafka transaction."""
@@ -49,6 +51,15 @@ class Emptying:
         self.send(table, now)
         self._transaction.alone = True
 
+    def renew(self, schema: TableSchema, now: datetime) -> None:
+        """Before all rows that an append table holds are sent: without a key, nothing tells which of them were sent before."""
+        way, opened = self._routes.of(schema), self._transaction.open
+        if way.schema.key or not self._choices.appends(way.schema):
+            return
+        if opened.begun(way.topic) and opened.next_seq(way.topic) != self._ends.get(way.topic):
+            self.empty(schema.table, now)
+            self._transaction.close_alone(now)
+
     def send(self, table: TableId, now: datetime) -> None:
         """Only the record, for a Kafka transaction that holds no rows and is committed next."""
         binlog, now_us = self._stream.decoder.position, int(now.timestamp() * 1_000_000)
@@ -58,5 +69,6 @@ class Emptying:
         topic = self._choices.topic(table)
         self._routes.ensure(topic)
         seq = self._transaction.open.took(topic, self._choices.shard(table))
+        self._ends[topic] = seq + 1
         self._stream.decoder.forget(topic)
         self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))

@@ -95,8 +95,8 @@ class Rereading:
         """The stream has taken changes of these keys."""
         for chunk in self._chunks.get(topic, ()):
             for key in keys:
-                if key is None:  # of a table without key: nothing tells which row it was
-                    self.spoil(topic)
+                if key is None:  # nothing tells which row it was
+                    self.failed(topic, "it has no key, and rows of it changed while all were read", now)
                     return
                 chunk.struck.add(key)
             if len(chunk.struck) > STRUCK_MAX:

@@ -7,6 +7,7 @@ import structlog
 
 from contracts.progress import TableState
 from streamer.ports import Clock, TableRows
+from streamer.service.emptying import Emptying
 from streamer.service.placing import Placing
 from streamer.service.reading import Reading
 from streamer.service.readings import TableReadings
@@ -27,6 +28,7 @@ class Sending:
         rereading: Rereading,
         readings: TableReadings,
         placing: Placing,
+        emptying: Emptying,
     ) -> None:
         self._clock = clock
         self._stream = stream
@@ -34,6 +36,7 @@ class Sending:
         self._rereading = rereading
         self._readings = readings
         self._placing = placing
+        self._emptying = emptying
 
     @property
     def due(self) -> bool:
@@ -64,6 +67,8 @@ class Sending:
             return
         self._transaction.open.drop(topic, gone=False)
         began = self._clock.now()
+        if reread.where is None:
+            self._emptying.renew(rows.definition.schema, now)
         way = self._placing.make_room(rows.definition, rows.packets.rows, now)
         if self._transaction.open.rereads[topic] != reread:
             return  # it begins anew, for its rows are of another schema now

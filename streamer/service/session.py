@@ -88,7 +88,7 @@ class Session:
         emptying = self._emptying = Emptying(clock, choices, stream, transaction, routes)
 
         placing = Placing(choices, stream, transaction, routes, selected, close.rows_max, message_bytes_max)
-        self._sending = Sending(clock, stream, transaction, rereading, readings, placing)
+        self._sending = Sending(clock, stream, transaction, rereading, readings, placing, emptying)
         self._repeating = Repeating(ports.server, choices, stream, transaction, routes, asked, readings, placing)
         self._hearing = Hearing(ports.signals, choices, judge, transaction, rereading, asked, readings, emptying)
 

@@ -46,11 +46,10 @@ def create(connection: "pymysql.Connection[Any]") -> None:
 
 
 class Workload:
-    """One client's transactions. `ddl`: how many ALTERs were run. `reading`: that tables are still being read for the first time, so those
-    without key are left alone: of their rows nothing tells whether an event was among what was read."""
+    """One client's transactions. `ddl`: how many ALTERs were run."""
 
-    def __init__(self, connection: "pymysql.Connection[Any]", seed: int, reading: bool) -> None:
-        self._connection, self._random, self._reading = connection, random.Random(seed), reading
+    def __init__(self, connection: "pymysql.Connection[Any]", seed: int) -> None:
+        self._connection, self._random = connection, random.Random(seed)
         self.transactions = self.ddl = 0
         self._shapes: list[tuple[int, Callable[[Any], None]]] = [
             (130, self._small),
@@ -58,7 +57,7 @@ class Workload:
             (20, self._undone),
             (15, self._families),
             (10, self._medium),
-            (0 if reading else 10, self._keyless),
+            (10, self._keyless),
             (6, self._sparse),
             (2, self._large),
             (2, self._emptied),

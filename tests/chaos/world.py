@@ -50,7 +50,6 @@ class World:
         self.transactions = self.ddl = self.revived = 0
         self.crashes: Counter[str] = Counter()
         """By crash point, how many died there."""
-        self.reading = True
         """That tables are still being read for the first time."""
         self._traffic = threading.Event()
         self._idle = threading.Event()
@@ -141,12 +140,11 @@ class World:
         self._until(self._all_read, "read", time.monotonic())
 
     def begin(self) -> None:
-        """Waits until every table was read for the first time, and is loaded; then those without key trade, too."""
+        """Waits until every table was read for the first time, and is loaded."""
         streamer = [self.services["streamer"]]
         self._until(lambda: len({event["topic"] for event in events(streamer, "reread.done")}) == len(TABLES), "read", time.monotonic())
         with self.quiet():
             self.settle()
-            self.reading = False
 
     def loaded(self) -> GtidSet:
         with self.warehouse() as connection:
@@ -202,9 +200,8 @@ class World:
             number += 1
             try:
                 with self.source.connect(database=DATABASE, autocommit=False) as connection:
-                    workload = Workload(connection, self.seed * 1000 + number, self.reading)
-                    reading = self.reading
-                    while not self._over and self.reading == reading:
+                    workload = Workload(connection, self.seed * 1000 + number)
+                    while not self._over:
                         if not self._traffic.is_set():
                             self._idle.set()
                             self._traffic.wait(0.05)

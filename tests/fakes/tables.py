@@ -12,9 +12,21 @@ from streamer.ports import ReadRequest, TableRows
 
 
 def table_rows(
-    asked: ReadRequest, columns: Sequence[str], rows: Mapping[int, Mapping[str, int | None]], high: BinlogPosition, read_us: int, uuid: str
+    asked: ReadRequest,
+    columns: Sequence[str],
+    rows: Mapping[int, Mapping[str, int | None]],
+    high: BinlogPosition,
+    read_us: int,
+    uuid: str,
+    *,
+    keyless: bool = False,
 ) -> TableRows:
-    """What was asked for of a table of INT columns with primary key `id`, which holds `rows` by key."""
+    """What was asked for of a table of INT columns with primary key `id`, which holds `rows` by key. `keyless`: `id` is no key of it."""
+    if keyless:
+        schema = TableSchema(asked.table, tuple(Column(name, Kind.INT, nullable=True) for name in columns), ())
+        packets = PythonRowPackets()
+        assert packets.take(answer(columns, [[_text(row.get(name)) for name in columns] for row in rows.values()]))
+        return TableRows(uuid, Definition(schema, ()), packets, None, True, high, read_us)
     schema = TableSchema(asked.table, tuple(Column(name, Kind.INT, nullable=name != "id") for name in columns), ("id",))
     after = -1 if asked.after is None else int(asked.after.values[0])
     named = {decode_key(key)["id"] for key in asked.keys}

@@ -28,10 +28,12 @@ class Moment:
 
 @dataclass
 class LiveSource(Source):
-    """Tables orders and items, over few keys, so that everything meets. `alters`: there are ALTERs that rewrite rows, too."""
+    """Tables orders and items, over few keys, so that everything meets. `alters`: there are ALTERs that rewrite rows, too. `keyless`:
+    tables of which the server does not say that `id` is a key."""
 
     rng: Random = field(default_factory=Random)
     alters: bool = True
+    keyless: frozenset[str] = frozenset()
     moments: list[Moment] = field(default_factory=list)
     visible: int = 0
     executed_count: int = 0
@@ -90,7 +92,7 @@ class LiveSource(Source):
 
     def _change(self, now: Moment, name: str, key: int, other: int) -> tuple[Moment, list[bytes]]:
         rows, columns = dict(now.rows[name]), now.columns[name]
-        table = Table(name, columns)
+        table = Table(name, columns, key_columns=name not in self.keyless)
         self.value += 1
         new = dict.fromkeys(columns, self.value) | {"id": key}
         before = rows.pop(key, None)
@@ -161,7 +163,7 @@ class FakeTableReader:
         name = asked.table.name
         if name not in moment.columns:
             return TableRows(SERVER, None, PythonRowPackets(), None, True, source.end, read_us)
-        return table_rows(asked, moment.columns[name], moment.rows[name], source.end, read_us, SERVER)
+        return table_rows(asked, moment.columns[name], moment.rows[name], source.end, read_us, SERVER, keyless=name in source.keyless)
 
     def abandon(self) -> None:
         self._asked = None

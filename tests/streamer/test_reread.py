@@ -1,5 +1,6 @@
 """Tables read again while the stream goes on and the source changes: who reads the warehouse at a barrier reads what MySQL held there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from streamer.service import Streamer, Tuning, placing
 from streamer.service.asking import AskedRows, without
 from streamer.service.beginning import Snapshot
 from streamer.service.ddl import DdlFollower
+from streamer.service.emptying import Emptying
 from streamer.service.reading import Reading
 from streamer.service.readings import TableReadings
 from streamer.service.rereading import Rereading
@@ -41,6 +43,7 @@ ORDERS = TableId("shop", "orders")
 ORDERS_TOPIC = TOPICS.rows(ORDERS)
 BUSY = 160
 STEPS_MAX = 4000
+KEYLESS = frozenset({"items"})
 
 
 def key_form(table: TableId) -> str:
@@ -87,6 +90,7 @@ class Reader:
     barriers: int = 0
     seqs: dict[str, int] = field(default_factory=dict)
     states: list[TableState] = field(default_factory=list)
+    counts: dict[str, Counter[tuple[tuple[str, int], ...]]] = field(default_factory=dict)  # rows of the tables without a key
     reads: int = 0
     told: frozenset[str] = frozenset()
     damaged: dict[str, int] = field(default_factory=dict)  # by table the offset of the signal that asks for what is damaged
@@ -114,7 +118,14 @@ class Reader:
                 if name in self.damaged and position.next_signal > self.damaged[name] and topic not in position.asked:
                     del self.damaged[name]
                     self.mended += 1
-                if name not in self.damaged and topic not in barrier.standings and rows != moment.rows[name]:
+                if name in self.damaged or topic in barrier.standings:
+                    continue
+                if name in self.source.keyless:
+                    held = {row: count for row, count in self.counts.get(name, Counter()).items() if count}
+                    wanted = Counter(map(_as_it_is, moment.rows[name].values()))
+                    if held != wanted:
+                        self.faults.append(f"barrier {barrier.n}: {name} is {held}, MySQL had {wanted}")
+                elif rows != moment.rows[name]:
                     self.faults.append(f"barrier {barrier.n}: {name} is {rows}, MySQL had {moment.rows[name]}")
 
     def position(self, n: int) -> Position:
@@ -134,7 +145,9 @@ class Reader:
             envelope = Envelope.decode(records[seq].value or b"")
             assert envelope.source.seq == seq
             self.reads += envelope.op is Op.READ
-            if envelope.op is Op.TRUNCATE:
+            if topic.rpartition(".")[2] in self.source.keyless:
+                self._fold(topic.rpartition(".")[2], envelope)
+            elif envelope.op is Op.TRUNCATE:
                 rows.clear()
             elif envelope.op is Op.DELETE:
                 rows.pop(_row(envelope.before)["id"], None)
@@ -143,20 +156,34 @@ class Reader:
                 rows[row["id"]] = row
         self.seqs[topic] = stop
 
+    def _fold(self, name: str, envelope: Envelope) -> None:
+        """As whoever makes an append table's rows of its events."""
+        counts = self.counts.setdefault(name, Counter())
+        if envelope.op is Op.TRUNCATE:
+            counts.clear()
+        if envelope.before is not None:
+            counts[_as_it_is(_row(envelope.before))] -= 1
+        if envelope.after is not None:
+            counts[_as_it_is(_row(envelope.after))] += 1
+
 
 def _row(image: Row | None) -> dict[str, int]:
     assert image is not None
     return {name: value for name, value in image.items() if isinstance(value, int)}
 
 
+def _as_it_is(row: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(row.items()))
+
+
 class World:
     """One pipeline on a live source, in the order a seed decides."""
 
-    def __init__(self, seed: int, *, lag: float = 0.3, alters: bool = True) -> None:
+    def __init__(self, seed: int, *, lag: float = 0.3, alters: bool = True, keyless: frozenset[str] = frozenset()) -> None:
         self.rng = Random(seed)
         self.time = Time()
         self.broker = Broker()
-        self.source = LiveSource(self.time, rng=self.rng, alters=alters)
+        self.source = LiveSource(self.time, rng=self.rng, alters=alters, keyless=keyless)
         self.reader = Reader(self.broker, self.source)
         self.lag = lag
         self.snapshot = Snapshot.INITIAL
@@ -237,11 +264,11 @@ class World:
         return done and not self.broker.transactions and self.source.executed == (position.gtid_set if position else None)
 
 
-def schedules(seeds: range, lag: float, damage: float = 0.0) -> None:
+def schedules(seeds: range, lag: float, damage: float = 0.0, keyless: frozenset[str] = frozenset()) -> None:
     reads = mended = 0
     with silent():
         for seed in seeds:
-            world = World(seed, lag=lag)
+            world = World(seed, lag=lag, keyless=keyless)
             assert world.run(damage=damage) == [], f"seed {seed}"
             assert TableState.SNAPSHOTTING in world.reader.states
             assert not world.reader.damaged
@@ -261,11 +288,22 @@ def test_rows_that_were_damaged_are_whole_once_their_keys_were_read_again(lag: f
     schedules(range(1000, 1003), lag, damage=0.05)
 
 
+@pytest.mark.parametrize("lag", [0.0, 0.3, 0.8])
+def test_the_events_of_a_table_without_a_key_tell_at_every_barrier_what_mysql_held(lag: float) -> None:
+    schedules(range(2000, 2004), lag, keyless=KEYLESS)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("damage", [0.0, 0.05])
 @pytest.mark.parametrize("lag", [0.0, 0.3, 0.8])
 def test_the_same_over_many_schedules(lag: float, damage: float) -> None:
     schedules(range(4, 150), lag, damage)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lag", [0.0, 0.8])
+def test_the_same_without_a_key(lag: float) -> None:
+    schedules(range(2004, 2150), lag, keyless=KEYLESS)
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -307,20 +345,36 @@ KEY_MUTANTS: dict[str, tuple[object, str, object]] = {
     "rows that are gone stay": (placing, "gone_records", _none_is_gone),
     "rows go that were not asked for": (placing, "gone_records", _all_are_gone),
 }
+KEYLESS_MUTANTS: dict[str, tuple[object, str, object]] = {
+    "no superseded filter": MUTANTS["no superseded filter"],
+    "not waiting for the high mark": MUTANTS["not waiting for the high mark"],
+    "rows beside those sent before": (Emptying, "renew", _nothing),
+}
 
 
 def test_what_a_design_leaves_out_is_there() -> None:
     """Seen at every change, for the schedules are long."""
-    assert [name for name, (owner, left_out, _) in {**MUTANTS, **KEY_MUTANTS}.items() if left_out not in vars(owner)] == []
+    assert [
+        name for name, (owner, left_out, _) in {**MUTANTS, **KEY_MUTANTS, **KEYLESS_MUTANTS}.items() if left_out not in vars(owner)
+    ] == []
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("damage", "name"), [*((0.0, name) for name in MUTANTS), *((0.05, name) for name in KEY_MUTANTS)])
-def test_a_design_that_leaves_something_out_is_caught(damage: float, name: str) -> None:
-    with patch.object(*(KEY_MUTANTS if damage else MUTANTS)[name]), silent():
+@pytest.mark.parametrize(
+    ("mutants", "name", "damage", "keyless"),
+    [
+        *((MUTANTS, name, 0.0, frozenset[str]()) for name in MUTANTS),
+        *((KEY_MUTANTS, name, 0.05, frozenset[str]()) for name in KEY_MUTANTS),
+        *((KEYLESS_MUTANTS, name, 0.0, KEYLESS) for name in KEYLESS_MUTANTS),
+    ],
+)
+def test_a_design_that_leaves_something_out_is_caught(
+    mutants: dict[str, tuple[object, str, object]], name: str, damage: float, keyless: frozenset[str]
+) -> None:
+    with patch.object(*mutants[name]), silent():
         for seed in range(200):
             try:
-                if World(seed, lag=0.3 if seed % 2 else 0.8).run(crash=0.05, damage=damage):
+                if World(seed, lag=0.3 if seed % 2 else 0.8, keyless=keyless).run(crash=0.05, damage=damage):
                     return
             except (AssertionError, PipelineError):
                 return
