@@ -143,7 +143,8 @@ class Asked:
 class Position:
     """Where the stream goes on. `gtid_set` is what is wholly on Kafka; `next_seqs` the next seq of every topic the pipeline knows, 0 of one
     that holds no record; by topic the readings that are not finished, `rereads` of tables and `asked` of single rows; `dropped` the topics
-    whose tables are gone, while their rows are kept; `next_signal` the offset of the next signal to act on.
+    whose tables are gone, while their rows are kept; `next_signal` the offset of the next signal to act on; `shards` the shard of every
+    topic that holds a record, in a pipeline of several.
 
     `commit_ts_us` is what the last whole barrier promised (never falls); `newest_commit_us` and `backstep_us` are the newest commit
     time seen and the greatest step back from it, by which the promise stays behind. `binlog` is a hint for people.
@@ -162,6 +163,7 @@ class Position:
     dropped: frozenset[str] = frozenset()
     next_signal: int = 0
     asked: Mapping[str, Asked] = field(default_factory=dict)
+    shards: Mapping[str, int] = field(default_factory=dict)
 
     KEY = b"gtid"
 
@@ -203,6 +205,8 @@ class Position:
             body["asked"] = {**_encode_reading(asked), "signals": asked.signals}
         if topic in self.dropped:
             body["dropped"] = True
+        if (shard := self.shards.get(topic)) is not None:
+            body["shard"] = shard
         if len(body) > 2:
             body["v"] = 2  # so that a release which can't go on with it refuses the position
         return orjson.dumps(body)
@@ -218,16 +222,19 @@ class Position:
         rereads: dict[str, Reread] = {}
         asked: dict[str, Asked] = {}
         dropped: set[str] = set()
+        shards: dict[str, int] = {}
         for key, data in records.items():
             if key != cls.KEY:
                 topic = key.decode()
-                next_seqs[topic], reread, of_topic, is_dropped = _decode_topic(data)
+                next_seqs[topic], reread, of_topic, is_dropped, shard = _decode_topic(data)
                 if reread is not None:
                     rereads[topic] = reread
                 if of_topic is not None:
                     asked[topic] = of_topic
                 if is_dropped:
                     dropped.add(topic)
+                if shard is not None:
+                    shards[topic] = shard
         body = _versioned(records[cls.KEY], "position")
         try:
             held = body["in_progress"]
@@ -245,25 +252,27 @@ class Position:
                 dropped=frozenset(dropped),
                 next_signal=body.get("next_signal", 0),
                 asked=asked,
+                shards=shards,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a position: {type(error).__name__} {error}") from error
 
 
-def _decode_topic(data: bytes) -> tuple[int, Reread | None, Asked | None, bool]:
+def _decode_topic(data: bytes) -> tuple[int, Reread | None, Asked | None, bool, int | None]:
     body = _versioned(data, "record of a topic's position", 1, 2)
     next_seq = body.get("next_seq")
     if type(next_seq) is not int:
         raise ValueError(f"not the record of a topic's position: {data[:80]!r}")
-    if unknown := body.keys() - {"v", "next_seq", "reread", "asked", "dropped"}:
+    if unknown := body.keys() - {"v", "next_seq", "reread", "asked", "dropped", "shard"}:
         raise ValueError(f"the record of a topic's position holds {', '.join(sorted(unknown))}, which this release does not know")
     try:
-        reread, asked = body.get("reread"), body.get("asked")
+        reread, asked, shard = body.get("reread"), body.get("asked"), body.get("shard")
         return (
             next_seq,
             None if reread is None else _decode_reread(reread),
-            None if asked is None else Asked(*_decode_reading(asked), tuple(map(_offset, asked["signals"]))),
+            None if asked is None else Asked(*_decode_reading(asked), tuple(map(_whole, asked["signals"]))),
             body.get("dropped", False) is True,
+            None if shard is None else _whole(shard),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the record of a topic's position: {type(error).__name__} {error}") from error
@@ -278,9 +287,9 @@ def _decode_reading(body: dict[str, Any]) -> tuple[TableId, Standing]:
     return TableId(*body["table"]), Standing(TableState(body["state"]), body["since_us"])
 
 
-def _offset(value: object) -> int:
+def _whole(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r:.80} is not an offset")
+        raise TypeError(f"{value!r:.80} is no whole number")
     return value
 
 

@@ -29,8 +29,8 @@ class OpenTransaction:
     """A Kafka transaction being filled on top of a committed position. `end` gives its last records; the next one is made from the position
     in them once Kafka has committed."""
 
-    def __init__(self, position: Position, topics: Topics, shard: Callable[[TableId], int] = lambda _: 0) -> None:
-        """`shard`: the one that owns a table."""
+    def __init__(self, position: Position, topics: Topics, shard: Callable[[TableId], int] = lambda _: 0, shards: int = 1) -> None:
+        """`shard`: the one that owns a table, of so many `shards`."""
         self._start = position
         self._topics = topics
         self._shard = shard
@@ -40,6 +40,7 @@ class OpenTransaction:
         self._in_progress = position.in_progress
         self._next_seqs: dict[str, int] = {}  # of topics touched
         self._shards: dict[str, int] = {}
+        self._several = shards > 1
         self._known: set[str] = set()
         self._rereads: dict[str, Reread | None] = {}  # those that changed
         self._renewing = {topic for topic, reread in position.rereads.items() if reread.whole}  # now, or earlier in this transaction
@@ -188,6 +189,7 @@ class OpenTransaction:
             dropped=self.dropped,
             next_signal=self._next_signal,
             asked=self.asked,
+            shards={**self._start.shards, **self._shards} if self._several else {},
         )
         changed = (position.readings.get(topic) or self._start.readings.get(topic) for topic in (*self._rereads, *self._asked))
         shards = frozenset({*self._shards.values(), *due, *(self._shard(reading.table) for reading in changed if reading)})

@@ -1,8 +1,9 @@
 """Where a table's changes go: topic, shard, and the columns that are its key."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from contracts.errors import Invalid
 from contracts.progress import shard_of
 from contracts.table import TableId, TableSchema
 from contracts.topics import Topics
@@ -55,6 +56,17 @@ class Choices:
 
     def shard(self, table: TableId) -> int:
         return shard_of(self.topic(table), self.shards, self.of(table).shard)
+
+    def refuse_moved(self, tables: Iterable[TableId], shards: Mapping[str, int]) -> None:
+        """`shards`: those in which topics have rows. Another one has none of the table's offsets: it would load all its rows a second time.
+        Raises Invalid, naming what keeps every table where it is."""
+        held = {table: shard for table in tables if (shard := shards.get(self.topic(table))) is not None}
+        moved = [f"tables.override.{table}.shard: {shard}" for table, shard in held.items() if self.shard(table) != shard]
+        if moved:
+            raise Invalid(
+                f"a table's shard is fixed once there are rows of it, and the settings give another to {len(moved)} of them. Set"
+                f" {', '.join(moved[:10])}{', …' if len(moved) > 10 else ''}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ class Streamer:
         status = ports.server.status()
         begun = replace(position, server_uuid=status.uuid, gtid_set=status.executed, binlog=BinlogPosition.unknown(), in_progress=None)
         tables = self._captured()
+        self._choices.refuse_moved(tables, position.shards)
         refuse_prepared(ports.server)
         self._topics(begun)
         self._session_at(begun, status).adopt(tables)
@@ -197,6 +198,7 @@ class Streamer:
         session = self._session_at(position, status)
         session.give_up_excluded()
         captured = self._captured()
+        self._choices.refuse_moved(captured, position.shards)
         reads = self._snapshot is not Snapshot.NEVER and self._since_us is None
         if position.n == 0:
             self._begun = True

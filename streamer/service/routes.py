@@ -46,6 +46,7 @@ class Routes:
         way = self.of(schema)
         self._shards[way.topic] = way.shard
         if self._announced.get(way.topic) != way.schema.fingerprint:
+            self._choices.refuse_moved((schema.table,), self._transaction.position.shards)
             self._announce(way)
         return way
 

@@ -49,7 +49,7 @@ class KafkaTransaction:
         self._tallies = tallies
         self._chunks: list[Sent] = []
         self._opened_at = ports.clock.now()
-        self.open = OpenTransaction(position, choices.topics, choices.shard)
+        self.open = OpenTransaction(position, choices.topics, choices.shard, choices.shards)
         self.position = position  # committed last
         self.source = SourceTransaction()
         self.begun = False  # a Kafka transaction is open
@@ -133,7 +133,7 @@ class KafkaTransaction:
             self._rereading.committed(chunk, rows, self._clock.now() - asked)
         self._chunks.clear()
         self.position = ending.position
-        self.open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard)
+        self.open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard, self._choices.shards)
         self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)
         if self._sink.unsettled():
             log.info("producer.recycled", n=ending.position.n)

@@ -114,6 +114,8 @@ ASKED = replace(
     asked={"tm.shop.orders": Asked(TableId("shop", "orders"), Standing(TableState.REREADING, 1_699_999_999_000_000), (0, 2))},
 )
 
+SHARED = replace(POSITION, shards={"tm.shop.orders": 3})
+
 SHAPED = replace(
     READING, rereads={topic: replace(reread, where=None, schema=SCHEMA.fingerprint) for topic, reread in READING.rereads.items()}
 )

@@ -25,6 +25,7 @@ FORMS: dict[str, bytes] = {
     "position-reading.json": specimens.READING.encode(),
     "reading.json": specimens.READING.encode_topic("tm.shop.orders"),
     "reading-shaped.json": specimens.SHAPED.encode_topic("tm.shop.orders"),
+    "next-seq-shard.json": specimens.SHARED.encode_topic("tm.shop.orders"),
     "asked.json": specimens.ASKED.encode_topic("tm.shop.orders"),
     "signal-keys.json": specimens.KEYS_SIGNAL.encode(),
     "signal-events.json": specimens.EVENTS_SIGNAL.encode(),
@@ -55,6 +56,7 @@ def test_old_bytes_still_read_as_the_values_they_were_written_from() -> None:
     assert Barrier.decode(golden["barrier-renewing.json"]) == specimens.RENEWING
     assert Position.decode({Position.KEY: golden["position.json"], b"tm.shop.orders": golden["next-seq.json"]}) == specimens.POSITION
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading.json"]}) == specimens.READING
+    assert Position.decode({Position.KEY: golden["position.json"], b"tm.shop.orders": golden["next-seq-shard.json"]}) == specimens.SHARED
     shaped = Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["reading-shaped.json"]})
     assert shaped == specimens.SHAPED
     assert Position.decode({Position.KEY: golden["position-reading.json"], b"tm.shop.orders": golden["asked.json"]}) == specimens.ASKED

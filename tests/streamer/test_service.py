@@ -834,6 +834,25 @@ def test_no_pipeline_begins_while_an_xa_transaction_is_prepared() -> None:
     world.run()
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_table_whose_shard_was_set_otherwise_is_refused_before_rows_of_it_go_there(late: bool) -> None:
+    """`late`: it is there again only while the stream runs."""
+    world = World(choices=Choices(TOPICS, 2, captures, ("shop.*",), {ORDERS.id: TableChoice(shard=0)}))
+    world.source.seen = (ORDERS.id,)
+    world.source.commit(ORDERS.insert((1, 10)))
+    world.run()
+    world.source.owner, world.source.seen = None, () if late else (ORDERS.id,)
+    world.choices = Choices(TOPICS, 2, captures, ("shop.*",), {ORDERS.id: TableChoice(shard=1)})
+    world.source.commit(ORDERS.insert((2, 20)))
+    with pytest.raises(Invalid, match=r"Set tables\.override\.shop\.orders\.shard: 0"):
+        world.run()
+    assert len(world.envelopes()) == 1
+    assert [barrier.next_seqs for barrier in world.barriers(1) if barrier.next_seqs] == []
+    world.choices, world.source.owner = Choices(TOPICS, 2, captures, ("shop.*",), {ORDERS.id: TableChoice(shard=0)}), None
+    world.run()
+    assert len(world.envelopes()) == 2
+
+
 def test_a_table_without_a_key_has_messages_without_one(world: World) -> None:
     world.source.commit(Table("orders", key_columns=0).insert((1, 1)))
     world.run()

@@ -48,6 +48,17 @@ def test_the_ending_names_only_what_was_touched_each_in_its_shard() -> None:
     assert ending.position.binlog == BinlogPosition("b.1", 99)
 
 
+@pytest.mark.parametrize(("shards", "kept"), [(1, {}), (3, {"p.s.old": 1, "p.s.a": 2})])
+def test_a_pipeline_of_several_shards_remembers_those_of_its_tables(shards: int, kept: dict[str, int]) -> None:
+    before = replace(start(), shards={"p.s.old": 1} if shards > 1 else {})
+    going = OpenTransaction(before, TOPICS, shards=shards)
+    going.took("p.s.a", 2)
+    ending = going.end()
+    assert ending.position.shards == kept
+    records = {topic.encode(): ending.position.encode_topic(topic) for topic in ending.position.next_seqs}
+    assert Position.decode({**records, Position.KEY: ending.position.encode()}) == ending.position
+
+
 @pytest.mark.parametrize("rows_first", [False, True])
 def test_rows_that_come_behind_the_end_of_a_reading_are_none_of_it(rows_first: bool) -> None:
     """Its last chunk may be empty. Whoever made the target again for what comes then would lose all that was read."""

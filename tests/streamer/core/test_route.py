@@ -39,6 +39,16 @@ def test_a_shard_is_the_configured_one_or_by_hash_of_the_topic() -> None:
         assert route(schema, choices(TableChoice(shard=shard))).shard == shard
 
 
+def test_a_table_stays_in_the_shard_its_rows_are_in() -> None:
+    topic, other = "p.shop.orders", TableId("shop", "new")
+    here = shard_of(topic, 4)
+    choices().refuse_moved((TABLE, other), {topic: here})
+    choices(TableChoice(shard=here)).refuse_moved((TABLE, other), {topic: here})
+    choices(TableChoice(shard=(here + 1) % 4)).refuse_moved((other,), {topic: here})  # nothing of it is sent
+    with pytest.raises(Invalid, match=rf"Set tables\.override\.shop\.orders\.shard: {here}$"):
+        choices(TableChoice(shard=(here + 1) % 4)).refuse_moved((TABLE, other), {topic: here})
+
+
 def test_another_key_is_another_fingerprint_and_another_schema_record() -> None:
     schema = TableSchema(TABLE, (A, B), ("a",))
     plain, chosen = route(schema, choices()), route(schema, choices(TableChoice(key=("b",))))
