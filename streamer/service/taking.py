@@ -41,7 +41,8 @@ class Taking:
         if isinstance(step, Chunk):
             self._chunk(step)
         elif isinstance(step, Unrouted):
-            self._transaction.source.in_progress = step.in_progress
+            # Its rows follow, though a compressed transaction's place in the binlog is behind all of them by now.
+            self._transaction.source.under_way, self._transaction.source.in_progress = True, step.in_progress
             self._table(step.table)
         else:
             self._shown(step)

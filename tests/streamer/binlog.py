@@ -76,6 +76,15 @@ def query(sql: str, database: str = "shop") -> bytes:
     return event(Type.QUERY, bytes(8) + bytes([len(name)]) + b"\0\0" + b"\0\0" + name + b"\0" + sql.encode())
 
 
+def payload(*inner: bytes) -> bytes:
+    """A transaction's events in one, as under binlog_transaction_compression, but stored as they are (compression NONE)."""
+    data = b"".join(inner)
+    size, length = struct.pack("<BQ", 254, len(data)), struct.pack("<BQ", 254, len(data))
+    return event(
+        Type.TRANSACTION_PAYLOAD, b"\x02\x03\xfc" + struct.pack("<H", 255) + b"\x03\x09" + size + b"\x01\x09" + length + b"\0" + data
+    )
+
+
 def gtid(number: int, commit_us: int, server: str = SERVER) -> bytes:
     body = b"\0" + UUID(server).bytes + struct.pack("<QBQQ", number, 2, 0, 1) + commit_us.to_bytes(7, "little") + b"\x64"
     return event(Type.GTID, body)

@@ -9,7 +9,7 @@ from contracts.table import TableId
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
 from tests.fakes.tables import table_rows
-from tests.streamer.binlog import FILE, SERVER, Source, Table, format_description, query
+from tests.streamer.binlog import FILE, SERVER, Source, Table, format_description, payload, query, xid
 
 Rows = dict[int, dict[str, int]]
 KEYS = 6
@@ -87,7 +87,8 @@ class LiveSource(Source):
             held |= {(name, key), (name, other)}
             parts.append(part)
         if parts:
-            self.commit(*parts)
+            events = [query("BEGIN"), *(item for part in parts for item in part), xid()]
+            self.raw(*([payload(*events)] if self.rng.random() < 0.3 else events))
             self._took(now, held)
 
     def _change(self, now: Moment, name: str, key: int, other: int) -> tuple[Moment, list[bytes]]:
