@@ -197,7 +197,8 @@ class Session:
                 # Nothing waits for us when we have caught up: then the answer is awaited in the shortest way.
                 transaction.close(reason, now, None if idle else self._stream.ahead)
         elif transaction.rows:
-            if idle and must_split(transaction.rows, transaction.age(now), policy):
+            # Rows of other tables may come without a pause for longer than Kafka lets a transaction be open.
+            if must_split(transaction.rows, transaction.age(now), policy) and (idle or transaction.age(now) >= policy.split_age):
                 transaction.split(CloseReason.SPLIT, now)
         elif now >= self._beats.next(now) or (
             self._beats.partial and not transaction.source.under_way and transaction.open.in_progress is None

@@ -896,6 +896,26 @@ def test_what_could_hide_a_change_halts_and_leaves_nothing_of_its_transaction(
     assert not world.broker.partition(ORDERS_TOPIC).open
 
 
+class HurriedBinlog(FakeBinlog):
+    """One that sends without a pause, though not fast."""
+
+    def next(self, timeout: timedelta) -> bytes | None:
+        self._source.time.advance(timedelta(seconds=1))
+        return super().next(timeout)
+
+
+def test_rows_wait_no_longer_for_a_transaction_that_brings_others_all_the_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.streamer.test_service.FakeBinlog", HurriedBinlog)
+    world.source.commit(ORDERS.insert((1, 10)), *[LOGS.insert((number, number)) for number in range(40)], ORDERS.insert((2, 20)))
+    streamer = world.streamer()
+    while not world.envelopes() and world.time.elapsed_us < 40_000_000:
+        streamer.step()
+    assert world.time.elapsed_us < 40_000_000
+    assert world.barriers()[-1].partial
+    world.run(streamer)
+    assert [envelope.after for envelope in world.envelopes()] == [{"id": 1, "v": 10}, {"id": 2, "v": 20}]
+
+
 def test_an_xa_transaction_committed_in_one_phase_is_like_any_other(world: World) -> None:
     world.source.commit(ORDERS.insert((1, 1)))
     world.source.raw(query("XA START X'31',X'',1"), *ORDERS.insert((9, 9)), query("XA END X'31',X'',1"), xa_prepare(b"1", one_phase=True))
