@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pymysql
+import structlog
 from pymysql.constants import ER
 from pymysql.err import MySQLError
 
@@ -20,7 +21,10 @@ from streamer.core.definition import COLUMNS_SQL, Definition, read_definition
 from streamer.core.preflight import Grants
 from streamer.ports import ServerStatus
 
+_log = structlog.get_logger()
+
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
+_DEAD_SECONDS = 120  # a leader asks every two seconds, unless Kafka keeps it waiting or it looks for a moment in a binlog
 _SILENT_SECONDS = 60  # less than the server or anything in between may end a silent connection after
 VARIABLES = (
     "server_id",
@@ -69,8 +73,22 @@ class MysqlServer:
     def take_turn(self, name: str) -> bool:
         if len(name) > LOCK_NAME_MAX:
             raise ValueError(f"a lock name has at most {LOCK_NAME_MAX} characters, got {len(name)}")
-        self._has_turn = bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
+        self._has_turn = self._locked(name) or (self._ended_dead_holder(name) and self._locked(name))
         return self._has_turn
+
+    def _locked(self, name: str) -> bool:
+        return bool(self._rows("SELECT GET_LOCK(%s, 0)", name)[0][0] == 1)
+
+    def _ended_dead_holder(self, name: str) -> bool:
+        """Whether the session that holds the turn was ended: one whose host is gone keeps it until the server misses it. Every account
+        sees its own sessions, and may end them. Source: MySQL manual, "SHOW PROCESSLIST Statement", "KILL Statement"."""
+        holder = self._rows("SELECT IS_USED_LOCK(%s)", name)[0][0]
+        for session, _, _, _, command, seconds, *_ in self._rows("SHOW PROCESSLIST"):
+            if session == holder and command == "Sleep" and seconds >= _DEAD_SECONDS:
+                _log.warning("turn.freed", lock=name, session=session, silent_seconds=seconds)
+                self._rows("KILL CONNECTION %s", session)
+                return True
+        return False
 
     def turn_taken(self, name: str) -> bool:
         """Whether a streamer holds this turn. Raises Unavailable."""

@@ -1,5 +1,6 @@
 """The control connection: what becomes of it when nobody asks for long, and of the turn it may hold."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_a_turn_is_never_lost_without_a_word(server: MysqlServer, edge: Edge, se
     cut(server, edge)
     with pytest.raises(Unavailable, match="lost"):
         edge.status()
+
+
+def test_a_turn_whose_holder_is_dead_is_freed(edge: Edge, settings: Mysql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does not miss a host that went without a word until wait_timeout is over."""
+    assert edge.take_turn("tidemark_dead")
+    with closing(Edge(settings)) as other:
+        assert not other.take_turn("tidemark_dead")
+        edge.status()  # it is alive
+        monkeypatch.setattr(mysql, "_DEAD_SECONDS", 1)
+        assert not other.take_turn("tidemark_dead")
+        deadline = time.monotonic() + 20
+        while not other.take_turn("tidemark_dead"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with pytest.raises(Unavailable, match="lost"):
+            edge.status()
 
 
 def test_a_server_that_leaves_nothing_out_says_so(edge: Edge) -> None:
