@@ -37,8 +37,16 @@ _WANTED = {
 }
 
 
+_OLDEST = (8, 0, 30)  # which first could show a primary key that the server made by itself, and calls utf8mb3 by its name
+
+
 def server_faults(variables: Mapping[str, str], our_server_id: int) -> Iterator[Fault]:
-    """Settings under which the binlog does not hold what we need. A variable the server does not have counts as its old behaviour."""
+    """A server too old to be read, and settings under which the binlog does not hold what we need. A variable the server does not have
+    counts as its old behaviour."""
+    version = re.match(r"(\d+)\.(\d+)\.(\d+)", variables.get("version", ""))
+    if version is not None and tuple(map(int, version.groups())) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        yield Fault(f"the server is MySQL {version[0]}, whose tables can't be read", f"upgrade it to {oldest} or later")
     for name, (wanted, fix) in _WANTED.items():
         found = variables.get(name, "")
         if found.upper() != wanted:
@@ -180,7 +188,7 @@ def filter_faults(filters: Collection[str]) -> Iterator[Fault]:
 
 def hides_applied(variables: Mapping[str, str]) -> bool:
     """Whether a replica does not write to its own binlog what it applies. Servers of which neither is known do not."""
-    return variables.get("log_replica_updates", variables.get("log_slave_updates", "OFF")).upper() != "ON"
+    return variables.get("log_replica_updates", "OFF").upper() != "ON"
 
 
 def applied_fault() -> Fault:

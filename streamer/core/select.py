@@ -7,7 +7,7 @@ Source: MySQL manual, "Range Optimization", "Character Set Introducers", "Cast F
 from collections.abc import Mapping, Sequence
 
 from contracts.envelope import Value
-from contracts.errors import Corrupt, Invalid
+from contracts.errors import Invalid
 from contracts.progress import RowCursor
 from contracts.table import Column, Kind
 from streamer.core import literals
@@ -26,7 +26,8 @@ def select_rows(definition: Definition, after: RowCursor | None, where: str | No
     """At most `rows_max` rows in order, behind `after`, of those that `where` (a condition in SQL) chooses; of a table without an order all
     rows, in any order: it can only be read in one go.
 
-    Raises Invalid for a `where` that is not one whole condition, Corrupt for values in `after` that the SELECT cannot have given."""
+    Raises Invalid for a `where` that is not one whole condition, and for values in `after` that the SELECT of such a table cannot have
+    given: its columns may have got other types since."""
     if after is not None and (after.columns != definition.order or len(after.values) != len(after.columns) or not after.columns):
         raise ValueError(f"the rows of {definition.schema.table} are ordered by {definition.order}, not by {after.columns}")
     conditions = []
@@ -98,7 +99,7 @@ def _behind(definition: Definition, after: RowCursor) -> str:
         try:
             parts.append((column, literals.of_text(column, text)))
         except ValueError as error:
-            raise Corrupt(f"a reading of {definition.schema.table} cannot go on: column {name}, {error}", column=name) from error
+            raise Invalid(f"a reading of {definition.schema.table} cannot go on: column {name}, {error}", column=name) from error
     column, value = parts[-1]
     condition = _compared(column, ">", value)
     for column, value in reversed(parts[:-1]):

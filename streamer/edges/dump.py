@@ -32,7 +32,7 @@ _COM_BINLOG_DUMP, _COM_BINLOG_DUMP_GTID = 0x12, 0x1E
 _BINLOG_THROUGH_GTID = 0x04
 _RECEIVE_BYTES = 512 * 1024
 _ER_FATAL_READING_BINLOG = 1236
-_REPLACED = "with the same server_uuid/server_id as this"  # a replica, or a slave, as servers before 8.0.26 say
+_REPLACED = "with the same server_uuid/server_id as this"
 _ER_NO_BINLOG_GRANT = {1045, 1227}
 _TAGGED_FORM = 1
 

@@ -38,7 +38,6 @@ VARIABLES = (
     "binlog_expire_logs_seconds",
     "binlog_expire_logs_auto_purge",
     "log_replica_updates",
-    "log_slave_updates",  # its name before 8.0.26
     "lower_case_table_names",
 )
 _FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has them
@@ -46,18 +45,17 @@ _FILTERS = ("binlog-do-db", "binlog-ignore-db")  # as SHOW BINARY LOG STATUS has
 
 def end_of_binlog(ask: Callable[..., Sequence[Any]]) -> BinlogPosition:
     """Where the server will write its next transaction. `ask`: sends a statement with its arguments, and gives the rows."""
-    file, offset, *_ = _asked_by_either(ask, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")[0]
+    file, offset, *_ = _binary_log_status(ask)[0]
     return BinlogPosition(file, int(offset))
 
 
-def _asked_by_either(ask: Callable[..., Sequence[Any]], now: str, formerly: str) -> Sequence[Any]:
-    """What a statement gives that had another name before MySQL 8.2, or 8.0.22."""
+def _binary_log_status(ask: Callable[..., Sequence[Any]]) -> Sequence[Any]:
     try:
-        return ask(now)
+        return ask("SHOW BINARY LOG STATUS")
     except pymysql.err.ProgrammingError as error:
         if error.args[0] != ER.PARSE_ERROR:
             raise
-        return ask(formerly)
+        return ask("SHOW MASTER STATUS")  # its name before MySQL 8.2
 
 
 class MysqlServer:
@@ -163,13 +161,13 @@ class MysqlServer:
 
     def binlog_filters(self) -> Sequence[str]:
         with self._translating():
-            found = _asked_by_either(self._ask, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")
+            found = _binary_log_status(self._ask)
         # Nothing is found where the binlog is off.
         return [f"{option} = {names}" for row in found for option, names in zip(_FILTERS, row[2:4], strict=True) if names]
 
     def is_replica(self) -> bool:
         with self._translating():
-            return bool(_asked_by_either(self._ask, "SHOW REPLICA STATUS", "SHOW SLAVE STATUS"))
+            return bool(self._ask("SHOW REPLICA STATUS"))
 
     def binlogs(self) -> Sequence[str]:
         return [str(row[0]) for row in self._rows("SHOW BINARY LOGS")]

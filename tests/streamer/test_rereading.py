@@ -1,5 +1,6 @@
 """How much of a table is read at a time, and what goes together."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from contracts.errors import Invalid, PipelineError, Refused, Unavailable
 from contracts.position import BinlogPosition, GtidSet
 from contracts.progress import Reread, RowCursor, Standing, TableState
 from contracts.signals import Ask, Signal
-from contracts.table import TableId
+from contracts.table import Column, Kind, TableId, TableSchema
 from streamer.core.chunks import ROWS_FIRST, SIZE_BYTES, TIME, ChunkSize
+from streamer.core.definition import Definition
+from streamer.core.select import select_rows
 from streamer.core.selected import PythonRowPackets
 from streamer.ports import ReadRequest, TableRows
 from streamer.service.rereading import STRUCK_MAX, Keys, Rereading, Sent
@@ -61,6 +64,24 @@ def test_rows_of_another_server_than_the_streams_are_not_sent_and_its_connection
     with pytest.raises(Unavailable, match="tables are read from server s, and the stream from other"):
         rereading.collect("other", NOW)
     assert reader.abandoned == 1
+
+
+def test_a_table_whose_order_is_of_other_values_by_now_is_asked_for_again_until_the_stream_has_its_alter() -> None:
+    labels = Definition(TableSchema(TableId("d", "t"), (Column("k", Kind.ENUM, nullable=False, labels=("x", "y")),), ("k",)), ("k",))
+
+    class Altered(Reader):
+        def rows(self) -> TableRows:
+            select_rows(labels, self.asked[-1].after, None, ROWS_MAX)
+            raise AssertionError("no label is named so")
+
+    reader = Altered()
+    rereading = Rereading([reader], ROWS_MAX)
+    rereads = {"t": replace(REREADS["t"], after=RowCursor(("k",), (b"abc",)))}
+    for now in (NOW, NOW + timedelta(seconds=4), NOW + timedelta(seconds=5)):
+        rereading.ask(rereads, {}, GtidSet(), now)
+        rereading.collect("s", now)
+        assert not rereading.busy
+    assert len(reader.asked) == 2
 
 
 def test_a_commit_counts_for_the_size_of_what_comes_next() -> None:

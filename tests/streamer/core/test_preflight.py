@@ -31,6 +31,15 @@ REPLICATION = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `t`@`%`"
 UUID = "11111111-2222-3333-4444-555555555555"
 
 
+@pytest.mark.parametrize(
+    ("version", "old"), [("8.0.28", True), ("5.7.44-log", True), ("8.0.30", False), ("9.7.4", False), ("12.0.1", False)]
+)
+def test_a_server_whose_tables_cannot_be_read_is_refused(version: str, old: bool) -> None:
+    assert [f"MySQL {version.removesuffix('-log')}" in fault.what for fault in server_faults({**READY, "version": version}, 99)] == [
+        True
+    ] * old
+
+
 def test_a_ready_server_has_no_fault() -> None:
     assert list(server_faults(READY, 99)) == []
 
@@ -147,10 +156,8 @@ def test_every_filter_of_the_binlog_is_named_with_the_option_to_take_out() -> No
 @pytest.mark.parametrize(
     ("variables", "hidden"),
     [
-        ({"log_replica_updates": "ON", "log_slave_updates": "ON"}, False),
-        ({"log_slave_updates": "ON"}, False),
-        ({"log_replica_updates": "OFF", "log_slave_updates": "OFF"}, True),
-        ({"log_slave_updates": "OFF"}, True),
+        ({"log_replica_updates": "ON"}, False),
+        ({"log_replica_updates": "OFF"}, True),
         ({}, True),
     ],
 )
