@@ -9,7 +9,7 @@ from contracts.errors import Fenced, Invalid, PipelineError, Unavailable
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 REFUSED = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on this transactional id",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant WRITE and DESCRIBE on the pipeline's topics",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant READ, WRITE and DESCRIBE on the pipeline's topics",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant CREATE on the pipeline's topics",
     KafkaError.INVALID_TRANSACTION_TIMEOUT: "lower kafka.transaction_timeout_seconds to the broker's transaction.max.timeout.ms",
     KafkaError._AUTHENTICATION: "correct kafka.sasl_username and kafka.sasl_password",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from contracts.errors import Unavailable
@@ -11,8 +12,10 @@ from contracts.signals import Signal
 from contracts.topics import Topics
 from runtime.connect.kafka import client_config
 from runtime.sections import Kafka
-from streamer.edges.kafkaerrors import translated
+from streamer.edges.kafkaerrors import REFUSED, translated
 from streamer.edges.topics import RECORD_OVERHEAD_BYTES
+
+_log = structlog.get_logger()
 
 _BATCH = 16  # some hold thousands of keys
 _PATIENCE = timedelta(seconds=20)
@@ -26,6 +29,7 @@ class KafkaSignals:
         self._topics = topics
         self._consumer: Any = None
         self._next = 0
+        self._refusal = ""  # what Kafka said last, until it gives records again
 
     def hear(self, offset: int) -> Sequence[tuple[int, bytes]]:
         try:
@@ -37,14 +41,21 @@ class KafkaSignals:
         heard: list[tuple[int, bytes]] = []
         for message in found:
             if (error := message.error()) is not None:
-                # Nothing but a broker that is away for now, or a topic that is only just there; what is asked is heard later.
+                # A broker that is away for now, or a topic that is only just there; what is asked is heard later. The stream goes on.
                 if error.fatal():
                     raise Unavailable(f"{self._topics.signals} could not be read: {error.str()}")
+                self._told(error)
                 continue
             heard.append((message.offset(), message.value() or b""))
         if heard:
-            self._next = heard[-1][0] + 1
+            self._next, self._refusal = heard[-1][0] + 1, ""
         return heard
+
+    def _told(self, error: KafkaError) -> None:
+        if error.name() != self._refusal:
+            self._refusal = error.name()
+            advice = REFUSED.get(error.code(), "")
+            _log.warning("signals.unheard", topic=self._topics.signals, error=error.str(), code=error.name(), advice=advice)
 
     def _assign(self, offset: int) -> None:
         if self._consumer is None:

@@ -47,6 +47,8 @@ class Hearing:
         if self._asked.full:
             return
         for offset, data in self._signals.hear(self._asked.hear_at):
+            if offset < self._asked.hear_at:
+                self._begin_anew()
             self._asked.heard(offset, data)
             if offset < self._transaction.open.next_signal:
                 continue  # heard by an earlier session
@@ -63,6 +65,13 @@ class Hearing:
             if self._transaction.alone:
                 self._transaction.close_alone(now)
         self._readings.give_up_lost()
+
+    def _begin_anew(self) -> None:
+        """The topic's offsets begin anew, so it is another one. What the former one asked for by keys, or as events, went with it."""
+        log.error("signals.made_again", advice="what was asked for before is given up: ask for it again")
+        for topic, asked in self._transaction.open.asked.items():
+            self._readings.done(topic, asked.signals)
+        self._transaction.open.acted(0)
 
     def _act(self, signal: Signal, offset: int, now: datetime) -> None:
         topic = self._choices.topic(signal.table)

@@ -277,8 +277,10 @@ class FakeSignals:
         self.topic = topic
 
     def hear(self, offset: int) -> Sequence[tuple[int, bytes]]:
-        found = self.broker.partition(self.topic).committed() if self.topic in self.broker.topics else ()
-        heard = [(at, entry.value or b"") for at, entry in found if at >= offset]
+        partition = self.broker.partition(self.topic) if self.topic in self.broker.topics else None
+        found = partition.committed() if partition is not None else ()
+        first = offset if partition is None or offset <= partition.end else 0  # auto.offset.reset: earliest
+        heard = [(at, entry.value or b"") for at, entry in found if at >= first]
         return self.gate.cross("streamer.hear", lambda: heard)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from random import Random
 from unittest.mock import patch
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.envelope import Envelope, Op, Row, encode_key
 from contracts.errors import PipelineError
@@ -436,6 +437,30 @@ def test_keys_are_left_when_the_reading_is_stopped() -> None:
         position = world.position()
         assert position is not None
         assert (position.readings, world.reader.reads, world.reader.faults) == ({}, seen, [])
+
+
+def test_signals_of_a_topic_that_was_made_again_are_heard_and_what_the_former_one_asked_for_is_given_up() -> None:
+    with silent():
+        world = World(2, alters=False)
+        assert world.run(crash=0.0) == []
+        for number in range(3):
+            world.ask(Signal(str(number), Ask.PAUSE, ORDERS))  # of a table that is not being read
+        world.ask(Signal("3", Ask.REREAD, ORDERS, keys=(b'{"id":0}',), key_form=key_form(ORDERS)))
+        while not (position := world.position()) or position.next_signal < 4:
+            world.turn(busy=False)
+    world.broker.delete(TOPICS.signals)
+    world.broker.create(TOPICS.signals)
+    world.ask(Signal("4", Ask.SNAPSHOT, ORDERS))
+    reads = world.reader.reads
+    with capture_logs() as logged:
+        for _ in range(200):
+            world.turn(busy=False)
+    position = world.position()
+    assert position is not None
+    assert (position.readings, position.next_signal) == ({}, 1)
+    assert world.reader.reads > reads or not world.reader.target["orders"]
+    assert [line["event"] for line in logged if line["event"].startswith("signal")] == ["signals.made_again", "signal.heard"]
+    assert world.reader.faults == []
 
 
 def test_a_signal_that_expired_before_its_keys_were_read_is_named_and_left() -> None:
