@@ -98,6 +98,11 @@ class KafkaPositions:
             consumer.close()
 
 
+_COMPACTED = {"segment.ms": "600000", "segment.bytes": str(32 << 20), "min.cleanable.dirty.ratio": "0.1"}
+"""The segment that is written to is never compacted, and whoever begins reads all of it: by Kafka's defaults up to a week, or 1 GiB.
+Source: Kafka's documentation, "Topic Configs"."""
+
+
 class KafkaPositionFollower:
     """A PositionFollower."""
 
@@ -186,7 +191,9 @@ class KafkaTopics:
             "compression.type": "producer",
             "message.timestamp.type": "CreateTime",
         }
-        if not compacted:
+        if compacted:
+            config |= _COMPACTED
+        else:
             config["retention.ms"] = str(settings.retention_hours * HOUR_MS)
             config["retention.bytes"] = "-1"
         new = NewTopic(topic, num_partitions=partitions, replication_factor=settings.replication_factor, config=config)

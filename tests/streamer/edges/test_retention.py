@@ -62,6 +62,16 @@ def told(broker: KafkaBroker, topic: str, kept_ms: int) -> dict[str, str]:
         time.sleep(0.05)
 
 
+def test_little_of_a_compacted_topic_is_there_to_be_read(broker: KafkaBroker) -> None:
+    topics(broker).ensure("p.position", partitions=1, compacted=True)
+    admin = broker.admin()
+    (future,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, "p.position")]).values()
+    found = {name: str(entry.value) for name, entry in future.result().items()}
+    assert found["cleanup.policy"] == "compact"
+    assert int(found["segment.ms"]) <= 600_000
+    assert int(found["segment.bytes"]) <= 32 << 20
+
+
 def test_what_keeps_less_than_the_setting_keeps_as_much_and_nothing_else_of_it_changes(broker: KafkaBroker) -> None:
     short = make(broker, "p.s.short", retention_ms=str(HOUR_MS), retention_bytes="-1", max_message_bytes="1234567")
     default = make(broker, "p.s.default")
