@@ -33,9 +33,6 @@ from runtime.connect import kafka, redshift, s3
 from runtime.lifecycle import Stop, crash_points
 from runtime.settings import Settings
 
-MEMORY_SHARE = 5
-"""What is read may fill a fifth of the memory: as much is on its way to the warehouse beside it, and is held up to three times while it
-becomes Parquet and goes to the bucket. Every shard may be ours."""
 PUTS_AT_A_TIME = 8
 """To the bucket: fewer than the S3 client keeps connections."""
 COLUMN_MEMORY_BYTES_MAX = 1 << 30
@@ -123,7 +120,7 @@ def cut_policy(settings: Settings, age_max: timedelta | None = None) -> CutPolic
         rows_max=settings.batch.rows,
         size_bytes_max=settings.batch.bytes,
         age_max=age_max or timedelta(seconds=settings.batch.seconds),
-        memory_bytes_max=min(settings.memory_bytes_max // (MEMORY_SHARE * settings.state_shards), COLUMN_MEMORY_BYTES_MAX),
+        memory_bytes_max=min(settings.shard_bytes_max, COLUMN_MEMORY_BYTES_MAX),
     )
 
 

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
         return Topics(self.pipeline)
 
     @property
+    def shard_bytes_max(self) -> int:
+        """What the loader may hold of a shard while it reads: a fifth of the memory, for as much is on its way to the warehouse beside it,
+        and is held up to three times while it becomes Parquet and goes to the bucket. Every shard may be one process's."""
+        return self.memory_bytes_max // (5 * self.state_shards)
+
+    @property
     def group_id(self) -> str:
         """The loaders' consumer group."""
         return self.kafka.group_id or f"tidemark-{self.pipeline}-loader"

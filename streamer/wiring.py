@@ -82,7 +82,7 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
     )
     timeout = timedelta(seconds=settings.kafka.transaction_timeout_seconds)
     tuning = Tuning(
-        close=ClosePolicy(split_rows=settings.batch.rows, split_age=timeout / TRANSACTION_SHARE),
+        close=ClosePolicy(split_rows=settings.batch.rows, split_bytes=settings.shard_bytes_max, split_age=timeout / TRANSACTION_SHARE),
         message_bytes_max=settings.kafka.message_bytes_max,
     )
     since_us = None if since is None else round(since.timestamp() * 1_000_000)

@@ -16,12 +16,14 @@ class CloseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClosePolicy:
-    """`rows_max`, `age_max`: at which a Kafka transaction closes at the next source commit. `split_rows`, `split_age`: at which it closes
-    inside a source transaction; the age must stay well below Kafka's transaction timeout."""
+    """`rows_max`, `age_max`: at which a Kafka transaction closes at the next source commit. `split_rows`, `split_bytes` (of values),
+    `split_age`: at which it closes inside a source transaction; the loader holds it whole, and the age must stay well below Kafka's
+    transaction timeout."""
 
     rows_max: int = 30_000
     age_max: timedelta = timedelta(milliseconds=200)
     split_rows: int = 250_000
+    split_bytes: int = 100 << 20
     split_age: timedelta = timedelta(seconds=20)
 
 
@@ -35,6 +37,6 @@ def reason_to_close(rows: int, age: timedelta, *, caught_up: bool, policy: Close
     return CloseReason.CAUGHT_UP if caught_up else None
 
 
-def must_split(rows: int, age: timedelta, policy: ClosePolicy) -> bool:
+def must_split(rows: int, size_bytes: int, age: timedelta, policy: ClosePolicy) -> bool:
     """Whether an open Kafka transaction closes inside a source transaction, before its next row."""
-    return rows >= policy.split_rows or (rows > 0 and age >= policy.split_age)
+    return rows >= policy.split_rows or size_bytes >= policy.split_bytes or (rows > 0 and age >= policy.split_age)

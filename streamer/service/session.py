@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from contracts.progress import Position, Reread, Standing, TableState
 from contracts.table import TableId
-from streamer.core.closing import ClosePolicy, CloseReason, must_split, reason_to_close
+from streamer.core.closing import ClosePolicy, CloseReason, reason_to_close
 from streamer.core.continuity import Watch
 from streamer.core.decoder import DecoderFactory
 from streamer.core.heartbeats import Heartbeats
@@ -198,7 +198,7 @@ class Session:
                 transaction.close(reason, now, None if idle else self._stream.ahead)
         elif transaction.rows:
             # Rows of other tables may come without a pause for longer than Kafka lets a transaction be open.
-            if must_split(transaction.rows, transaction.age(now), policy) and (idle or transaction.age(now) >= policy.split_age):
+            if transaction.must_split(policy, now) and (idle or transaction.age(now) >= policy.split_age):
                 transaction.split(CloseReason.SPLIT, now)
         elif now >= self._beats.next(now) or (
             self._beats.partial and not transaction.source.under_way and transaction.open.in_progress is None

@@ -1,6 +1,6 @@
 """The steps of the stream, taken: rows into the open Kafka transaction, and what the events mean that the decoder shows."""
 
-from streamer.core.closing import ClosePolicy, CloseReason, must_split
+from streamer.core.closing import ClosePolicy, CloseReason
 from streamer.core.commit_times import SourceCommits
 from streamer.core.decoder import Chunk, Shown, Step, Unrouted
 from streamer.core.schemas import TableMap
@@ -52,7 +52,7 @@ class Taking:
         if transaction.alone:
             # A CREATE TABLE … SELECT that selected nothing, under the name of a table that was: whatever comes has its own transaction.
             transaction.close_alone(now)
-        if chunk.records and transaction.source.under_way and must_split(transaction.rows, transaction.age(now), self._policy):
+        if chunk.records and transaction.source.under_way and transaction.must_split(self._policy, now):
             transaction.split(CloseReason.SPLIT, now, self._stream.ahead)
         for rows in chunk.records:
             transaction.send_rows(rows, self._routes.shard(rows.topic))

@@ -8,7 +8,7 @@ import structlog
 
 from contracts.errors import Refused, Unavailable
 from contracts.progress import InProgress, Position
-from streamer.core.closing import CloseReason
+from streamer.core.closing import ClosePolicy, CloseReason, must_split
 from streamer.core.commit_times import SourceCommits
 from streamer.core.decoder import Records
 from streamer.core.heartbeats import Heartbeats
@@ -48,6 +48,7 @@ class KafkaTransaction:
         self._rereading = rereading
         self._tallies = tallies
         self._chunks: list[Sent] = []
+        self._size_bytes = 0  # of the rows in it
         self._opened_at = ports.clock.now()
         self.open = OpenTransaction(position, choices.topics, choices.shard, choices.shards)
         self.position = position  # committed last
@@ -60,6 +61,10 @@ class KafkaTransaction:
     def rows(self) -> int:
         """In it by now, those that were read included."""
         return self.open.rows
+
+    def must_split(self, policy: ClosePolicy, now: datetime) -> bool:
+        """Whether it is to be closed inside the source transaction under way. An XA transaction can't be, so its size is no reason."""
+        return must_split(self.rows, self._size_bytes if self.source.xid is None else 0, self.age(now), policy)
 
     @property
     def holds_chunks(self) -> bool:
@@ -79,6 +84,7 @@ class KafkaTransaction:
         """They take their topic's next seqs."""
         self._begin()
         self._sink.send_rows(rows)
+        self._size_bytes += rows.size_bytes
         self.open.took(rows.topic, shard, len(rows.records))
         self._tallies.sent(rows.size_bytes)
 
@@ -132,6 +138,7 @@ class KafkaTransaction:
         for chunk in self._chunks:
             self._rereading.committed(chunk, rows, self._clock.now() - asked)
         self._chunks.clear()
+        self._size_bytes = 0
         self.position = ending.position
         self.open = OpenTransaction(ending.position, self._choices.topics, self._choices.shard, self._choices.shards)
         self._beats.sent(ending.barriers, now, partial=ending.position.in_progress is not None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
@@ -463,6 +464,21 @@ def test_a_commit_that_was_asked_twice_is_followed_by_a_new_producer(world: Worl
     world.run(streamer)
     assert_exactly_once(world)
     assert world.gate.crossed.count("streamer.init") >= len(world.barriers())
+
+
+@pytest.mark.parametrize("xa", [False, True])
+def test_a_transaction_of_more_bytes_than_may_be_held_is_split_unless_it_is_xas(xa: bool) -> None:
+    world = World(tuning=Tuning(close=ClosePolicy(split_bytes=1_000)))
+    rows = [item for number in range(8) for item in ORDERS.insert((number, number))]  # some 400 bytes each
+    if xa:
+        world.source.raw(query("XA START X'31',X'',1"), *rows, query("XA END X'31',X'',1"), xa_prepare(b"1", one_phase=True))
+    else:
+        world.source.commit(rows)
+    world.run()
+    split = [barrier.next_seqs[ORDERS_TOPIC] for barrier in world.barriers() if barrier.next_seqs]
+    assert split[-1] == 8
+    assert max(after - before for before, after in pairwise((0, *split))) == (8 if xa else 3)
+    assert [barrier.partial for barrier in world.barriers() if barrier.next_seqs] == [*[True] * (len(split) - 1), False]
 
 
 def test_a_transaction_larger_than_the_split_is_partial_until_its_end() -> None:

@@ -26,8 +26,9 @@ def test_a_kafka_transaction_closes_at_a_commit_by_rows_age_or_nothing_more_to_r
     assert reason_to_close(count, age, caught_up=caught_up, policy=POLICY) is reason
 
 
-def test_inside_a_source_transaction_only_a_great_many_rows_or_a_great_age_close_it() -> None:
-    assert not must_split(249_999, timedelta(seconds=19), POLICY)
-    assert must_split(250_000, timedelta(0), POLICY)
-    assert must_split(1, timedelta(seconds=20), POLICY)
-    assert not must_split(0, timedelta(seconds=90), POLICY)
+def test_inside_a_source_transaction_only_a_great_many_rows_or_bytes_or_a_great_age_close_it() -> None:
+    assert not must_split(249_999, (100 << 20) - 1, timedelta(seconds=19), POLICY)
+    assert must_split(250_000, 0, timedelta(0), POLICY)
+    assert must_split(1, 100 << 20, timedelta(0), POLICY)
+    assert must_split(1, 0, timedelta(seconds=20), POLICY)
+    assert not must_split(0, 0, timedelta(seconds=90), POLICY)
