@@ -11,6 +11,7 @@ from contracts.progress import Barrier, TableState
 from loader.core.adoption import Found, adopted, plan
 from loader.core.evolve import reading
 from loader.core.records import Record
+from loader.core.shard import start_of_progress
 from loader.ports import Clock, ShardLog, ShardState, Warehouse
 
 _RECORDS_MAX = 1000
@@ -42,9 +43,12 @@ def proposed(
     topic is not there, Corrupt, Unavailable."""
     fence, bounds = state.fence, log.bounds(progress)
     progress_offset, lost = fence.progress_offset, False
-    if not bounds.low <= fence.progress_offset <= bounds.stable_end:
+    try:
+        start_of_progress(progress, progress_offset, bounds.low, bounds.stable_end)
+    except Gone:
         lost = True
-        progress_offset = _first(log, progress, lambda record: _barrier_no(record) > fence.barrier_no)[0]
+        # One offset is passed over where it expires, and must not be a barrier's: the one before a barrier, or the end, never is.
+        progress_offset = max(0, _first(log, progress, lambda record: _barrier_no(record) > fence.barrier_no)[0] - 1)
     moves = []
     for topic, held in sorted(topics.items()):
         now = adopted(held, _found(log, topic, held), fence.commit_ts_us, keyed=keyed(held), lost=lost)

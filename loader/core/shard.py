@@ -141,9 +141,13 @@ def start_of_rows(topic: str, topic_id: str, held: TopicOffset | None, low: int,
 
 
 def start_of_progress(topic: str, next_offset: int, low: int, stable_end: int) -> int:
-    """Where reading the shard's barriers goes on. Raises Gone when barriers not yet read have expired: rows may have with them."""
+    """Where reading the shard's barriers goes on. Raises Gone when barriers not yet read have expired: rows may have with them.
+
+    A transaction has one barrier a shard, so right behind a barrier that was loaded is its transaction's marker, which expires with it
+    while nothing is streamed. Of what expired behind that nothing tells whether it was barriers, or a transaction that was aborted.
+    """
     if next_offset > stable_end:
         raise topic_shorter(topic, "", next_offset, stable_end)
-    if low > next_offset:
+    if low > next_offset + (1 if next_offset else 0):
         raise barriers_expired(topic, next_offset, low)
-    return next_offset
+    return max(next_offset, low)

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from contracts.errors import Gone
 from contracts.ledger import TopicOffset
 from contracts.progress import TableState
 from loader.adoption import Adoption, adopt, not_let_go, proposed, told
 from loader.core.records import Record, Records
+from loader.core.shard import start_of_progress
 from loader.ports import ShardState
 from tests.loader.actors import Journal, Log, Shelf, Time
 from tests.loader.core.reading import ORDERS, PROGRESS, named, row
@@ -40,6 +42,10 @@ def barriers(first: int, *, offset: int) -> Records:
 def test_a_shard_that_lost_nothing_is_left_as_it_is() -> None:
     bench = Bench(row(10, 10), barriers(5, offset=5))
     assert bench.proposed() == Adoption((), 5, barriers_lost=False)
+
+
+def test_a_shard_whose_last_barriers_expired_with_their_marker_lost_nothing() -> None:
+    assert Bench(row(10, 10), progress_low=6).proposed() == Adoption((), 5, barriers_lost=False)
 
 
 @pytest.mark.parametrize(("captured", "gone", "looked_at"), [(True, True, True), (False, True, False), (False, False, True)])
@@ -95,14 +101,21 @@ def test_a_table_of_events_goes_on_without_those_that_are_lost_for_ever() -> Non
 
 def test_with_barriers_lost_every_table_may_lack_rows() -> None:
     adoption = Bench(row(10, 10), barriers(9, offset=8), progress_low=8).proposed()
-    assert (adoption.progress_offset, adoption.barriers_lost) == (8, True)
+    assert (adoption.progress_offset, adoption.barriers_lost) == (7, True)
     (now,) = adoption.parked
     assert (now.next_offset, now.next_seq) == (10, 10)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(4, 4), (5, 3)])
+@pytest.mark.parametrize(("n", "expected"), [(4, 3), (5, 2)])
 def test_barriers_of_a_log_that_became_shorter_are_read_from_the_first_new_one(n: int, expected: int) -> None:
     assert Bench(row(10, 10), barriers(n, offset=3)).proposed().progress_offset == expected
+
+
+def test_a_barrier_that_a_shard_was_to_go_on_with_is_missed_when_it_expires() -> None:
+    progress_offset = Bench(row(10, 10), barriers(9, offset=8), progress_low=8).proposed().progress_offset
+    assert start_of_progress(PROGRESS, progress_offset, 8, 10) == 8
+    with pytest.raises(Gone, match="barriers 7 to 8"):
+        start_of_progress(PROGRESS, progress_offset, 9, 10)
 
 
 def test_a_shard_is_taken_before_it_is_moved() -> None:

@@ -129,10 +129,16 @@ def test_a_topic_shorter_than_what_was_loaded_is_gone() -> None:
 
 def test_barriers_that_expired_unread_are_gone() -> None:
     assert start_of_progress("tm.progress", 5, 5, 9) == 5
-    with pytest.raises(Gone, match="barriers 5 to 5"):
-        start_of_progress("tm.progress", 5, 6, 9)
+    with pytest.raises(Gone, match="barriers 5 to 6"):
+        start_of_progress("tm.progress", 5, 7, 9)
+    with pytest.raises(Gone, match="barriers 0 to 0"):
+        start_of_progress("tm.progress", 0, 1, 9)
     with pytest.raises(Gone, match="ends at offset 4"):
         start_of_progress("tm.progress", 5, 0, 4)
+
+
+def test_the_marker_right_behind_the_last_barrier_may_expire() -> None:
+    assert start_of_progress("tm.progress", 5, 6, 6) == 6
 
 
 def test_a_table_that_was_altered_for_a_commit_that_did_not_come_about_is_not_ok_before_its_rows_come() -> None:
