@@ -31,6 +31,7 @@ from loader.ports import ShardState
 from runtime.crash import crash_point
 
 QUERY_CANCELED = "57014"
+NOT_ALLOWED = "42501"
 PREPARE_TRIES = 5
 
 
@@ -314,7 +315,7 @@ class RedshiftWarehouse:
 
     def _end_holders(self, shard: int) -> None:
         """Ends the sessions that hold the fence's lock: a predecessor that is gone, or hangs in its transaction. Its COMMIT, if it was
-        sent, has happened or never will."""
+        sent, has happened or never will. Another user's (the janitor's, a person's) is named and left."""
         holders = self._session.run(
             "SELECT DISTINCT t.pid FROM svv_transactions AS t JOIN pg_class AS c ON c.oid = t.relation"
             " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
@@ -322,8 +323,14 @@ class RedshiftWarehouse:
             (self._options.schema, f"fence_{shard}"),
         )
         for (pid,) in holders:
-            self._log.warning("session.ended", shard=shard, pid=pid)
-            self._session.run("SELECT pg_terminate_backend(%s)", (pid,))
+            try:
+                self._session.run("SELECT pg_terminate_backend(%s)", (pid,))
+            except Invalid as error:
+                if error.fields.get("code") != NOT_ALLOWED:
+                    raise
+                self._log.warning("session.not_ours", shard=shard, pid=pid, message=error.message)
+            else:
+                self._log.warning("session.ended", shard=shard, pid=pid)
 
     @contextmanager
     def _limited(self, limit: timedelta) -> Iterator[None]:

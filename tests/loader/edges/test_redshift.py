@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redshift_connector.error import InterfaceError, ProgrammingError
+from structlog.testing import capture_logs
 
 from contracts.batch import BatchKey
 from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
@@ -281,6 +282,19 @@ def test_a_fence_locked_for_too_long_is_freed_and_the_limit_put_back() -> None:
     assert "SELECT pg_terminate_backend(%s)" in driver.statements
     limits = [statement for statement in driver.statements if "statement_timeout" in statement]
     assert limits == [f"SET statement_timeout TO {ms}" for ms in (60000, 900000, 900000, 900000)]
+
+
+def test_a_session_of_another_user_that_locks_the_fence_is_named_and_waited_for() -> None:
+    locked, theirs = said("57014", "canceled"), said("42501", "must be superuser to terminate other server process")
+    driver = Driver(SET_epoch=[locked, locked], svv_transactions=[[4711], [4712]], pg_terminate_backend=[theirs, 1])
+    with (
+        capture_logs() as lines,
+        pytest.raises(Unavailable, match="the fence of shard 0 stays locked by a session that is not ours to end"),
+    ):
+        warehouse(driver).bump_epoch(0, "me")
+    assert [(line["event"], line["pid"]) for line in lines] == [("session.not_ours", 4711), ("session.ended", 4712)]
+    freed = Driver(SET_epoch=[locked, 1], SELECT_epoch=[[8]], svv_transactions=[[4711]], pg_terminate_backend=theirs)
+    assert warehouse(freed).bump_epoch(0, "me") == 8
 
 
 def test_a_lost_answer_to_a_takeover_is_unknown() -> None:
