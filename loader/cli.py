@@ -115,14 +115,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     settings = command.start(arguments, "loader", os.environ, uses=USES)
-    # One effect of a commit, a COPY at most, lies between two beats.
+    # At a start the loop itself waits for the warehouse, as long as a question to it may take. Later its worker does, and the loop beats
+    # on: a commit may take as long as its tables' statements together, so nothing but the lag tells one that hangs.
     health = Health(patience_seconds=settings.redshift.statement_timeout_seconds + 120)
     linger = partial(stop.wait, settings.metrics.halt_linger_seconds)
     with serve(settings.metrics.listen, health, linger), build(settings, stop, instance=arguments.instance, beat=health.beat) as loader:
         while not stop.requested():
             loader.step(POLL)
             health.beat()
-            health.ready = True
+            health.ready = loader.at_work
     return ExitCode.DONE
 
 

@@ -48,6 +48,7 @@ class Teller:
         self._parked: set[str] = set()  # topics whose tables are said to be
         self._told: set[str] = set()  # all topics
         self._log = structlog.get_logger().bind(shard=shard)
+        LAG_SECONDS.labels(shard).set(inf)  # until it is known; a shard that can't be taken has to be heard of
 
     def committed(self, cut: Cut, plan: CommitPlan, watermark: datetime, elapsed: timedelta, spent: Spent) -> None:
         """`elapsed`: since the cut; `spent` on what."""

@@ -66,6 +66,11 @@ class Loader:
         """The shards held now."""
         return dict(self._shards)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether every shard held is taken in the warehouse; a standby has none to take."""
+        return all(shard.tenure is not None for shard in self._shards.values())
+
     def step(self, timeout: timedelta) -> bool:
         """One turn of each shard, reading for up to `timeout` in all. True when anything moved; False means there is nothing to do
         right now. Raises Gone, Corrupt, Invalid, Refused: a person must look."""

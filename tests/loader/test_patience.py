@@ -3,9 +3,11 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -124,6 +126,28 @@ def test_the_loader_answers_for_its_metrics_and_its_health_while_it_waits(port: 
     monkeypatch.setenv("TIDEMARK__METRICS__HALT_LINGER_SECONDS", "0")
     assert cli.main([]) == 3
     assert seen == [[200, 200]] * 2
+
+
+def test_a_loader_is_ready_once_it_is_at_work(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    class Taking:
+        at_work = False
+
+        def step(self, _: timedelta) -> None:
+            try:
+                seen.append(urlopen(f"http://127.0.0.1:{port}/readyz").status)
+            except HTTPError as error:
+                with error:
+                    seen.append(error.code)
+            self.at_work = len(seen) == 2
+            if len(seen) == 4:
+                raise Refused("enough")
+
+    monkeypatch.setattr(cli, "build", lambda *_, **__: nullcontext(Taking()))
+    monkeypatch.setenv("TIDEMARK__METRICS__HALT_LINGER_SECONDS", "0")
+    assert cli.main([]) == 3
+    assert seen == [503, 503, 200, 503]
 
 
 def test_a_loader_that_waits_ends_when_it_is_asked_to(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,21 @@ def test_an_epoch_granted_to_somebody_else_meanwhile_means_assign_again() -> Non
     assert bench.loader.shards[0].tenure is None
 
 
+def test_a_loader_is_at_work_while_it_has_every_shard_that_it_was_given() -> None:
+    bench = Bench([barrier(0)])
+    bench.journal.fail("bump", Unavailable("the fence stays locked"), None)
+    bench.journal.fail("commit", Fenced("newer"))
+    bench.turns(1)
+    seen = [bench.loader.at_work]
+    bench.clock.sleep(timedelta(seconds=1))
+    for count in (1, 2):
+        bench.turns(count)
+        seen.append(bench.loader.at_work)
+    bench.group.shards = frozenset()
+    bench.turns(1)
+    assert [*seen, bench.loader.at_work] == [False, True, False, True]
+
+
 def test_a_shard_taken_away_is_abandoned_with_what_was_read() -> None:
     bench = Bench([row(0), barrier(0, orders=1)], policy=NEVER)
     bench.turns(3)

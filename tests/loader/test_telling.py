@@ -23,6 +23,14 @@ def test_how_far_behind_it_is_and_how_long_kafka_keeps_move_while_nothing_is_com
     assert (shown("lag_seconds"), shown("kafka_headroom_seconds")) == (None, None)
 
 
+def test_a_shard_that_is_not_taken_yet_is_behind_for_ever() -> None:
+    teller = Teller(7, FakeClock(Time()))
+    assert shown("lag_seconds") == float("inf")
+    teller.reached(int(DAWN.timestamp() * 1_000_000), None)
+    assert shown("lag_seconds") == 0.0
+    teller.close()
+
+
 def test_nothing_is_said_of_how_far_behind_it_is_before_anything_was_loaded() -> None:
     teller = Teller(7, FakeClock(Time()))
     teller.reached(0, timedelta(hours=1))
