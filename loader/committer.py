@@ -28,6 +28,7 @@ from loader.core.plan import (
     TargetTable,
 )
 from loader.core.quarantine import row_key
+from loader.core.refusal import not_copied
 from loader.core.shard import Tenure
 from loader.core.staging import staging_name
 from loader.ports import BatchStore, Clock, Warehouse
@@ -261,26 +262,41 @@ class Committer:
 
     def _apply(self, plan: CommitPlan, keep: Keep, *, staged: bool) -> None:
         """Stages, unless that is done, and commits, again with the same objects while it is certain that nothing happened and the shard is
-        ours; the compare-and-set decides whether the epoch is."""
+        ours; the compare-and-set decides whether the epoch is. A load that was refused at each try is staged alone at the last one."""
         loads = [load.staged for load in plan.loads if load.staged is not None]
+        refused: set[str] = set()  # of each try the manifest of the load that was; empty for any other trouble
         for attempt in range(1, TRIES + 1):
             try:
                 if not staged or attempt > 1:
-                    for at in range(0, len(loads), LOADS_AT_A_TIME):
-                        with self._timed("stage"):
-                            self._warehouse.stage(loads[at : at + LOADS_AT_A_TIME])
-                        keep()
+                    alone = [load for load in loads if {load.manifest_url} == refused] if attempt == TRIES and len(loads) > 1 else []
+                    self._stage([load for load in loads if load not in alone], keep)
+                    for load in alone:
+                        self._stage_alone(load, keep)
                 with self._timed("merge"):
                     self._warehouse.commit(plan)
                 return
             except Unavailable as error:
                 if attempt == TRIES:
                     raise
+                refused.add(str(error.fields.get("manifest", "")))
                 self._log.warning(
                     "commit.retried", shard=plan.fence.shard, epoch=plan.fence.epoch, attempt=attempt, message=error.message, **error.fields
                 )
                 self._clock.sleep(backoff(attempt, self._jitter()))
                 keep()
+
+    def _stage(self, loads: Sequence[StagedLoad], keep: Keep) -> None:
+        for at in range(0, len(loads), LOADS_AT_A_TIME):
+            with self._timed("stage"):
+                self._warehouse.stage(loads[at : at + LOADS_AT_A_TIME])
+            keep()
+
+    def _stage_alone(self, load: StagedLoad, keep: Keep) -> None:
+        """Behind all the others, which were taken. Raises Unfit, for events Invalid, when this one is refused for its rows."""
+        try:
+            self._stage([load], keep)
+        except Unavailable as error:
+            raise not_copied(load, str(error.fields.get("code", "")), error.message) or error from error
 
 
 def _closes(tenure: Tenure, part: Part, target: TargetTable, encoded: EncodedBatch) -> tuple[str, ...]:

@@ -152,7 +152,8 @@ class Warehouse(Protocol):
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         """COPYs each load into the staging table it names, which then holds its rows and no others; row counts checked. All in one
-        transaction, which holds no lock others could wait for. Raises Unavailable, Corrupt."""
+        transaction, which holds no lock others could wait for. Raises Unavailable, `manifest` and `code` among its fields where the
+        warehouse refused one load in its own words, Corrupt."""
 
     def commit(self, plan: CommitPlan) -> None:
         """The one transaction. Raises Fenced when the compare-and-set fails, Unavailable when it was rolled back for certain (the staging

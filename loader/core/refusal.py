@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from contracts.errors import Invalid, Unavailable, Unfit
 from contracts.sql import qualified, quote
 from loader.core.evolve import anew, reading, refused
-from loader.core.plan import TargetTable
+from loader.core.plan import StagedLoad, TargetTable
 from loader.core.target import create_statements
 
 _GONE = frozenset(["42P01", "3F000"])
 _TAKEN, _SHORT = "42501", "42703"
 _OTHER = frozenset(["42804", "42883", "42809", "0A000", "55000", "23502"])
 _NODES_SAY = ("value too long for", "value out of range for", "numeric data overflow", "cannot insert a null value into")
+_SCAN_SAYS, _BUCKET_SAYS = "spectrum scan error", ("http response error", "s3serviceexception")
 """SQLSTATEs: no such table, no such schema; no right to it; no such column; and, with class 22, a value that does not go into its column:
 of another type, or not to be compared with it, not in a table, not done to such a thing, NULL. Staging has the types the loader makes, so
 what goes into it goes into a target that is as the loader made it. Where Redshift's nodes find out, and not its leader, a value that
-does not go in is an internal error (XX000), known by its text. Any other that stays the same until a person acts says nothing of one
-target alone."""
+does not go in is an internal error (XX000), known by its text; so is what COPY finds in an object, and what the bucket answers in place of
+one. Any other that stays the same until a person acts says nothing of one target alone."""
 
 
 def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence[str]) -> Invalid | None:
@@ -51,6 +52,24 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
     return None
 
 
+def not_copied(load: StagedLoad, code: str, said: str) -> Invalid | None:
+    """What to tell a person when COPY refuses these rows again and again, and takes those of other tables; None where that is not for the
+    rows' sake: what can't be read may be read later, or is written anew."""
+    target, source, words = load.target, load.target.source.table, said.lower()
+    scanned = _SCAN_SAYS in words and not any(answer in words for answer in _BUCKET_SAYS)
+    if not (scanned or code.startswith(("22", "23")) or any(value in words for value in _NODES_SAY)):
+        return None
+    name = f"{target.schema}.{target.name}"
+    kind, then = (Unfit, f"read the table again: {reading(source)}") if target.mode.keyed else (Invalid, "start the loader again")
+    return kind(
+        f"table {name} doesn't take the rows of {source}: COPY of {load.manifest_url} is refused, and that of other tables is not. Mend"
+        f" what the warehouse names, and {then} ({said})",
+        topic=target.topic,
+        table=name,
+        manifest=load.manifest_url,
+    )
+
+
 def not_done(target: TargetTable, statement: str, code: str, said: str) -> Invalid:
     """What to tell a person when a statement that makes or alters a target was refused. A setting, or a right to make tables, is mended
     once for all of them, and faster than they are read again."""
@@ -68,13 +87,13 @@ def not_done(target: TargetTable, statement: str, code: str, said: str) -> Inval
     return refused(target, statement, said)
 
 
-def of_table(error: Unavailable, target: TargetTable, statement: str = "") -> Unavailable:
-    """The error, told with the table it was met at: it may be one that keeps all the others waiting."""
+def of_table(error: Unavailable, target: TargetTable, statement: str = "", **more: object) -> Unavailable:
+    """The error, told with the table it was met at: it may be one that keeps all the others waiting. `more`: fields."""
     if not error.fields.get("code"):
         return error  # not the warehouse's own words: the session is over
     table = f"{target.schema}.{target.name}"
     where = f"table {table}: {statement[:200]}" if statement else f"table {table}"
-    return Unavailable(f"{error.message} ({where})", **{**error.fields, "topic": target.topic, "table": table})
+    return Unavailable(f"{error.message} ({where})", **{**error.fields, "topic": target.topic, "table": table, **more})
 
 
 def gone(target: TargetTable) -> Unfit:

@@ -167,7 +167,7 @@ class RedshiftWarehouse:
             staging = self._staging_now()
             for load in loads:
                 for statement in staging.fill(load, self._options.iam_role):
-                    with self._staged(load.target):
+                    with self._staged(load):
                         transaction.run(statement)
                 copied = transaction.run(COPIED_ROWS)[0][0]
                 if copied != load.rows:
@@ -226,13 +226,13 @@ class RedshiftWarehouse:
             raise told or error from error
 
     @contextmanager
-    def _staged(self, target: TargetTable) -> Iterator[None]:
+    def _staged(self, load: StagedLoad) -> Iterator[None]:
         try:
             yield
         except (Invalid, Unavailable) as error:
             self._refuse_lost_staging(error)
             if isinstance(error, Unavailable):
-                raise of_table(error, target) from error
+                raise of_table(error, load.target, manifest=load.manifest_url) from error
             raise
 
     def _refuse_lost_staging(self, error: PipelineError) -> None:

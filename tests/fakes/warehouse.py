@@ -372,12 +372,12 @@ class FakeWarehouse:
         """COPY … MANIFEST of mandatory entries, row count checked."""
         manifest = self.database.bucket.read(load.manifest_url)
         if manifest is None:
-            raise Unavailable(f"COPY: {load.manifest_url} does not exist")
+            raise Unavailable(f"COPY: {load.manifest_url} does not exist", code="XX000", manifest=load.manifest_url)
         rows: list[StagedRow] = []
         for entry in Manifest.decode(manifest).entries:
             data = self.database.bucket.read(entry.url)
             if data is None:
-                raise Unavailable(f"COPY: mandatory {entry.url} does not exist")
+                raise Unavailable(f"COPY: mandatory {entry.url} does not exist", code="XX000", manifest=load.manifest_url)
             if len(data) != entry.size_bytes:
                 raise Corrupt(f"COPY: {entry.url} has {len(data)} bytes, its manifest says {entry.size_bytes}")
             rows += self.read_rows(data, load.target)

@@ -1,5 +1,5 @@
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from contracts.progress import Standing, TableState
 from loader.committer import TRIES, Committer, Encode, backoff
 from loader.core.changes import OpenChanges, OpenDecodedChanges
 from loader.core.cut import Cut, CutReason, OpenBatch
-from loader.core.plan import EncodedBatch, Nowhere, QuarantinedValue, TableBatch, TargetTable
+from loader.core.plan import EncodedBatch, Nowhere, QuarantinedValue, StagedLoad, TableBatch, TargetTable
 from loader.core.records import Records
 from loader.core.shard import Tenure
 from tests.loader.actors import Journal, Shelf, Store, Time, encode_all
@@ -112,6 +112,72 @@ def test_after_eight_tries_it_gives_up() -> None:
     with pytest.raises(Unavailable):
         bench.commit(cut_of(row(0), barrier(0, orders=1)))
     assert bench.journal.effects.count("commit") == TRIES == 8
+
+
+def refusing(bench: Bench, *topics: str, times: int = 99, code: str = "XX000", said: str = "Spectrum Scan Error") -> None:
+    """COPY of these topics' rows is refused, so many times of each."""
+    left, staged = dict.fromkeys(topics, times), bench.shelf.stage
+
+    def stage(loads: Sequence[StagedLoad]) -> None:
+        staged(loads)
+        for load in loads:
+            topic = load.target.topic
+            left[topic] = left.get(topic, 0) - 1
+            if left[topic] >= 0:
+                raise Unavailable(said, code=code, topic=topic, table=load.target.name, manifest=load.manifest_url)
+
+    bench.shelf.stage = stage  # type: ignore[method-assign]  # one method refuses
+
+
+APART = [*["stage items orders"] * (TRIES - 1), "stage items", "stage orders"]
+
+
+def test_a_table_whose_copy_alone_is_refused_each_time_is_parked_and_the_others_are_loaded() -> None:
+    bench = Bench()
+    refusing(bench, ORDERS)
+    after = bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects[6:] == [*APART, "commit"]
+    assert {offset.topic: offset.state for offset in after.offsets.values()} == {ITEMS: TableState.OK, ORDERS: TableState.PARKED}
+    manifest = next(key for key in bench.store.objects if "orders" in key and key.endswith("manifest"))
+    because = after.offsets[ORDERS].because
+    assert f"COPY of s3://lake/{manifest} is refused, and that of other tables is not" in because
+    assert because.endswith("and read the table again: streamer snapshot -t shop.orders --resync (Spectrum Scan Error)")
+
+
+def test_a_copy_that_was_refused_and_is_not_when_it_is_alone_is_committed_with_the_others() -> None:
+    bench = Bench()
+    refusing(bench, ORDERS, times=TRIES - 1)
+    after = bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects[6:] == [*APART, "commit"]
+    assert {offset.state for offset in after.offsets.values()} == {TableState.OK}
+
+
+@pytest.mark.parametrize(
+    ("topics", "code", "said", "staged"),
+    [
+        ((ORDERS, ITEMS), "XX000", "Spectrum Scan Error", [*APART[:-2], "stage orders"]),
+        ((ORDERS,), "57014", "canceled", APART),
+        ((ORDERS,), "XX000", "Spectrum Scan Error Forbidden: HTTP response error code: 403", APART),
+    ],
+)
+def test_a_copy_that_may_not_be_refused_for_its_rows_parks_nothing(topics: Sequence[str], code: str, said: str, staged: list[str]) -> None:
+    bench = Bench()
+    refusing(bench, *topics, code=code, said=said)
+    with pytest.raises(Unavailable, match=said):
+        bench.commit(cut_of(*BOTH))
+    assert bench.journal.effects[6:] == staged
+
+
+def test_a_copy_without_others_to_judge_it_by_and_one_refused_now_and_then_park_nothing() -> None:
+    alone = Bench()
+    refusing(alone, ORDERS)
+    with pytest.raises(Unavailable):
+        alone.commit(cut_of(row(0), barrier(0, orders=1)))
+    bench = Bench()
+    bench.journal.fail("commit", Unavailable("1023"))
+    refusing(bench, ITEMS, ORDERS, times=3)
+    bench.commit(cut_of(*BOTH))
+    assert not {"stage items", "stage orders"} & set(bench.journal.effects)
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Fenced("newer"), Corrupt("rows")])

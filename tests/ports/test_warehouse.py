@@ -293,5 +293,6 @@ def test_a_missing_object_fails_the_copy(scene: WarehouseScene) -> None:
     assert load is not None
     key = "gone.manifest"
     scene.store.put(key, Manifest((ManifestEntry(scene.store.url("gone.parquet"), 10),)).encode())
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as raised:
         writer.session.stage([replace(load, manifest_url=scene.store.url(key))])
+    assert (raised.value.fields["manifest"], raised.value.fields["code"]) == (scene.store.url(key), "XX000")

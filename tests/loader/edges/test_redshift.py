@@ -245,6 +245,17 @@ def test_a_table_that_keeps_the_others_waiting_is_named_wherever_that_is(waits: 
     assert (raised.value.fields["topic"], raised.value.fields["table"]) == (LOAD.target.topic, "shop.orders")
 
 
+def test_a_copy_that_is_refused_names_its_manifest_and_one_whose_session_ended_does_not() -> None:
+    driver = Driver(COPY=said("XX000", "Spectrum Scan Error"))
+    with pytest.raises(Unavailable) as raised:
+        warehouse(driver).stage([LOAD])
+    assert (raised.value.fields["manifest"], raised.value.fields["topic"]) == (LOAD.manifest_url, LOAD.target.topic)
+    driver.answers["COPY"] = BROKEN
+    with pytest.raises(Unavailable) as raised:
+        warehouse(driver).stage([LOAD])
+    assert raised.value.fields == {}
+
+
 def test_a_staging_table_that_went_by_itself_parks_no_target() -> None:
     gone = said("42P01", 'relation "tidemark_staged_00000000" does not exist')
     driver = Driver(**{"pg_last_copy_count": [[3]], "SET_commit_no": 1, 'DELETE_FROM_"shop"."orders"': gone})
