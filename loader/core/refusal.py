@@ -37,9 +37,7 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
         )
     short = f"table {name} doesn't take the rows of {source}: {said}"
     if code == _TAKEN:
-        # It lacks nothing yet, and a right is given back faster than a table is read again.
-        owned = f"ALTER TABLE {qualified(target.schema, target.name)} OWNER TO the loader's user"
-        return Invalid(f"{short}. Give the right back ({owned}), and start the loader again", topic=target.topic, table=name)
+        return _taken(target, short)
     if code == _SHORT and target.mode.keyed:
         return Unfit(f"{short}. Add the column again, and read the table: {reading(source)}", topic=target.topic, table=name)
     if code == _SHORT:
@@ -71,8 +69,8 @@ def not_copied(load: StagedLoad, code: str, said: str) -> Invalid | None:
 
 
 def not_done(target: TargetTable, statement: str, code: str, said: str) -> Invalid:
-    """What to tell a person when a statement that makes or alters a target was refused. A setting, or a right to make tables, is mended
-    once for all of them, and faster than they are read again."""
+    """What to tell a person when a statement that makes, alters or looks at a target was refused. A setting, or a right to make tables, is
+    mended once for all of them, and faster than they are read again."""
     name = f"{target.schema}.{target.name}"
     if statement.startswith("GRANT"):
         return Invalid(
@@ -84,7 +82,17 @@ def not_done(target: TargetTable, statement: str, code: str, said: str) -> Inval
     if code == _TAKEN and statement.startswith("CREATE"):
         place = "DATABASE its name" if statement.startswith("CREATE SCHEMA") else f"SCHEMA {quote(target.schema)}"
         return Invalid(f"{statement}: {said}. Run: GRANT CREATE ON {place} TO the loader's user, and start the loader again", table=name)
+    if code == _TAKEN:
+        return _taken(target, f"table {name} can't follow {target.source.table}: {statement}: {said}")
     return refused(target, statement, said)
+
+
+def _taken(target: TargetTable, what: str) -> Invalid:
+    """Of a table to which the loader has no right any more. It lacks nothing yet, and a right is given back faster than a table is read
+    again."""
+    owned = f"ALTER TABLE {qualified(target.schema, target.name)} OWNER TO the loader's user"
+    message = f"{what}. Give the right back ({owned}), and start the loader again"
+    return Invalid(message, topic=target.topic, table=f"{target.schema}.{target.name}")
 
 
 def of_table(error: Unavailable, target: TargetTable, statement: str = "", **more: object) -> Unavailable:

@@ -1,12 +1,12 @@
-"""What becomes of a load that COPY refuses while it takes the others."""
+"""What the warehouse's refusals make of a target: whether it is parked or the loader halts, and what a person is told."""
 
 from dataclasses import replace
 
 import pytest
 
-from contracts.errors import Unfit
+from contracts.errors import Invalid, Unfit
 from loader.core.plan import Mode, StagedLoad
-from loader.core.refusal import not_copied
+from loader.core.refusal import not_copied, not_done, refusal
 from loader.core.target import TargetNaming, target_table
 from tests.loader.core.reading import ORDERS, SCHEMA
 
@@ -40,3 +40,18 @@ def test_a_table_loaded_by_key_is_parked_and_events_halt_the_loader() -> None:
     assert events is not None
     assert not isinstance(events, Unfit)
     assert events.message.endswith("and start the loader again (overflow)")
+
+
+@pytest.mark.parametrize("statement", ['ALTER TABLE "shop"."orders" ADD COLUMN a INT', 'SELECT 1 FROM "shop"."orders" LIMIT 1'])
+def test_a_right_that_was_taken_halts_the_loader_wherever_it_is_missed(statement: str) -> None:
+    at_commit = refusal(LOAD.target, "42501", "permission denied", ())
+    altering = not_done(LOAD.target, statement, "42501", "must be owner of relation orders")
+    assert type(at_commit) is type(altering) is Invalid
+    assert at_commit.fields == altering.fields == {"topic": ORDERS, "table": "shop.orders"}
+    fix = 'Give the right back (ALTER TABLE "shop"."orders" OWNER TO the loader\'s user), and start the loader again'
+    assert at_commit.message == f"table shop.orders doesn't take the rows of shop.orders: permission denied. {fix}"
+    assert altering.message == f"table shop.orders can't follow shop.orders: {statement}: must be owner of relation orders. {fix}"
+
+
+def test_what_stands_in_the_way_of_an_alteration_parks_the_table() -> None:
+    assert isinstance(not_done(LOAD.target, 'ALTER TABLE "shop"."orders" DROP COLUMN a', "2BP01", "a view depends on it"), Unfit)
