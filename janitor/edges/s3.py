@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from contracts.batch import BatchKey
 from contracts.errors import Refused
 from janitor.core.snapshot import StoredObject
 from janitor.ports import Listing, Top
-from runtime.connect.s3 import answered, understood
+from runtime.connect.s3 import FAILED, answered, understood
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -105,7 +105,7 @@ class S3Bucket:
                     f"{where}: this server can't delete on condition (If-Match), and without it nothing is deleted", code=code
                 ) from error
             raise understood(error, where, f"{_RIGHTS.get(error.operation_name, '')}: deploy/aws/janitor-policy.json has it all") from error
-        except BotoCoreError as error:
+        except FAILED as error:
             raise understood(error, where, "") from error
 
 

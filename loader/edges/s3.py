@@ -8,11 +8,9 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from contracts.batch import BatchKey
 from contracts.errors import Corrupt, Invalid
-from runtime.connect.s3 import answered, understood
+from runtime.connect.s3 import FAILED, answered, understood
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,7 +43,7 @@ class S3BatchStore:
             answer = self._client.put_object(
                 Bucket=self._bucket, Key=path, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum
             )
-        except (ClientError, BotoCoreError) as error:
+        except FAILED as error:
             if answered(error) != "PreconditionFailed":
                 raise understood(error, f"s3://{self._bucket}/{path}", _RIGHTS) from error
             self._must_hold(path, data, checksum)
@@ -63,7 +61,7 @@ class S3BatchStore:
                 same = stored == checksum
             elif same:
                 same = self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read() == data
-        except (ClientError, BotoCoreError) as error:
+        except FAILED as error:
             raise understood(error, f"s3://{self._bucket}/{path}", _RIGHTS) from error
         if not same:
             raise Corrupt(
@@ -84,7 +82,7 @@ def look(client: "S3Client", bucket: str) -> str:
     """What is to be said of the bucket. Raises Invalid, and Unavailable for an answer that may soon be another."""
     try:
         client.head_bucket(Bucket=bucket)
-    except (ClientError, BotoCoreError) as error:
+    except FAILED as error:
         code = answered(error)
         if code == "AccessDenied":
             # The loader needs s3:PutObject and s3:GetObject below the prefix and nothing else, so it may well not be allowed to look.
@@ -103,6 +101,6 @@ def highest_epoch(client: "S3Client", bucket: str, prefix: str) -> int:
             for item in page.get("Contents", []):
                 key = BatchKey.parse(item["Key"].removeprefix(f"{prefix}/"))
                 highest = max(highest, key.epoch if key else 0)
-    except (ClientError, BotoCoreError) as error:
+    except FAILED as error:
         raise understood(error, f"bucket {bucket} can't be listed", "s3:ListBucket, which the janitor's role has") from error
     return highest

@@ -44,6 +44,11 @@ _HINTS: Mapping[str, str] = {
 _REFUSED = ("AccessDenied", "AllAccessDisabled")
 _SIGNING_IN = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetSessionToken", "GetRoleCredentials", "CreateToken")
 """Operations by which a client gets its credentials before it asks S3 anything."""
+_EXPIRED = "refreshed credentials are still expired"
+
+FAILED = (ClientError, BotoCoreError, RuntimeError)
+"""What a client raises: a plain RuntimeError where the credentials it was given anew were no longer good. Any other is a bug, and
+`understood` raises it."""
 
 
 def client(settings: S3) -> "S3Client":
@@ -68,7 +73,7 @@ def client(settings: S3) -> "S3Client":
     )
 
 
-def answered(error: ClientError | BotoCoreError) -> str:
+def answered(error: ClientError | BotoCoreError | RuntimeError) -> str:
     """S3's code, empty where S3 gave no answer: none came, or it is of who gives out credentials. The answer to a HEAD has no body, so its
     code is the bare status."""
     if not isinstance(error, ClientError) or error.operation_name in _SIGNING_IN:
@@ -82,9 +87,10 @@ def _told(error: ClientError, what: str) -> str:
     return str(answer.get("Error", {}).get(what, ""))
 
 
-def understood(error: ClientError | BotoCoreError, where: str, rights: str) -> PipelineError:
+def understood(error: ClientError | BotoCoreError | RuntimeError, where: str, rights: str) -> PipelineError:
     """What S3's answer asks for, or that there is none: Invalid when a setting or a right has to be another, else Unavailable: throttling,
-    a conflict with a write under way, a body damaged on the way, a token that has just expired. `rights`: what to allow."""
+    a conflict with a write under way, a body damaged on the way, a token that has just expired. `rights`: what to allow. Raises an error
+    that is none of S3's."""
     if isinstance(error, ClientError):
         code, said = answered(error), _told(error, "Message")
         if error.operation_name in _SIGNING_IN:
@@ -96,6 +102,10 @@ def understood(error: ClientError | BotoCoreError, where: str, rights: str) -> P
         if fix := _FIXES.get(code):
             return Invalid(f"{where}: S3 answers {code}: {fix}", code=code)
         return Unavailable(f"{where}: S3 answers {code}{_HINTS.get(code, '')}", code=code)
+    if isinstance(error, RuntimeError):
+        if _EXPIRED not in str(error):
+            raise error
+        return Unavailable(f"{where}: no credentials: {error} Is this host's clock right?")
     if isinstance(error, ParamValidationError):
         return Invalid(f"{where}: {error}: set s3.bucket to the bucket's name")
     if isinstance(error, NoCredentialsError | PartialCredentialsError | NoRegionError):

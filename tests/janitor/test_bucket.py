@@ -204,11 +204,18 @@ def test_a_right_that_lacks_is_named(real: RealWorld, ask: Callable[[Bucket], ob
         ask(real.bucket)
 
 
-def test_credentials_that_can_t_be_had_for_now_are_unavailable(real: RealWorld) -> None:
-    def throttled(**_: object) -> Any:
-        raise ClientError({"Error": {"Code": "Throttling"}}, "AssumeRoleWithWebIdentity")
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "Throttling"}}, "AssumeRoleWithWebIdentity"),
+        RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    ],
+)
+def test_credentials_that_can_t_be_had_for_now_are_unavailable(real: RealWorld, error: Exception) -> None:
+    def refused(**_: object) -> Any:
+        raise error
 
-    real.client.meta.events.register("before-call.s3", throttled)
+    real.client.meta.events.register("before-call.s3", refused)
     with pytest.raises(Unavailable, match="no credentials"):
         real.bucket.top()
 

@@ -3,6 +3,7 @@
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
@@ -242,6 +244,25 @@ def test_credentials_that_are_not_given_are_told_from_a_right_that_lacks(monkeyp
     monkeypatch.setattr(client, "head_bucket", refused("Throttling"))
     with pytest.raises(Unavailable, match="no credentials"):
         look(client, BUCKET)
+
+
+def test_credentials_that_are_given_expired_are_asked_for_again(client: "S3Client", monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"access_key": "a", "secret_key": "b", "token": "c", "expiry_time": "2020-01-01T00:00:00Z"}
+    stale = RefreshableCredentials.create_from_metadata(given, refresh_using=lambda: given, method="iam-role")
+    monkeypatch.setattr(client._request_signer, "_credentials", stale)  # type: ignore[attr-defined]  # what a role's credentials are
+    put = partial(S3BatchStore(client, BUCKET, "tidemark").put, "a", b"rows")
+    for ask in (put, partial(look, client, BUCKET), partial(highest_epoch, client, BUCKET, "tidemark")):
+        with pytest.raises(Unavailable, match=r"no credentials: .* still expired\. Is this host's clock right"):
+            ask()
+
+
+def test_any_other_error_of_python_is_a_bug(monkeypatch: pytest.MonkeyPatch, client: "S3Client") -> None:
+    def broken(**_: object) -> NoReturn:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(client, "put_object", broken)
+    with pytest.raises(RuntimeError, match="changed size"):
+        S3BatchStore(client, BUCKET, "tidemark").put("a", b"rows")
 
 
 def test_a_name_no_bucket_can_have_is_a_wrong_setting(client: "S3Client") -> None:
