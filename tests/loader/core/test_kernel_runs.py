@@ -52,7 +52,7 @@ def test_damage_in_what_is_not_loaded_changes_nothing_or_is_corrupt(seed: int, d
 
 
 @pytest.mark.long
-@settings(QUIET, max_examples=3_000)
+@settings(QUIET, max_examples=1_500)
 @given(SEEDS, st.none() | DAMAGES)
 def test_very_many_runs_come_to_the_same(seed: int, damage: Damage | None) -> None:
     Run(seed, damage).told()
