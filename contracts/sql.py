@@ -5,6 +5,7 @@ sessions with `enable_case_sensitive_identifier`), a quote within quotes is doub
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from contracts.errors import Invalid
 
 NAME_BYTES_MAX = 127
 _HASH_CHARACTERS = 8
+_QUALIFIED = re.compile(r'"((?:[^"]|"")+)"\."((?:[^"]|"")+)"')
 # PostgreSQL's and Redshift's own columns, which no table may declare.
 _SYSTEM_COLUMNS = frozenset(["oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "deletexid", "insertxid"])
 
@@ -43,6 +45,14 @@ def quote(name: str, *, keep_case: bool = False) -> str:
 def qualified(schema: str, name: str) -> str:
     """`"schema"."name"`. Raises Invalid."""
     return f"{quote(schema)}.{quote(name)}"
+
+
+def unqualified(named: str) -> tuple[str, str]:
+    """Schema and name of what `qualified` made."""
+    found = _QUALIFIED.fullmatch(named)
+    if found is None:
+        raise ValueError(f"not a qualified name: {named}")
+    return found[1].replace('""', '"'), found[2].replace('""', '"')
 
 
 def held_name(name: str, taken: Iterable[str] = ()) -> str:

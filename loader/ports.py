@@ -145,10 +145,11 @@ class Warehouse(Protocol):
 
     def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
         """Creates schema, table and grants if they are not there, and makes a table that is there follow its schema, in transactions of its
-        own; `renewing`: every row MySQL holds comes anew; `afresh`: look at the table, whatever was seen or done before. Of a bare target
-        it changes nothing, and asks only whether the table there, if one is, is loaded in the target's mode. Raises Unfit when the table
-        there can't follow and can be read again once a person has mended it, Invalid when its rows would be lost, Fenced when a newer
-        epoch than `fence` owns the shard, Unavailable, OutcomeUnknown."""
+        own; `renewing`: every row MySQL holds comes anew; `afresh`: so it does, and what was loaded goes first; look at the table, whatever
+        was seen or done before. Of a bare target it changes nothing, and asks only whether the table there, if one is, is loaded in the
+        target's mode. Raises Unfit when the table there can't follow and can be read again once a person has mended it, Invalid when its
+        rows would be lost, or are in a table of another name, Fenced when a newer epoch than `fence` owns the shard, Unavailable,
+        OutcomeUnknown."""
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
         """COPYs each load into the staging table it names, which then holds its rows and no others; row counts checked. All in one

@@ -1,4 +1,4 @@
-"""What a target becomes that does not take its rows: it is gone, a column of it is, or the loader's rights to it are."""
+"""What a target becomes that does not take its rows: it is gone or elsewhere, a column of it is gone, or the loader's rights to it are."""
 
 from collections.abc import Sequence
 
@@ -24,17 +24,8 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
     """What to tell a person when a commit's statement on this target was refused; None where that is not the target's own fault. `said`:
     the warehouse's words. The field `topic` says whose it is."""
     name, source = f"{target.schema}.{target.name}", target.source.table
-    if code in _GONE and target.mode.keyed:
-        return gone(target)
     if code in _GONE:
-        return Invalid(
-            f"table {name} is gone from the warehouse, and its events with it, which MySQL's tables don't hold. Make it again as the"
-            f" loader's user, and start the loader, which goes on behind them:"
-            f" {'; '.join(create_statements(target, grant_select_to))}. What the binlog still has of them then comes with"
-            f" streamer --from-timestamp T --until T2 -t {source} --again",
-            topic=target.topic,
-            table=name,
-        )
+        return gone(target, grant_select_to)
     short = f"table {name} doesn't take the rows of {source}: {said}"
     if code == _TAKEN:
         return _taken(target, short)
@@ -104,8 +95,50 @@ def of_table(error: Unavailable, target: TargetTable, statement: str = "", **mor
     return Unavailable(f"{error.message} ({where})", **{**error.fields, "topic": target.topic, "table": table, **more})
 
 
-def gone(target: TargetTable) -> Unfit:
-    """Of a table loaded by key that was there before: made again without a reading, it would lack rows."""
+def gone(target: TargetTable, grant_select_to: Sequence[str]) -> Invalid:
+    """Of a table that was there before: made again by the loader, it would lack rows. Unfit where a reading brings them."""
     name, source = f"{target.schema}.{target.name}", target.source.table
-    message = f"table {name} is gone from the warehouse: {reading(source)} makes it again and fills it"
-    return Unfit(message, topic=target.topic, table=name)
+    if target.mode.keyed:
+        message = f"table {name} is gone from the warehouse: {reading(source)} makes it again and fills it"
+        return Unfit(message, topic=target.topic, table=name)
+    return Invalid(
+        f"table {name} is gone from the warehouse, and its events with it, which MySQL's tables don't hold. Make it again as the"
+        f" loader's user, and start the loader, which goes on behind them:"
+        f" {'; '.join(create_statements(target, grant_select_to))}. What the binlog still has of them then comes with"
+        f" streamer --from-timestamp T --until T2 -t {source} --again",
+        topic=target.topic,
+        table=name,
+    )
+
+
+def elsewhere(target: TargetTable, former: tuple[str, str], *, both: bool) -> Invalid:
+    """Of a table that was loaded under another name, by schema and table, and not moved. A setting did this, and may be taken back:
+    nothing is passed over meanwhile. `both`: there is a table of the present name, too."""
+    name, source, before = f"{target.schema}.{target.name}", target.source.table, ".".join(former)
+    move = "; ".join(moving(target, former))
+    if both:
+        move = f"DROP TABLE {qualified(*former)} where {name}, which is there, too, holds them all; else take that away, and {move}"
+    anew = f". Or have them read into a new one: loader pause -t {source}, and {reading(source)}" if target.mode.keyed else ""
+    return Invalid(
+        f"table {name} is to be loaded, and the rows of {source} so far are in {before}. Set target.schema and target.table back. Or move"
+        f" them while no loader runs, as its user: {move}{anew}",
+        topic=target.topic,
+        table=name,
+        former=before,
+    )
+
+
+def moving(target: TargetTable, former: tuple[str, str]) -> list[str]:
+    """The statements that give the former table, by schema and name, the target's name. Source: Redshift guide, "ALTER TABLE", which has no
+    SET SCHEMA."""
+    here, there = qualified(target.schema, target.name), qualified(*former)
+    if target.schema == former[0]:
+        return [f"ALTER TABLE {there} RENAME TO {quote(target.name)}"]
+    return [
+        f"CREATE SCHEMA IF NOT EXISTS {quote(target.schema)}",
+        "BEGIN",
+        f"CREATE TABLE {here} (LIKE {there})",
+        f"INSERT INTO {here} SELECT * FROM {there}",
+        f"DROP TABLE {there}",
+        "COMMIT",
+    ]

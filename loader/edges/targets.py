@@ -14,10 +14,10 @@ import structlog
 
 from contracts.errors import Fenced, Invalid, Unavailable
 from contracts.ledger import Fence
-from contracts.sql import qualified, quote
+from contracts.sql import qualified, quote, unqualified
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode
 from loader.core.plan import Mode, TargetTable
-from loader.core.refusal import gone, not_done, of_table
+from loader.core.refusal import elsewhere, gone, not_done, of_table
 from loader.core.statements import CommitTables, hold_back, hold_fence
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements, schema_statements, table_statements
 from loader.edges.session import Session
@@ -33,8 +33,17 @@ def nothing_known(topic: str, fingerprint: str) -> None:
     """A Former, for whoever loads nothing."""
 
 
-Known = tuple[dict[tuple[str, str], list[tuple[int, str]]], dict[tuple[str, str], list[StandingColumn]]]
-"""By topic and target every version with its fingerprint, the newest last; by target the columns modes have added."""
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A schema that was loaded. `named`: into which table, as SQL."""
+
+    number: int
+    named: str
+    fingerprint: str
+
+
+Known = tuple[dict[str, list[_Version]], dict[tuple[str, str], list[StandingColumn]]]
+"""By topic every version, the newest last; by target the columns modes have added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class TargetTables:
             self._adopt(target, due, fence, holds_back=renewing and bool(due.evolution.alterations))
             self._tell("target.altered", target, due.evolution.alterations)
             versions, _ = self._known_now()
-            versions.setdefault((target.topic, _named(target)), []).append((due.version, fingerprint))
+            versions.setdefault(target.topic, []).append(_Version(due.version, _named(target), fingerprint))
         self._ensured[target.topic] = fingerprint
 
     def preparation(self, target: TargetTable, *, renewing: bool, afresh: bool) -> list[str]:
@@ -118,40 +127,52 @@ class TargetTables:
 
     def _due(self, target: TargetTable, *, renewing: bool, afresh: bool) -> _Due | None:
         versions, own_columns = self._known_now()
-        held = versions.get((target.topic, _named(target)), [])
-        version, newest = held[-1] if held else (0, "")
-        if newest == target.source.fingerprint and not afresh:
+        held = versions.get(target.topic, [])
+        newest = held[-1] if held else _Version(0, _named(target), "")
+        there_before = bool(held) and newest.named == _named(target)
+        if there_before and newest.fingerprint == target.source.fingerprint and not afresh:
             # Where a mode's columns are missing, so may be the table.
             own = own_columns.get((target.schema, target.name), [])
             standing = own or (self._standing(target, ()) if TARGETS_OWN[target.mode] else [])
             if standing:
                 refuse_other_mode(target, standing)
             return None
-        former = self._formers(target, [fingerprint for _, fingerprint in held])
+        former = self._formers(target, held)
         standing = self._standing(target, former)
-        if standing and not held:
+        if standing and not there_before:
             self._refuse_others(target)
-        if not standing and held and target.mode.keyed and not renewing:
-            raise gone(target)
+        # What the former target holds goes first, and comes again; while rows are only read anew, it may hold those read before.
+        if held and not there_before and not (afresh and target.mode.keyed):
+            self._refuse_unmoved(target, newest.named, stands=bool(standing))
+        if there_before and not standing and not (renewing and target.mode.keyed):
+            raise gone(target, self._grant_select_to)
         change = Evolution()
         if standing:
             change = evolution(target, standing, former, renewing=renewing or self._holds_nothing(target, standing))
         if change.made_again:
             change = replace(change, alterations=(*change.alterations, *create_statements(target, self._grant_select_to)))
-        if standing and held:
-            return _Due(version + 1, (), (), change)
+        if standing and there_before:
+            return _Due(newest.number + 1, (), (), change)
         granted = self._grant_select_to
-        return _Due(version + 1, schema_statements(target, granted), table_statements(target, granted), change)
+        return _Due(newest.number + 1, schema_statements(target, granted), table_statements(target, granted), change)
 
     def _refuse_other_mode(self, target: TargetTable) -> None:
         """Raises Unfit or Invalid when the table there, if one is, was not loaded in the target's mode, or by another pipeline."""
         versions, _ = self._known_now()
-        held = [fingerprint for _, fingerprint in versions.get((target.topic, _named(target)), [])]
+        held = versions.get(target.topic, [])
         if standing := self._standing(target, ()):
-            if not held:
+            if not held or held[-1].named != _named(target):
                 self._refuse_others(target)
             former = self._formers(target, held[-1:])
             refuse_other_mode(target, standing, former[-1] if former else None)
+
+    def _refuse_unmoved(self, target: TargetTable, former: str, *, stands: bool) -> None:
+        """Raises Invalid unless the table that was loaded under the name `former` is the one that `stands` under the target's: what a
+        person moves is gone from where it was, though a view of it may be left there."""
+        there = unqualified(former)
+        left = "SELECT 1 FROM svv_tables WHERE table_schema = %s AND table_name = %s AND table_type = 'BASE TABLE'"
+        if not stands or self._session.run(left, there):
+            raise elsewhere(target, there, both=stands)
 
     def _refuse_others(self, target: TargetTable) -> None:
         """Raises Invalid when another pipeline of this warehouse loads the table: each would take the other's rows for its own."""
@@ -183,9 +204,9 @@ class TargetTables:
         with _refusing(target, statement):
             return not self._session.run(statement)
 
-    def _formers(self, target: TargetTable, fingerprints: Sequence[str]) -> list[TargetTable]:
-        """Each once, where it was the last time."""
-        last = dict.fromkeys(reversed(fingerprints))
+    def _formers(self, target: TargetTable, held: Sequence[_Version]) -> list[TargetTable]:
+        """Each once, where it was the last time; of a table that was moved also those from before."""
+        last = dict.fromkeys(version.fingerprint for version in reversed(held))
         return [found for fingerprint in reversed(last) if (found := self._former(target.topic, fingerprint)) is not None]
 
     def _known_now(self) -> Known:
@@ -195,11 +216,11 @@ class TargetTables:
 
     def _all_known(self) -> Known:
         """In two answers; a thousand tables would take two thousand."""
-        versions: dict[tuple[str, str], list[tuple[int, str]]] = {}
-        for topic, named, version, fingerprint in self._session.run(
-            f"SELECT topic, target_table, version, fingerprint FROM {self._schema_versions} ORDER BY version"
+        versions: dict[str, list[_Version]] = {}
+        for topic, named, number, fingerprint in self._session.run(
+            f"SELECT topic, target_table, version, fingerprint FROM {self._schema_versions} ORDER BY version, created_at"
         ):
-            versions.setdefault((topic, named), []).append((version, fingerprint))
+            versions.setdefault(topic, []).append(_Version(number, named, fingerprint))
         own: dict[tuple[str, str], list[StandingColumn]] = {}
         marks = ", ".join(["%s"] * len(OWN_COLUMNS))
         for schema, table, *column in self._session.run(

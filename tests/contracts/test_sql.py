@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import Invalid
-from contracts.sql import folded, held_column, held_name, qualified, quote
+from contracts.sql import folded, held_column, held_name, qualified, quote, unqualified
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(lambda name: len(name.encode()) <= 127)
 
@@ -16,6 +16,11 @@ def test_a_quoted_name_reads_back_as_the_folded_name(name: str) -> None:
     inside = re.fullmatch(r'"((?:[^"]|"")+)"', quote(name))
     assert inside
     assert inside[1].replace('""', '"') == folded(name)
+
+
+@given(NAMES, NAMES)
+def test_a_qualified_name_reads_back_as_its_two(schema: str, name: str) -> None:
+    assert unqualified(qualified(schema, name)) == (folded(schema), folded(name))
 
 
 @given(st.text(st.sampled_from("ab\"'; -/*\\()."), min_size=1, max_size=30))

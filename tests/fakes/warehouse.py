@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import orjson
 
 from contracts.batch import Manifest
-from contracts.errors import Corrupt, Fenced, Invalid, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
+from contracts.errors import Corrupt, Fenced, OutcomeUnknown, PipelineError, Refused, Unavailable, Unfit
 from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.position import GtidSet
 from contracts.progress import TableState
 from loader.core.plan import CommitPlan, Mode, QuarantinedValue, StagedLoad, TableLoad, TargetTable
+from loader.core.refusal import elsewhere, gone
 from loader.core.target import DELETED
 from loader.ports import ShardState
 from tests.fakes.faults import Gate
@@ -58,7 +59,9 @@ class Database:
         self.obstructed: set[str] = set()
         """Targets that can't be altered, nor be looked at without finding that out."""
         self.gone: set[str] = set()
-        """Targets that somebody dropped."""
+        """Targets that somebody dropped or moved."""
+        self.loaded_into: dict[str, str] = {}
+        """By topic the target that was made for it last."""
         self.mirror: Mapping[tuple[str, int], tuple[int, str]] = {}
         """What Kafka has been told; only a wrong design reads it."""
 
@@ -86,6 +89,20 @@ class Database:
             self.store.write(t, target, number, key, None)
         self.store.commit(t)
         self.gone.add(target)
+
+    def move(self, target: str, to: str) -> None:
+        """What somebody does, who wants the table under another name."""
+        t = self.store.begin()
+        self.store.lock(t, target)
+        for _, key, values in self.store.scan(t, target):
+            self.store.insert(t, to, key, values)
+        self.store.commit(t)
+        self.targets[to] = self.targets[target]
+        self.gone.discard(to)
+        self.drop(target)
+
+    def stands(self, target: str) -> bool:
+        return target in self.targets and target not in self.gone
 
     def rows(self, target: str) -> list[tuple[tuple[str, Any], ...]]:
         """A target table's rows, in no order."""
@@ -196,33 +213,41 @@ class FakeWarehouse:
             return self._execute("read_state", read)
 
     def ensure_target(self, target: TargetTable, fence: Fence, *, renewing: bool, afresh: bool = False) -> None:
+        named = target_name(target)
         with self._transaction() as t:
 
             def create() -> None:
-                there = self.database.targets.get(target_name(target))
+                there = self.database.targets.get(named)
                 if not target.columns:
                     if there is not None and there.mode is not target.mode:
-                        raise Unfit(f"{target_name(target)} is keyed otherwise", table=target_name(target))
+                        raise Unfit(f"{named} is keyed otherwise", table=named)
                     return
-                if target_name(target) in self.database.obstructed and (afresh or there != target):
-                    raise Unfit(f"{target_name(target)} has a column of somebody else's", table=target_name(target))
-                gone = target_name(target) in self.database.gone
-                if there == target and not (gone and afresh):
+                if named in self.database.obstructed and (afresh or there != target):
+                    raise Unfit(f"{named} has a column of somebody else's", table=named)
+                former = self.database.loaded_into.get(target.topic, named)
+                if there == target and former == named and not (named in self.database.gone and afresh):
                     return
-                if gone and not renewing:
-                    raise self._gone(target)
+                self._refuse_lost(target, former, renewing=renewing, afresh=afresh)
                 found = self.store.find(t, fence_table(fence.shard), fence.shard)
                 if not found or found[0][1].epoch != fence.epoch:
                     raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
-                if there is not None and renewing and not gone:
+                if self.database.stands(named) and renewing:
                     self._hold_back(target.topic, fence.shard)
-                self.database.targets[target_name(target)] = target
-                self.database.gone.discard(target_name(target))
+                self.database.targets[named] = target
+                self.database.loaded_into[target.topic] = named
+                self.database.gone.discard(named)
 
             self._execute("ensure_target", create)
 
-    def _gone(self, target: TargetTable) -> Unfit:
-        return Unfit(f"table {target_name(target)} is gone from the warehouse", topic=target.topic, table=target_name(target))
+    def _refuse_lost(self, target: TargetTable, former: str, *, renewing: bool, afresh: bool) -> None:
+        """Raises what the loader's edge does where a table made now would lack what was loaded before."""
+        named = target_name(target)
+        stands, left = self.database.stands(named), self.database.stands(former)
+        if former != named and (left or not stands) and not (afresh and target.mode.keyed):
+            schema, _, name = former.partition(".")
+            raise elsewhere(target, (schema, name), both=stands)
+        if former == named and named in self.database.gone and not (renewing and target.mode.keyed):
+            raise gone(target, ())
 
     def _hold_back(self, topic: str, shard: int) -> None:
         """In one step: an altered table isn't `ok` any more."""
@@ -307,7 +332,7 @@ class FakeWarehouse:
         table = target_name(load.target)
         mode = load.target.mode
         if table in self.database.gone and (load.truncate or load.staged):
-            raise self._gone(load.target) if mode.keyed else Invalid(f"table {table} is gone from the warehouse")
+            raise gone(load.target, ())
         if mode.keyed and (load.truncate or load.staged):
             self._lock(t, table)
         if load.truncate and mode.keyed:

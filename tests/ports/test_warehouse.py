@@ -192,6 +192,98 @@ def test_a_dropped_append_table_is_nobodys_to_make_again(scene: WarehouseScene) 
         assert scene.rows(writer.target) == [(2, 20)]
 
 
+@pytest.mark.parametrize("renewing", [False, True])
+def test_a_dropped_append_table_whose_source_was_altered_is_not_made_again_without_its_events(
+    scene: WarehouseScene, renewing: bool
+) -> None:
+    writer = Writer(scene, Mode.APPEND)
+    writer.commit(writer.upsert(1, 10))
+    scene.drop(writer.target)
+    altered = replace(writer.schema, columns=(*writer.schema.columns, Column("w", Kind.INT)))
+    target = target_table(TOPIC, altered, TargetNaming(), Mode.APPEND)
+    writer.take()
+    with pytest.raises(Invalid, match=r"is gone from the warehouse, and its events with it.*CREATE TABLE IF NOT EXISTS") as refused:
+        writer.session.ensure_target(target, writer.fence, renewing=renewing)
+    assert not isinstance(refused.value, Unfit)
+
+
+NAMINGS = [TargetNaming("{db}_2"), TargetNaming(table_template="{table}_2")]
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_another_name_for_a_target_halts_and_makes_no_table_without_its_rows(
+    scene: WarehouseScene, mode: Mode, naming: TargetNaming
+) -> None:
+    writer = Writer(scene, mode)
+    former = writer.target
+    writer.commit(writer.upsert(1, 10))
+    writer.take()
+    writer.target = target_table(TOPIC, writer.schema, naming, mode)
+    # Of rows that are read anew, some may be in the former target already.
+    for renewing in (False, True):
+        with pytest.raises(Invalid, match=f"so far are in {former.schema}.{former.name}") as refused:
+            writer.session.ensure_target(writer.target, writer.fence, renewing=renewing)
+        assert not isinstance(refused.value, Unfit)
+    writer.session.ensure_target(writer.target.bare, writer.fence, renewing=True)
+    scene.move(former, writer.target)
+    writer.session.ensure_target(writer.target, writer.fence, renewing=False)
+    writer.commit(writer.upsert(2, 20))
+    assert scene.rows(writer.target) == [(1, 10), (2, 20)]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_target_of_another_name_is_made_where_what_was_loaded_goes_first(scene: WarehouseScene, mode: Mode) -> None:
+    writer = Writer(scene, mode)
+    writer.commit(writer.upsert(1, 10))
+    writer.take()
+    writer.target = target_table(TOPIC, writer.schema, NAMINGS[0], mode)
+    if not mode.keyed:
+        with pytest.raises(Invalid, match="so far are in"):
+            writer.session.ensure_target(writer.target, writer.fence, renewing=True, afresh=True)
+        return
+    writer.session.ensure_target(writer.target, writer.fence, renewing=True, afresh=True)
+    writer.take()
+    writer.session.ensure_target(writer.target, writer.fence, renewing=False)
+    writer.commit(writer.upsert(2, 20))
+    assert scene.rows(writer.target) == [(2, 20)]
+
+
+def test_a_former_target_that_still_stands_is_not_taken_for_the_present_one(scene: WarehouseScene) -> None:
+    writer = Writer(scene)
+    first = writer.target
+    writer.commit(writer.upsert(1, 10))
+    writer.take()
+    writer.target = target_table(TOPIC, writer.schema, NAMINGS[0], Mode.MERGE)
+    writer.session.ensure_target(writer.target, writer.fence, renewing=True, afresh=True)
+    writer.commit(writer.upsert(2, 20))
+    writer.take()
+    with pytest.raises(Invalid, match="is there, too"):
+        writer.session.ensure_target(first, writer.fence, renewing=False)
+    scene.drop(writer.target)
+    writer.session.ensure_target(first, writer.fence, renewing=False)
+
+
+@pytest.mark.stack
+def test_what_was_loaded_under_another_name_is_known_where_the_table_is_now(stack: Stack, unused_name: str) -> None:
+    scene = RealWarehouseScene(stack, unused_name)
+    writer = Writer(scene, Mode.APPEND)
+    first, columns = writer.target, writer.schema.columns
+    with_w, with_x = (replace(writer.schema, columns=(*columns, Column(name, Kind.INT))) for name in "wx")
+    schemas = {one.fingerprint: one for one in (writer.schema, with_w, with_x)}
+    knowing = scene.warehouse(lambda topic, fingerprint: target_table(topic, schemas[fingerprint], TargetNaming(), Mode.APPEND))
+    there = target_table(TOPIC, with_w, NAMINGS[0], Mode.APPEND)
+    back = target_table(TOPIC, with_x, TargetNaming(), Mode.APPEND)
+    writer.commit(writer.upsert(1, 10))
+    scene.move(first, there)
+    knowing.ensure_target(there, writer.fence, renewing=False)
+    scene.move(there, back)
+    for target in (back, first):
+        knowing.ensure_target(target, writer.fence, renewing=False)
+    assert scene.rows(back) == [(1, 10)]
+    scene.close()
+
+
 @pytest.mark.stack
 @pytest.mark.parametrize("harm", ["ALTER TABLE {} OWNER TO {}", "ALTER TABLE {} DROP COLUMN v"])
 @pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SOFT_DELETE, Mode.APPEND])

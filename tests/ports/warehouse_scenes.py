@@ -24,10 +24,12 @@ from loader.core.changes import DecodedChanges
 from loader.core.encode import encode
 from loader.core.plan import CommitPlan, Mode, StagedLoad, TableBatch, TableLoad, TargetTable
 from loader.core.records import Change
+from loader.core.refusal import moving
 from loader.core.staging import staging_name
 from loader.core.target import DELETED, TargetNaming, target_table
 from loader.edges.redshift import RedshiftWarehouse, WarehouseOptions
 from loader.edges.s3 import S3BatchStore
+from loader.edges.targets import Former, nothing_known
 from loader.ports import BatchStore, Warehouse
 from tests.fakes.clock import Time
 from tests.fakes.faults import Gate
@@ -65,6 +67,9 @@ class WarehouseScene(Protocol):
     def drop(self, target: TargetTable) -> None:
         """Somebody drops the table."""
 
+    def move(self, target: TargetTable, to: TargetTable) -> None:
+        """Somebody gives the table another name."""
+
     def ledger(self) -> list[str]:
         """Batch ids in the ledger of shard 0, in order."""
 
@@ -98,6 +103,9 @@ class FakeWarehouseScene:
     def drop(self, target: TargetTable) -> None:
         self.database.drop(target_name(target))
 
+    def move(self, target: TargetTable, to: TargetTable) -> None:
+        self.database.move(target_name(target), target_name(to))
+
     def ledger(self) -> list[str]:
         return sorted(entry.batch_id for entry in self.database.ledger(0))
 
@@ -127,9 +135,9 @@ class RealWarehouseScene:
         assert isinstance(first, RedshiftWarehouse)
         first.prepare(guard(self.name))
 
-    def warehouse(self) -> Warehouse:
+    def warehouse(self, former: Former = nothing_known) -> Warehouse:
         options = WarehouseOptions(self.name, "arn:aws:iam::123456789012:role/copy", timedelta(seconds=5), timedelta(seconds=30))
-        session = RedshiftWarehouse(lambda: self.stack.redshift.connect(ssl=False, **self.login), options)
+        session = RedshiftWarehouse(lambda: self.stack.redshift.connect(ssl=False, **self.login), options, former)
         self.opened.append(session)
         return session
 
@@ -141,6 +149,10 @@ class RealWarehouseScene:
 
     def drop(self, target: TargetTable) -> None:
         self.do(f"DROP TABLE {qualified(target.schema, target.name)}")
+
+    def move(self, target: TargetTable, to: TargetTable) -> None:
+        for statement in moving(to, (target.schema, target.name)):
+            self.do(statement)
 
     def do(self, sql: str) -> None:
         """As a person does it."""
