@@ -8,12 +8,12 @@ from streamer.core.continuity import check_continuity
 from streamer.core.preflight import Fault
 from streamer.edges.mysql import MysqlServer
 from streamer.edges.topics import KafkaPositions, KafkaTopics
-from streamer.service.source import source_faults
+from streamer.service.source import source_faults, source_warnings
 from streamer.wiring import choices
 
 
 def check(settings: Settings) -> Iterator[tuple[str, list[Fault]]]:
-    """What was looked at, in order, and the faults it has."""
+    """What was looked at, in order, and the faults it has, warnings among them."""
     yield "settings", []  # they would not be here else
     yield "MySQL", list(_caught("MySQL", lambda: _mysql_faults(settings)))
     yield "Kafka", list(_caught("Kafka", lambda: _kafka_faults(settings)))
@@ -32,6 +32,7 @@ def _mysql_faults(settings: Settings) -> Iterator[Fault]:
     try:
         status = server.status()
         yield from source_faults(choices(settings), settings.server_id("streamer"), status, server)
+        yield from source_warnings(choices(settings), server)
         position = KafkaPositions(settings.kafka, settings.topics).peek()
         if position is not None:
             check_continuity(position.gtid_set, status.executed, status.purged)

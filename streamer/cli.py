@@ -214,10 +214,11 @@ def _check(arguments: argparse.Namespace, _stop: Stop) -> int:
     faults = 0
     for what, found in check(settings):
         for fault in found:
-            print(f"fault  {what}: {fault.what}\n       fix: {fault.fix}")
-        if not found:
+            print(f"{'warn ' if fault.warning else 'fault'}  {what}: {fault.what}\n       fix: {fault.fix}")
+        grave = sum(not fault.warning for fault in found)
+        if not grave:
             print(f"ok     {what}")
-        faults += len(found)
+        faults += grave
     return ExitCode.USAGE if faults else ExitCode.DONE
 
 

@@ -15,10 +15,12 @@ _REVOKE = re.compile(r"REVOKE (?P<what>.+?) ON (?P<database>`(?:[^`]|``)+`)\.\* 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and what mends it."""
+    """What is wrong, and what mends it. `warning`: the event under which the log tells it of a server that is captured all the same; empty
+    for what keeps it from being captured."""
 
     what: str
     fix: str
+    warning: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}; {self.fix}"
@@ -119,13 +121,14 @@ def grant_faults(grants: Grants, captured: Collection[TableId], databases: Colle
 
 
 def unseen_databases(grants: Grants, databases: Collection[str]) -> Iterator[Fault]:
-    """No faults: databases of which the account may see some tables and not others, so that nobody knows what it does not read.
+    """Databases of which the account may see some tables and not others, so that nobody knows what it does not read.
     `databases`: as of `grant_faults`, which has none to tell of them."""
     for database in sorted(databases):
         if not grants.may_select_database(database):
             yield Fault(
                 f"tables of {database} that {grants.account} may not see are captured by changes alone: the rows they hold are not read",
                 f"GRANT SELECT ON {_quoted(database)}.* TO {grants.account}",
+                warning="tables.unseen",
             )
 
 
@@ -137,6 +140,21 @@ def keyless_faults(tables: Collection[TableId]) -> Iterator[Fault]:
             f"ALTER TABLE {_quoted(table.database)}.{_quoted(table.name)} ADD PRIMARY KEY (…), or name its key columns in tables.override, "
             "or set mode: append",
         )
+
+
+def unproven_keys(chosen: Mapping[TableId, Sequence[str]], unique: Mapping[TableId, Sequence[Sequence[str]]]) -> Iterator[Fault]:
+    """Tables whose configured key may name more than one row: it has not all columns of any unique key. Whoever configured it may know
+    better, for a table may have none that can be seen to be one. `unique`: as of `SourceServer.unique_keys`."""
+    for table, key in sorted(chosen.items()):
+        if not any(set(key).issuperset(columns) for columns in unique[table]):
+            names, places = ", ".join(map(_quoted, key)), ", ".join(str(place) for place in range(1, len(key) + 1))
+            source = f"{_quoted(table.database)}.{_quoted(table.name)}"
+            yield Fault(
+                f"the key of {table} in tables.override ({', '.join(key)}) holds no primary key nor unique key of NOT NULL columns, so that"
+                " rows may share it, of which one alone is loaded",
+                f"name more columns, or see that none do: SELECT {names}, COUNT(*) FROM {source} GROUP BY {places} HAVING COUNT(*) > 1",
+                warning="key.unproven",
+            )
 
 
 def hides_cascades(variables: Mapping[str, str]) -> bool:

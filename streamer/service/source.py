@@ -22,6 +22,7 @@ from streamer.core.preflight import (
     literal_tables,
     name_faults,
     server_faults,
+    unproven_keys,
     unseen_databases,
 )
 from streamer.core.route import Choices
@@ -53,14 +54,22 @@ def source_faults(
     yield from hidden_cascades(choices, status, server, lambda topic: topic in begun)
 
 
+def source_warnings(choices: Choices, server: SourceServer) -> Iterator[Fault]:
+    """What does not keep this server from being captured, and a person should know. Raises Unavailable."""
+    yield from unseen_databases(Grants.parse(server.grants()), literal_databases(choices.patterns))
+    chosen = {table: choices.of(table) for table in server.tables() if choices.captures(table)}
+    keys = {table: choice.key for table, choice in chosen.items() if choice.key is not None and not choice.append}
+    yield from unproven_keys(keys, {table: server.unique_keys(table) for table in keys})
+
+
 def ready(ports: Ports, choices: Choices, server_id: int, position: Position | None) -> ServerStatus:
     """The server's state. Raises Invalid when it can't be captured."""
     status = ports.server.status()
     begun = [topic for topic, next_seq in position.next_seqs.items() if next_seq] if position is not None else []
     if faults := list(source_faults(choices, server_id, status, ports.server, begun)):
         raise Invalid("the source server is not ready for capture:\n  " + "\n  ".join(str(fault) for fault in faults))
-    for unseen in unseen_databases(Grants.parse(ports.server.grants()), literal_databases(choices.patterns)):
-        log.warning("tables.unseen", because=unseen.what, advice=unseen.fix)
+    for told in source_warnings(choices, ports.server):
+        log.warning(told.warning, because=told.what, advice=told.fix)
     return status
 
 

@@ -105,6 +105,12 @@ def test_equal_sides_need_one_round() -> None:
     assert (verdict.different, verdict.rounds, verdict.source_rows, verdict.warehouse_rows) == ((), 1, 1, 1)
 
 
+def test_a_configured_key_that_names_two_rows_is_told_also_where_the_warehouse_has_the_last_of_them() -> None:
+    service, _ = auditor(lambda n: [["1", "a"], ["1", "b"]], lambda n: [["1", "b"]])
+    (told,) = service.verify(TABLE, TARGET).different
+    assert (told.key, told.difference) == (("1",), Difference.AMBIGUOUS)
+
+
 def test_a_row_that_was_in_flight_is_equal_in_the_next_round() -> None:
     service, _ = auditor(lambda n: [["1", "new"]], lambda n: [["1", "old" if n == 1 else "new"]])
     verdict = service.verify(TABLE, TARGET)

@@ -584,6 +584,15 @@ def test_an_explicit_merge_of_a_table_without_a_key_is_refused_at_start(servers:
     assert "ALTER TABLE `refuse`.`keyless` ADD PRIMARY KEY" in done.stderr
 
 
+def test_check_warns_of_a_configured_key_that_nothing_proves_and_finds_no_fault_in_it(
+    servers: Stack, odd: MysqlServer, tmp_path: Path
+) -> None:
+    done = World(servers, tmp_path, "refuse", {"tables": {"override": {"refuse.keyless": {"key": ["v"]}}}}, odd).run("check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warn   MySQL: the key of refuse.keyless in tables.override (v)" in done.stdout
+    assert "ok     MySQL" in done.stdout
+
+
 @pytest.mark.long
 def test_no_pipeline_begins_while_an_xa_transaction_is_prepared(servers: Stack, odd: MysqlServer, tmp_path: Path) -> None:
     with (

@@ -837,6 +837,19 @@ def test_a_mode_that_needs_a_key_is_refused_at_start_and_left_to_the_loader_when
     assert len(world.records(ORDERS_TOPIC)) == 2
 
 
+def test_a_configured_key_that_no_unique_key_proves_is_warned_of_where_rows_are_loaded_by_it() -> None:
+    orders = TableId("shop", "orders")
+    for append, unique, warned in ((False, ("other",), 1), (False, ("id",), 0), (True, ("other",), 0)):
+        world = World(choices=Choices(TOPICS, 1, captures, ("shop.*",), {orders: TableChoice(("id",), append=append)}))
+        world.source.seen = (orders,)
+        world.source.keys[orders] = [unique]
+        with capture_logs() as logged:
+            world.run()
+        told = [line for line in logged if line["event"] == "key.unproven"]
+        assert len(told) == warned
+        assert all(line["log_level"] == "warning" and "shop.orders" in line["because"] for line in told)
+
+
 def test_no_pipeline_begins_while_an_xa_transaction_is_prepared() -> None:
     world = World()
     world.source.prepared_xa = ("X'31',X'',1",)

@@ -23,6 +23,11 @@ def test_a_row_twice_in_the_warehouse_is_a_difference_even_when_both_are_right()
     assert found([["1", "a"]], [["1", "a"], ["1", "a"]]) == {("1",): Difference.DUPLICATE}
 
 
+def test_a_key_that_two_rows_in_mysql_have_is_a_difference_even_where_one_of_them_is_right() -> None:
+    for kept in ("a", "b"):
+        assert found([["1", "a"], ["1", "b"], ["2", "c"]], [["1", kept], ["2", "c"]]) == {("1",): Difference.AMBIGUOUS}
+
+
 def test_null_is_not_the_empty_text_and_values_do_not_run_into_one_another() -> None:
     assert row_digest([None]) != row_digest([""])
     assert row_digest(["ab", "c"]) != row_digest(["a", "bc"])

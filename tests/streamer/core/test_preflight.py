@@ -15,6 +15,7 @@ from streamer.core.preflight import (
     literal_databases,
     literal_tables,
     server_faults,
+    unproven_keys,
     unseen_databases,
 )
 
@@ -122,6 +123,16 @@ def test_a_database_of_which_some_tables_may_be_seen_is_told_with_what_would_sho
 def test_a_merged_table_without_a_key_is_told_how_to_get_one() -> None:
     (fault,) = keyless_faults([TableId("we`ird", "t")])
     assert "ALTER TABLE `we``ird`.`t` ADD PRIMARY KEY" in fault.fix
+
+
+@pytest.mark.parametrize(
+    ("unique", "proven"), [([], False), ([("c",)], False), ([("b",)], True), ([("c",), ("b", "a")], True), ([("a", "b", "c")], False)]
+)
+def test_a_configured_key_is_proven_by_a_unique_key_within_it(unique: list[tuple[str, ...]], proven: bool) -> None:
+    told = list(unproven_keys({ORDERS: ("a", "b")}, {ORDERS: unique}))
+    assert [doubt.warning for doubt in told] == ([] if proven else ["key.unproven"])
+    for doubt in told:
+        assert "SELECT `a`, `b`, COUNT(*) FROM `shop`.`orders` GROUP BY 1, 2 HAVING COUNT(*) > 1" in doubt.fix
 
 
 @pytest.mark.parametrize(
