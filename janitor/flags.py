@@ -34,7 +34,7 @@ janitor clean -t shop.orders --pattern '*20250814_15*'
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """What was typed; ends the process with what is wrong with it, or with the help asked for."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = command.parse(parser, argv)
     if args.verb == "orphans" and args.fence and not args.all and args.older_than is None:
         parser.error("orphans: --fence makes the running loader start over; it goes with --all or --older-than")
     if args.verb == "clean" and args.older_than is None and args.pattern is None:

@@ -51,7 +51,7 @@ SYNC_LOOK_EVERY = timedelta(seconds=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = command.parse(_parser(), argv)
     verbs = {
         None: _run,
         "sync": _sync,

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -57,6 +57,24 @@ def verb(
     )
     common(out)
     return out
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed. argparse hears a flag in front of a verb also where the verb does not take it, and whoever typed it would think it
+    was heeded: that is wrong usage, and ends the process as argparse does."""
+    args = parser.parse_args(argv)
+    verbs = {
+        name: out for action in parser._actions if isinstance(action, argparse._SubParsersAction) for name, out in action.choices.items()
+    }
+    if args.verb is not None:
+        taken = {action.dest for action in verbs[args.verb]._actions}
+        for action in parser._actions:
+            if action.option_strings and action.dest not in taken and getattr(args, action.dest, action.default) != action.default:
+                parser.error(
+                    f"{'/'.join(action.option_strings)} is for {parser.prog} without a verb, and {args.verb} does not take it there;"
+                    f" what it takes: {parser.prog} {args.verb} --help"
+                )
+    return args
 
 
 def common(out: argparse.ArgumentParser) -> None:

@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = command.parse(_parser(), argv)
     verbs: dict[str | None, Callable[[argparse.Namespace, Stop], int]] = {
         None: _run,
         "adopt-server": _adopt_server,

@@ -74,6 +74,8 @@ def change(settings: Path, **sections: object) -> None:
         (["list", "-t", "shop.orders", "--state", "lost"], "invalid choice"),
         (["list", "-t", "shop.orders", "--session", "2025-08-14"], "20250814_15"),
         (["list", "-t", "shop.orders", "--yes"], "unrecognized"),
+        (["--yes", "list", "-t", "shop.orders"], "--yes is for janitor without a verb"),
+        (["--dry-run", "check"], "--dry-run is for janitor without a verb"),
         (["sweep"], "invalid choice"),
         (["--older-than=1h"], "unrecognized"),
     ],

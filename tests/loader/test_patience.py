@@ -163,6 +163,13 @@ def test_a_loader_that_waits_ends_when_it_is_asked_to(port: int, monkeypatch: py
     assert tries == [1]
 
 
+def test_a_name_for_the_group_is_refused_where_a_command_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--instance", "a", "sync", "-t", "shop.orders"])
+    assert caught.value.code == 2
+    assert "--instance is for loader without a verb" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
