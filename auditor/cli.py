@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long to wait for the warehouse to take over what MySQL has committed (default 2m)",
     )
     verify.add_argument("--strict", action="store_true", help="end with exit 4 also where the quarantine holds what did not fit")
-    command.json_flag(verify)
+    command.json_flag(verify, "one JSON array of all verdicts, at the end,")
     return parser
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import structlog
 
 from contracts.errors import PipelineError, Unavailable
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, stop: Stop) -> int:
-    settings = command.start(args, "janitor", os.environ, uses=USES, shows=args.verb is not None)
+    settings = command.start(args, "janitor", os.environ, uses=USES, shows=args.verb is not None or args.dry_run)
     with _janitor(settings, stop) as janitor:
         match args.verb:
             case "orphans":
@@ -51,7 +52,7 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
             case "list":
                 return _list(args, janitor, settings)
             case "check":
-                return _check(janitor)
+                return _check(args, janitor)
             case _:
                 return _sweep(args, janitor, settings)
 
@@ -192,16 +193,19 @@ def _retention(settings: Settings) -> Retention:
     return Retention(timedelta(seconds=settings.s3.keep_committed_seconds) or None, own)
 
 
-def _check(janitor: Janitor) -> int:
+def _check(args: argparse.Namespace, janitor: Janitor) -> int:
     """Each neighbour, one line; the exit code is the gravest fault's."""
     worst = int(ExitCode.DONE)
     for what, works in janitor.checks(datetime.now(UTC)):
+        fault: PipelineError | None = None
         try:
             works()
-            print(f"ok     {what}")
         except PipelineError as error:
-            print(f"fault  {what}: {error.message}")
-            worst = max(worst, error.exit_code)
+            fault, worst = error, max(worst, error.exit_code)
+        if args.json:
+            print(orjson.dumps({"check": what, "ok": fault is None, "message": fault.message if fault else ""}).decode())
+        else:
+            print(f"fault  {what}: {fault.message}" if fault else f"ok     {what}")
     return worst
 
 

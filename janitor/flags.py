@@ -61,11 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     _which(clean)
     clean.add_argument("--older-than", type=command.duration, metavar="AGE", help="what was stored longer ago than this: 7d")
     clean.add_argument("--pattern", metavar="GLOB", help="what has such a name: '*20250814_15*'")
-    command.verb(verbs, "check", "see whether bucket, deleting and ledger work, changing nothing", "janitor check")
+    check = command.verb(verbs, "check", "see whether bucket, deleting and ledger work, changing nothing", "janitor check")
     for verb in (orphans, clean):
         _deleting(verb, default=argparse.SUPPRESS)
-    for verb in (orphans, listing, clean):
-        verb.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object a line instead of text")
+    for verb in (orphans, listing, clean, check):
+        command.json_flag(verb, default=argparse.SUPPRESS)
     return out
 
 

@@ -169,7 +169,7 @@ def _plan(arguments: argparse.Namespace, _: Stop) -> int:
             _rehearse(settings, shard, warehouse, Destinations(schemas, resolve, readers.choose(settings.loader.decoder).collect), paper)
             found |= paper.plan is not None
             lines = list(plan_lines(shard, paper))
-            print(_json(lines) if arguments.json else plan_text(shard, lines))
+            _show(lines, plan_text(shard, lines), as_json=arguments.json)
     return ExitCode.FOUND if found else ExitCode.DONE
 
 
@@ -234,10 +234,8 @@ def _check(arguments: argparse.Namespace, _: Stop) -> int:
             said = attempt(settings)
         except PipelineError as error:
             faults, fault, said = faults + 1, error.message, ""
-        if arguments.json:
-            print(orjson.dumps({"check": name, "ok": fault is None, "message": fault or said}).decode())
-        else:
-            print(f"{name}: {'FAULT: ' + fault if fault else 'ok, ' + said}")
+        told = {"check": name, "ok": fault is None, "message": fault or said}
+        _show([told], f"{name}: {'FAULT: ' + fault if fault else 'ok, ' + said}", as_json=arguments.json)
     return ExitCode.USAGE if faults else ExitCode.DONE
 
 
@@ -273,13 +271,17 @@ def _status(arguments: argparse.Namespace, _: Stop) -> int:
                 kept = reader.retention([settings.topics.progress, *warehouse.read_state(fence.shard).offsets])
                 left[fence.shard] = headroom(fence, behind[fence.shard], kept, datetime.now(UTC))
         lines = list(status_lines(fences, behind, left, warehouse.watermarks()))
-    print(_json(lines) if arguments.json else status_text(lines))
+    _show(lines, status_text(lines), as_json=arguments.json)
     return ExitCode.DONE
 
 
-def _json(lines: Iterable[object]) -> str:
-    """An object a line."""
-    return "\n".join(orjson.dumps(line).decode() for line in lines)
+def _show(lines: Iterable[object], text: str, *, as_json: bool) -> None:
+    """The text; or `lines`, an object each, of which there may be none."""
+    if not as_json:
+        print(text)
+        return
+    for line in lines:
+        print(orjson.dumps(line).decode())
 
 
 def _progress(text: str) -> None:

@@ -87,8 +87,8 @@ def common(out: argparse.ArgumentParser) -> None:
     )
 
 
-def json_flag(out: argparse.ArgumentParser) -> None:
-    out.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+def json_flag(out: argparse.ArgumentParser, shown: str = "one JSON object a line", default: object = False) -> None:
+    out.add_argument("--json", action="store_true", default=default, help=f"{shown} instead of text")
 
 
 def start(

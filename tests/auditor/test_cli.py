@@ -110,6 +110,13 @@ def test_json_has_every_table_with_what_is_known_of_it(verify: Any) -> None:
     assert (third["equal"], third["different"][0]["difference"]) == (False, "missing in the warehouse")
 
 
+def test_help_says_of_json_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["verify", "--help"])
+    assert "--json" in (told := capsys.readouterr().out)
+    assert "one JSON object a line" not in told
+
+
 def test_what_is_in_quarantine_counts_where_it_is_asked_to(verify: Any) -> None:
     code, out, _ = verify({"a": KEPT})
     assert (code, out.count("equal, but for 1 in quarantine\n  key 1: in quarantine, note: too long")) == (0, 1)

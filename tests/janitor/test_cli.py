@@ -153,6 +153,23 @@ def test_stdout_is_the_objects_alone_and_the_rest_goes_to_stderr(capsys: pytest.
     assert err == "1 orphan, 200 B; nothing was deleted; --older-than 1h or --all deletes\n"
 
 
+def test_what_a_sweep_would_take_is_all_that_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--dry-run", "--json"]) == 4
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["keys"] for line in out.splitlines()] == [[DEAD.manifest, DEAD.data]]
+    assert json.loads(err)["event"] == "sweep.planned"
+
+
+@pytest.mark.parametrize("arguments", ["check --json", "--json check"])
+def test_check_tells_an_object_a_line(arguments: str, ledger: FakeLedger, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger.unreachable = True
+    assert cli.main(arguments.split()) == 3
+    *works, fault = map(json.loads, capsys.readouterr().out.splitlines())
+    assert works[0] == {"check": "listing the bucket", "ok": True, "message": ""}
+    assert (len(works), fault["check"], fault["ok"]) == (3, "reading the ledger", False)
+    assert "connection refused" in fault["message"]
+
+
 def test_clean_leaves_what_is_kept_still_and_says_so(bucket: FakeBucket, capsys: pytest.CaptureFixture[str], settings: Path) -> None:
     assert cli.main(["clean", "-t", "shop.orders", "--pattern", "*"]) == 0
     assert set(bucket.deleted) == {DEAD.data, DEAD.manifest}

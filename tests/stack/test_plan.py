@@ -78,6 +78,8 @@ def test_text_names_tables_objects_and_statements(scene: Scene) -> None:
     assert loader.stop() == 0
     done = scene.command("plan")
     assert (done.returncode, done.stdout) == (0, "shard 0: nothing to commit\n")
+    done = scene.command("plan", "--json")
+    assert (done.returncode, done.stdout) == (0, "")
     scene.feed.transaction(truncated(ORDERS))
     done = scene.command("plan", "-t", "shop.orders")
     assert done.returncode == 4, done.stderr
