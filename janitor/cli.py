@@ -160,7 +160,7 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
     if args.dry_run:
         _print([*swept.orphans, *swept.expired], swept.at, args.json)
     log.info(
-        "sweep.planned" if args.dry_run else "sweep.done" if swept.finished else "sweep.stopped",
+        "sweep.stopped" if not swept.finished else "sweep.planned" if args.dry_run else "sweep.done",
         tables=swept.tables,
         orphans=orphans.attempts,
         orphans_size_bytes=orphans.size_bytes,
@@ -172,9 +172,9 @@ def _sweep(args: argparse.Namespace, janitor: Janitor, settings: Settings) -> in
         objects_foreign=swept.counts[State.FOREIGN],
     )
     _publish(args, settings, swept)
-    if args.dry_run:
-        return ExitCode.FOUND if swept.orphans or swept.expired else ExitCode.DONE
-    return ExitCode.DONE if swept.finished else ExitCode.FAILED
+    if not swept.finished:
+        return ExitCode.FAILED
+    return ExitCode.FOUND if args.dry_run and (swept.orphans or swept.expired) else ExitCode.DONE
 
 
 def _publish(args: argparse.Namespace, settings: Settings, swept: Swept | None) -> None:

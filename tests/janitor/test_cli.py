@@ -160,6 +160,20 @@ def test_what_a_sweep_would_take_is_all_that_is_on_stdout(capsys: pytest.Capture
     assert json.loads(err)["event"] == "sweep.planned"
 
 
+@pytest.mark.parametrize("arguments", ["--dry-run", ""])
+def test_a_sweep_that_was_stopped_has_not_found_nothing(
+    arguments: str, bucket: FakeBucket, ledger: FakeLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def stopped(*_: object) -> Iterator[Janitor]:
+        yield Janitor(bucket, ledger, GUARD, lambda: True)
+
+    monkeypatch.setattr(cli, "_janitor", stopped)
+    assert cli.main(arguments.split()) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(err if arguments else out)["event"] == "sweep.stopped"
+
+
 @pytest.mark.parametrize("arguments", ["check --json", "--json check"])
 def test_check_tells_an_object_a_line(arguments: str, ledger: FakeLedger, capsys: pytest.CaptureFixture[str]) -> None:
     ledger.unreachable = True
