@@ -217,7 +217,10 @@ def test_a_sweep_leaves_its_figures_in_a_file(settings: Path, tmp_path: Path, le
     assert cli.main([]) == 3
     told = textfile.read_text()
     assert 'tidemark_janitor_last_sweep_succeeded{pipeline="shop"} 0.0' in told
+    # Nothing is old or gone that an alert could go by but the figure of success.
+    assert 'tidemark_janitor_last_sweep_timestamp_seconds{pipeline="shop"}' in told
     assert "deleted" not in told
+    assert "objects{" not in told
 
 
 def test_figures_that_can_not_be_left_are_told_and_exit_1(
