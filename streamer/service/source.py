@@ -57,9 +57,10 @@ def source_faults(
 def source_warnings(choices: Choices, server: SourceServer) -> Iterator[Fault]:
     """What does not keep this server from being captured, and a person should know. Raises Unavailable."""
     yield from unseen_databases(Grants.parse(server.grants()), literal_databases(choices.patterns))
-    chosen = {table: choices.of(table) for table in server.tables() if choices.captures(table)}
-    keys = {table: choice.key for table, choice in chosen.items() if choice.key is not None and not choice.append}
-    yield from unproven_keys(keys, {table: server.unique_keys(table) for table in keys})
+    keys = {table: choice.key for table, choice in choices.tables.items() if choice.key is not None and not choice.append}
+    if keys:
+        there = {table: keys[table] for table in server.tables() if table in keys and choices.captures(table)}
+        yield from unproven_keys(there, {table: server.unique_keys(table) for table in there})
 
 
 def ready(ports: Ports, choices: Choices, server_id: int, position: Position | None) -> ServerStatus:
