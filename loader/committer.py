@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 import structlog
 
 from contracts.batch import BatchKey, Manifest, ManifestEntry, sha256_hex
-from contracts.errors import Corrupt, Unavailable, Unfit
-from contracts.ledger import LedgerEntry
+from contracts.errors import Corrupt, PipelineError, Unavailable, Unfit
+from contracts.ledger import Fence, LedgerEntry
 from contracts.progress import TableState
 from contracts.sql import qualified
 from loader.core.cut import Cut
@@ -44,6 +44,10 @@ OBJECT_BYTES_AT_A_TIME = 32 << 20
 BECAUSE_CHARACTERS_MAX = 1_000
 """Of why a table is parked; the column takes four bytes for each."""
 
+TRIM_EVERY = timedelta(days=1)
+TRIM_FIRST = timedelta(hours=1)
+"""After a shard's first commit here: whoever starts again and again does not begin with it."""
+
 LOADS_AT_A_TIME = 100
 """What is staged in one transaction: few transactions, and a word from the loop between two."""
 
@@ -51,7 +55,7 @@ Keep = Callable[[], None]
 """Called between effects; raises Fenced when the shard was given to somebody else."""
 
 Spent = dict[str, timedelta]
-"""By effect: `form` (in it `ensure`, of targets), `store`, `stage`, `merge`."""
+"""By effect: `form` (in it `ensure`, of targets), `store`, `stage`, `merge`, and once a day `trim`, of the ledger."""
 
 Spread = Callable[[Sequence[Callable[[], None]]], None]
 """Does all of them, in any order or at the same time; raises what one of them raised, once none is under way."""
@@ -91,8 +95,10 @@ class Committer:
         jitter: Callable[[], float],
         spread: Spread = one_by_one,
         halt_on_bad_row: bool = False,
+        ledger_keep: timedelta | None = None,
     ) -> None:
-        """`nonce`: eight hex digits never given before; `jitter`: a random number in [0, 1)."""
+        """`nonce`: eight hex digits never given before; `jitter`: a random number in [0, 1). `ledger_keep`: how long the ledger remembers
+        what nobody asks it for any more, None for ever."""
         self._store = store
         self._warehouse = warehouse
         self._encode = encode
@@ -101,6 +107,8 @@ class Committer:
         self._jitter = jitter
         self._spread = spread
         self._halt_on_bad_row = halt_on_bad_row
+        self._ledger_keep = ledger_keep
+        self._trim_at: dict[int, datetime] = {}
         self._spent: Spent = {}
         self._log = structlog.get_logger()
 
@@ -124,12 +132,27 @@ class Committer:
             plan = tenure.plan(cut, loads, topic_ids, self._clock.now(), passed)
             try:
                 self._apply(plan, keep, staged=bool(refused))
+                self._trim(plan.fence)
                 return tenure.after(plan), plan, self._spent
             except Unfit as error:
                 part = next(part for part in cut.parts if part.topic == error.fields["topic"])
                 self._log.warning("target.refused", shard=plan.fence.shard, message=error.message, **error.fields)
                 formed[part.topic] = self._after_refusal(tenure, part, topic_ids[part.topic], formed[part.topic], error, refused)
                 keep()
+
+    def _trim(self, fence: Fence) -> None:
+        """Once a day, behind a commit, which it has no part in: what fails is tried the next day."""
+        now = self._clock.now()
+        if self._ledger_keep is None or now < self._trim_at.setdefault(fence.shard, now + TRIM_FIRST):
+            return
+        self._trim_at[fence.shard] = now + TRIM_EVERY
+        try:
+            with self._timed("trim"):
+                forgotten = self._warehouse.trim(fence, now - self._ledger_keep)
+        except PipelineError as error:
+            self._log.warning("ledger.not_trimmed", shard=fence.shard, message=error.message, **error.fields)
+        else:
+            self._log.info("ledger.trimmed", shard=fence.shard, rows=forgotten)
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

@@ -163,4 +163,9 @@ class Warehouse(Protocol):
         read again (it is gone, or a column of it, or is another one), Invalid when its rows would be lost, or the loader has no right to
         it any more; then, too, it was rolled back, and what was staged is there."""
 
+    def trim(self, fence: Fence, before: datetime) -> int:
+        """Forgets batches that were committed before then, unless their objects are still there or they are a topic's last, and quarantined
+        values mended before then. Returns how many of both. Raises Fenced when a newer epoch than `fence` owns the shard, Unavailable,
+        OutcomeUnknown."""
+
     def close(self) -> None: ...

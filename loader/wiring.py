@@ -68,6 +68,7 @@ def build(
         jitter=jitter,
         spread=spread,
         halt_on_bad_row=settings.on_bad_row == "halt",
+        ledger_keep=timedelta(seconds=settings.loader.ledger_keep_seconds) or None,
     )
     loader = Loader(
         owner=instance or f"{socket.gethostname()} sync",

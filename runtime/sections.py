@@ -195,9 +195,11 @@ class Streamer(Section):
 
 
 class Loader(Section):
-    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain."""
+    """`decoder`: the native kernel where it was built (`auto`), or one of the two for certain. `ledger_keep_seconds`: how long the ledger
+    remembers batches whose objects are gone, and values in quarantine that were mended; 0 for ever."""
 
     decoder: Literal["auto", "kernel", "python"] = "auto"
+    ledger_keep_seconds: Seconds = Field(90 * 86400, ge=0)
 
 
 class Janitor(Section):

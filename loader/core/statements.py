@@ -176,11 +176,11 @@ def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator
     """Closes what this load supersedes before it enters what it couldn't load."""
     table, topic = tables.named("quarantine"), load.target.topic
     if load.truncate and load.target.mode.keyed:
-        yield Statement(f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL", (_utc(at), topic))
+        yield Statement(f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL", (utc(at), topic))
     for keys in _chunks(load.closes, 1000):
         yield Statement(
             f"UPDATE {table} SET closed_at = %s WHERE topic = %s AND closed_at IS NULL AND row_key IN ({_marks(len(keys))})",
-            (_utc(at), topic, *keys),
+            (utc(at), topic, *keys),
         )
     columns = (
         "topic",
@@ -195,7 +195,7 @@ def _quarantine(load: TableLoad, at: datetime, tables: CommitTables) -> Iterator
         "quarantined_at",
     )
     rows: list[tuple[Bound, ...]] = [
-        (q.topic, q.partition, q.offset, q.key, q.column, q.reason, q.raw, q.raw_size_bytes, load.entry.batch_id, _utc(at))
+        (q.topic, q.partition, q.offset, q.key, q.column, q.reason, q.raw, q.raw_size_bytes, load.entry.batch_id, utc(at))
         for q in load.quarantine
     ]
     yield from _insert(table, columns, rows, QUARANTINE_ROWS_MAX)
@@ -223,7 +223,7 @@ def _ledger(plan: CommitPlan, tables: CommitTables) -> Iterator[Statement]:
     for e in plan.entries:
         counts = (e.records, e.superseded, e.applied, e.quarantined, e.values_nulled)
         place = (e.batch_id, e.topic, e.partition, e.topic_id, e.epoch, e.offsets.start, e.offsets.stop)
-        rows.append((*place, *counts, e.manifest_key, e.manifest_sha256, _utc(e.committed_at)))
+        rows.append((*place, *counts, e.manifest_key, e.manifest_sha256, utc(e.committed_at)))
     yield from _insert(tables.named("ledger"), columns, rows)
 
 
@@ -245,6 +245,6 @@ def _marks(count: int) -> str:
     return ", ".join(["%s"] * count)
 
 
-def _utc(at: datetime) -> datetime:
+def utc(at: datetime) -> datetime:
     """As a TIMESTAMP without zone holds it."""
     return at.astimezone(UTC).replace(tzinfo=None)

@@ -23,8 +23,9 @@ from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
 from loader.core.refusal import of_table, refusal
 from loader.core.staging import COPIED_ROWS, STAGED, StagingTables
-from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set
+from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set, hold_fence
 from loader.core.status import Watermark
+from loader.core.trimming import trimming
 from loader.edges.session import Session
 from loader.edges.targets import Former, TargetTables, nothing_known
 from loader.ports import ShardState
@@ -209,6 +210,15 @@ class RedshiftWarehouse:
             crash_point("loader.commit.merged")
             transaction.commit(f"commit {plan.fence.commit_no} of shard {shard}")
             self._staging = staging
+
+    def trim(self, fence: Fence, before: datetime) -> int:
+        tables = CommitTables(self._options.schema, fence.shard)
+        with self._session.transaction() as transaction:
+            if transaction.touch(hold_fence(fence, tables)) != 1:
+                raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
+            forgotten = sum(transaction.touch(statement) for statement in trimming(before, tables))
+            transaction.commit(f"what shard {fence.shard} forgets of its ledger")
+        return forgotten
 
     @contextmanager
     def _telling_whose(self, statement: Statement) -> Iterator[None]:

@@ -4,7 +4,7 @@ an effect that can fail, with the compare-and-set on the fence first."""
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -281,6 +281,35 @@ class FakeWarehouse:
                 self._apply(t, load)
             self._execute("commit.ledger", lambda: self._record(t, plan))
             self._commit("commit", t)
+
+    def trim(self, fence: Fence, before: datetime) -> int:
+        ledger = ledger_table(fence.shard)
+        with self._transaction() as t:
+            self._lock(t, fence_table(fence.shard))
+
+            def forget() -> int:
+                found = self.store.find(t, fence_table(fence.shard), fence.shard)
+                if not found or found[0][1].epoch != fence.epoch:
+                    raise Fenced(f"shard {fence.shard} is not at epoch {fence.epoch} any more", shard=fence.shard)
+                held = list(self.store.scan(t, ledger))
+                last: dict[str, datetime] = {}
+                for _, _, entry in held:
+                    last[entry.topic] = max(entry.committed_at, last.get(entry.topic, entry.committed_at))
+                old = [
+                    (ledger, number, key)
+                    for number, key, entry in held
+                    if entry.committed_at < before
+                    and (entry.object_deleted_at is not None or not entry.manifest_key)
+                    and entry.committed_at not in last.values()
+                ]
+                for table, number, key in old:
+                    self.store.lock(t, table)
+                    self.store.write(t, table, number, key, None)
+                return len(old)
+
+            forgotten = self._execute("trim", forget)
+            self._commit("trim", t)
+            return forgotten
 
     def close(self) -> None:
         self._drop_session()

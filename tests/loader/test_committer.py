@@ -24,7 +24,14 @@ BOTH = (row(0), row(0, topic=ITEMS), row(1), barrier(0, orders=2, items=1))
 
 
 class Bench:
-    def __init__(self, encode: Encode = encode_all, *, halt_on_bad_row: bool = False, open_keys: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        encode: Encode = encode_all,
+        *,
+        halt_on_bad_row: bool = False,
+        open_keys: frozenset[str] = frozenset(),
+        ledger_keep: timedelta | None = None,
+    ) -> None:
         self.journal, self.clock = Journal(), Time()
         self.store, self.shelf = Store(self.journal), Shelf(self.journal)
         self.tenure = Tenure.begin(Fence(0, 5, 9, "me", 0, 0, GtidSet(), False, 0), {}, {ORDERS: open_keys}, NOW)
@@ -37,6 +44,7 @@ class Bench:
             nonce=lambda: next(nonces),
             jitter=lambda: 0.0,
             halt_on_bad_row=halt_on_bad_row,
+            ledger_keep=ledger_keep,
         )
 
     def commit(self, cut: Cut, keep: Callable[[], None] = lambda: None) -> Tenure:
@@ -46,6 +54,27 @@ class Bench:
 
 def cut_of(*records: object) -> Cut:
     return open_batch(*records).cut(CutReason.AGE, NOW)  # type: ignore[arg-type]  # records of rows and barriers
+
+
+def test_the_ledger_is_trimmed_once_a_day_behind_a_commit_which_does_not_fail_for_it() -> None:
+    bench = Bench(ledger_keep=timedelta(days=90))
+    bench.journal.fail("trim", None, Unavailable("the warehouse is in doubt"))
+    trimmed = list[float]()
+    for hours in (0, 0.9, 1, 2, 24.9, 25, 26, 49):
+        bench.clock.at = NOW + timedelta(hours=hours)
+        bench.commit(cut_of(*BOTH))
+        if bench.journal.effects[-1] != "commit":
+            assert bench.journal.effects[-1] == f"trim before {bench.clock.at - timedelta(days=90):%Y-%m-%d %H:%M}"
+            trimmed.append(hours)
+    assert trimmed == [1, 25, 49]
+
+
+def test_a_ledger_that_is_kept_for_ever_is_never_trimmed() -> None:
+    bench = Bench()
+    for hours in (0, 100):
+        bench.clock.at = NOW + timedelta(hours=hours)
+        bench.commit(cut_of(*BOTH))
+        assert bench.journal.effects[-1] == "commit"
 
 
 def test_objects_then_staging_then_one_commit_for_all_tables() -> None:

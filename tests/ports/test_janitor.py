@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from contracts.errors import Fenced
 from janitor.core.snapshot import BatchId, PartitionOffset
 from tests.ports.conftest import BOTH
 from tests.ports.warehouse_scenes import AT, TOPIC, FakeWarehouseScene, RealWarehouseScene, WarehouseScene, Writer, guard
@@ -43,6 +45,23 @@ def test_what_was_listed_is_deleted_and_only_that(scene: WarehouseScene) -> None
     assert bucket.delete(first)
     assert bucket.delete(first)  # gone already
     assert [stored.key for stored in bucket.list("p.a.b").objects] == [second.key]
+
+
+def test_of_a_trimmed_ledger_what_proves_anything_is_left(scene: WarehouseScene) -> None:
+    writer, ledger = Writer(scene), scene.janitors_ledger()
+    for day in range(4):
+        writer.at = AT + timedelta(days=day)
+        writer.commit(*([writer.truncate()] if day == 2 else [writer.upsert(day, 1)]))
+    first, kept, emptied, last = sorted(ledger.snapshot(TOPIC, 0).batches.values(), key=lambda batch: batch.id.offsets)
+    ledger.mark_deleted(TOPIC, [first, last], AT)
+    assert writer.session.trim(writer.fence, AT + timedelta(days=2)) == 1
+    assert set(ledger.snapshot(TOPIC, 0).batches) == {kept.id, emptied.id, last.id}
+    assert writer.session.trim(writer.fence, AT + timedelta(days=30)) == 1
+    left = ledger.snapshot(TOPIC, 0)
+    assert (set(left.batches), left.newest_topic_id, left.ledger_empty) == ({kept.id, last.id}, "id-1", False)
+    scene.warehouse().bump_epoch(0, "another")
+    with pytest.raises(Fenced):
+        writer.session.trim(writer.fence, AT + timedelta(days=30))
 
 
 def test_a_snapshot_holds_guard_epochs_offsets_and_batches(scene: WarehouseScene) -> None:

@@ -199,6 +199,8 @@ class Writer:
 
     scene: WarehouseScene
     mode: Mode = Mode.MERGE
+    at: datetime = AT
+    """When it commits."""
 
     def __post_init__(self) -> None:
         self.session = self.scene.warehouse()
@@ -249,12 +251,12 @@ class Writer:
             staged = StagedLoad(self.target, staging_name(self.target), self.scene.store.url(key.manifest), encoded.rows, encoded.bare)
             self.session.stage([staged])
         counts = (encoded.records, encoded.superseded, encoded.applied, encoded.quarantined, encoded.values_nulled)
-        entry = LedgerEntry(key.nonce, TOPIC, 0, "id-1", self.epoch, offsets, *counts, key.manifest, sha256, AT)
+        entry = LedgerEntry(key.nonce, TOPIC, 0, "id-1", self.epoch, offsets, *counts, key.manifest if staged else "", sha256, self.at)
         row = TopicOffset(TOPIC, 0, "id-1", offsets.stop, offsets.stop, TableState.OK, 1, "shop.orders", target_name(self.target))
         fence = replace(self.fence, commit_no=self.fence.commit_no + 1, progress_offset=offsets.stop, barrier_no=9, gtid_set=GTIDS)
         load = TableLoad(self.target, key, staged, batch.truncate, entry, encoded.quarantine)
         new = frozenset() if TOPIC in self.state.offsets else frozenset({TOPIC})
-        return CommitPlan(self.fence, replace(fence, commit_ts_us=7), (row,), new, (load,), AT)
+        return CommitPlan(self.fence, replace(fence, commit_ts_us=7), (row,), new, (load,), self.at)
 
     def commit(self, *changes: Change) -> CommitPlan:
         plan = self.plan(*changes)
