@@ -143,8 +143,8 @@ class Asked:
 class Position:
     """Where the stream goes on. `gtid_set` is what is wholly on Kafka; `next_seqs` the next seq of every topic the pipeline knows, 0 of one
     that holds no record; by topic the readings that are not finished, `rereads` of tables and `asked` of single rows; `dropped` the topics
-    whose tables are gone, while their rows are kept; `next_signal` the offset of the next signal to act on; `shards` the shard of every
-    topic that holds a record, in a pipeline of several.
+    whose tables are gone, while their rows are kept; `next_signal` the offset of the next signal to act on; `shards` the shard of topics
+    that hold records, in a pipeline of several, as far as they were written since it is kept.
 
     `commit_ts_us` is what the last whole barrier promised (never falls); `newest_commit_us` and `backstep_us` are the newest commit
     time seen and the greatest step back from it, by which the promise stays behind. `binlog` is a hint for people.

@@ -24,14 +24,14 @@ class Destinations:
         self._targets = targets
         self._collect = collect
 
-    def __call__(self, topic: str, fingerprint: str, next_seq: int) -> tuple[Destination | Nowhere, OpenChanges]:
-        # A TRUNCATE names no schema. Any of the table's says where its rows go, but its columns may be newer than the target's.
+    def __call__(self, topic: str, fingerprint: str, next_seq: int, truncate: bool) -> tuple[Destination | Nowhere, OpenChanges]:
+        # The source's TRUNCATE names no schema. Any of the table's says where its rows go, but its columns may be newer than the target's.
         schema = self._schemas.find(topic, fingerprint) if fingerprint else self._schemas.newest(topic)
         try:
             target = self._targets(topic, schema)
         except Unfit as error:
             return Nowhere(schema, error), OpenDecodedChanges()
-        if fingerprint:
+        if not truncate:
             destination = Destination(schema, target)
             return destination, self._collect(destination, next_seq)
         if not target.mode.keyed:

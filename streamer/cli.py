@@ -27,7 +27,7 @@ from streamer.edges.terminal import ReadingShown
 from streamer.edges.topics import KafkaPositions, KafkaTopics
 from streamer.ports import Tally
 from streamer.status import lines, status
-from streamer.wiring import build, require_captured
+from streamer.wiring import build, require_captured, step_patience
 
 EXAMPLES = """
 streamer                         run: from the stored position; a first run reads all rows while it streams
@@ -134,7 +134,7 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
                 f"pipeline {settings.pipeline} has no position yet, so --from-timestamp begins its stream, which goes on and on with all "
                 "captured tables: leave out --until, --table and --again; tables.include chooses tables"
             )
-    health = Health(max(120, 2 * settings.kafka.transaction_timeout_seconds + 60))  # a step may wait for Kafka as long, twice
+    health = Health(step_patience(settings).total_seconds())
     with ExitStack() as shown:
         streamer = build(settings, stop, _observers(shown), arguments.from_timestamp)
         shown.enter_context(serve(settings.metrics.listen, health, partial(stop.wait, settings.metrics.halt_linger_seconds)))

@@ -59,6 +59,12 @@ def require_captured(settings: Settings, tables: Sequence[TableId]) -> None:
         )
 
 
+def step_patience(settings: Settings) -> timedelta:
+    """How long a streamer that is alive takes for a step, and is silent towards MySQL: it may wait for Kafka as long as a transaction of
+    its may be open, twice."""
+    return timedelta(seconds=max(120, 2 * settings.kafka.transaction_timeout_seconds + 60))
+
+
 def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], since: datetime | None = None) -> Streamer:
     """The streamer these settings describe, on real clients. `observe` is told of every Kafka transaction it commits; `since`: a new
     pipeline begins there."""
@@ -69,7 +75,7 @@ def build(settings: Settings, stop: Stop, observe: Callable[[Tally], None], sinc
     log.info("decoder.chosen", **kernel.told(chosen.name, chosen.because))
     ports = Ports(
         clock=SystemClock(stop),
-        server=crash_points(MysqlServer(settings.mysql), "streamer"),
+        server=crash_points(MysqlServer(settings.mysql, step_patience(settings)), "streamer"),
         binlog=crash_points(MysqlBinlog(settings.mysql, server_id, f"tidemark-{topics.prefix}", chosen.packets), "streamer"),
         sink=crash_points(KafkaSink(settings.kafka, topics, settings.memory_bytes_max // 2), "streamer"),
         positions=crash_points(KafkaPositions(settings.kafka, topics), "streamer"),

@@ -37,9 +37,9 @@ class Part:
     renewing: bool = False
 
 
-OpenRun = Callable[[str, str, int], tuple[Destination | Nowhere, OpenChanges]]
-"""Given a topic, a schema's fingerprint (empty: a TRUNCATE) and the next seq: where such changes go, and what collects them. Raises
-Corrupt, Invalid, Unavailable."""
+OpenRun = Callable[[str, str, int, bool], tuple[Destination | Nowhere, OpenChanges]]
+"""Given a topic, a schema's fingerprint, the next seq and whether it is that of a TRUNCATE, which may name no schema: where such changes
+go, and what collects them. Raises Corrupt, Invalid, Unavailable."""
 
 
 @dataclass(slots=True)
@@ -115,8 +115,8 @@ class Lane:
     def _begin(self, change: Change) -> None:
         """A run for changes like this one."""
         truncate, seq = change.envelope.op is Op.TRUNCATE, self.next_seq
-        fingerprint = "" if truncate else change.envelope.source.schema
-        run = _Run(seq, fingerprint, truncate, *self.open_run(self.topic, fingerprint, seq))
+        fingerprint = change.envelope.source.schema
+        run = _Run(seq, fingerprint, truncate, *self.open_run(self.topic, fingerprint, seq, truncate))
         if self.runs and not self.runs[-1].changes:
             self.runs.pop()
         self.runs.append(run)

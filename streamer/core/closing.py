@@ -38,5 +38,5 @@ def reason_to_close(rows: int, age: timedelta, *, caught_up: bool, policy: Close
 
 
 def must_split(rows: int, size_bytes: int, age: timedelta, policy: ClosePolicy) -> bool:
-    """Whether an open Kafka transaction closes inside a source transaction, before its next row."""
+    """Whether an open Kafka transaction closes inside a source transaction."""
     return rows >= policy.split_rows or size_bytes >= policy.split_bytes or (rows > 0 and age >= policy.split_age)

@@ -110,8 +110,8 @@ def gone_records(keys: Sequence[bytes], way: Route, origin: Origin, *, first_seq
     return Records(way.topic, records, size_bytes)
 
 
-def truncate_message(table: TableId, topic: str, origin: Origin, *, seq: int, now_ms: int) -> Message:
-    """The record of a TRUNCATE: no key, no row, no schema."""
+def truncate_message(table: TableId, topic: str, origin: Origin, *, seq: int, now_ms: int, schema: str = "") -> Message:
+    """The record of a TRUNCATE: no key, no row. `schema`: fingerprint of that of the rows behind it, where these decided it."""
     source = Source(
         name=origin.pipeline,
         table=table,
@@ -123,7 +123,7 @@ def truncate_message(table: TableId, topic: str, origin: Origin, *, seq: int, no
         commit_ts_us=origin.commit_ts_us,
         seq=seq,
         ev=0,
-        schema="",
+        schema=schema,
     )
     return Message(topic, None, Envelope(Op.TRUNCATE, None, None, source, now_ms).encode())
 

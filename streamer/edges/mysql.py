@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pymysql
@@ -24,7 +25,7 @@ from streamer.ports import ServerStatus
 _log = structlog.get_logger()
 
 LOCK_NAME_MAX = 64  # MySQL manual, "Locking Functions"
-_DEAD_SECONDS = 120  # a leader asks every two seconds, unless Kafka keeps it waiting or it looks for a moment in a binlog
+_DEAD_LOOK_SECONDS = 20  # it lists all sessions, where the account may see them
 _SILENT_SECONDS = 60  # less than the server or anything in between may end a silent connection after
 VARIABLES = (
     "server_id",
@@ -62,8 +63,11 @@ class MysqlServer:
     """A SourceServer: one control connection, made at the first use and anew after it was lost, or was silent for long while no turn
     depends on it: a backfill reads the binlog for hours between two questions."""
 
-    def __init__(self, settings: Mysql) -> None:
+    def __init__(self, settings: Mysql, dead_after: timedelta = timedelta(minutes=10)) -> None:
+        """`dead_after`: a turn's holder that asked nothing for so long is gone."""
         self._settings = settings
+        self._dead_after = dead_after
+        self._look_for_dead_at = 0.0
         self._connection: Any = None
         self._has_turn = False
         self._asked_at = 0.0
@@ -80,11 +84,20 @@ class MysqlServer:
     def _ended_dead_holder(self, name: str) -> bool:
         """Whether the session that holds the turn was ended: one whose host is gone keeps it until the server misses it. Every account
         sees its own sessions, and may end them. Source: MySQL manual, "SHOW PROCESSLIST Statement", "KILL Statement"."""
+        if time.monotonic() < self._look_for_dead_at:
+            return False
+        self._look_for_dead_at = time.monotonic() + _DEAD_LOOK_SECONDS
         holder = self._rows("SELECT IS_USED_LOCK(%s)", name)[0][0]
         for session, _, _, _, command, seconds, *_ in self._rows("SHOW PROCESSLIST"):
-            if session == holder and command == "Sleep" and seconds >= _DEAD_SECONDS:
+            if session == holder and command == "Sleep" and seconds >= self._dead_after.total_seconds():
+                with self._translating():
+                    try:
+                        self._ask("KILL CONNECTION %s", session)
+                    except MySQLError as error:
+                        if error.args[0] in (ER.NO_SUCH_THREAD, ER.KILL_DENIED_ERROR):
+                            return False  # it has gone, or is another account's
+                        raise
                 _log.warning("turn.freed", lock=name, session=session, silent_seconds=seconds)
-                self._rows("KILL CONNECTION %s", session)
                 return True
         return False
 

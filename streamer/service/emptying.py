@@ -44,31 +44,34 @@ class Emptying:
         self._send(table, origin, now)
         self._transaction.alone = True
 
-    def empty(self, table: TableId, now: datetime) -> None:
-        """By a signal: the target loses all its rows, and those the table has follow."""
+    def empty(self, table: TableId, now: datetime, schema: str = "") -> None:
+        """The target loses all its rows, and those the table has follow. `schema`: theirs, where it is known."""
         if self._transaction.rows:
             self._transaction.close(CloseReason.TRUNCATE, now)
-        self.send(table, now)
+        self.send(table, now, schema)
         self._transaction.alone = True
 
     def renew(self, schema: TableSchema, now: datetime) -> None:
-        """Before all rows that an append table holds are sent: without a key, nothing tells which of them were sent before."""
+        """Before all rows that an append table holds are sent: without a key, nothing tells which of them were sent before. It names their
+        schema: of a table that has just lost its key, the target may hold a row for each."""
         way, opened = self._routes.of(schema), self._transaction.open
         if way.schema.key or not self._choices.appends(way.schema):
             return
         if opened.begun(way.topic) and opened.next_seq(way.topic) != self._ends.get(way.topic):
-            self.empty(schema.table, now)
+            self._routes.use(schema)
+            self.empty(schema.table, now, way.schema.fingerprint)
             self._transaction.close_alone(now)
 
-    def send(self, table: TableId, now: datetime) -> None:
+    def send(self, table: TableId, now: datetime, schema: str = "") -> None:
         """Only the record, for a Kafka transaction that holds no rows and is committed next."""
         binlog, now_us = self._stream.decoder.position, int(now.timestamp() * 1_000_000)
-        self._send(table, Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us), now)
+        self._send(table, Origin(self._choices.topics.prefix, 0, "", binlog.file, binlog.offset, now_us // 1000, now_us), now, schema)
 
-    def _send(self, table: TableId, origin: Origin, now: datetime) -> None:
+    def _send(self, table: TableId, origin: Origin, now: datetime, schema: str = "") -> None:
+        self._choices.refuse_moved((table,), self._transaction.position.shards)
         topic = self._choices.topic(table)
         self._routes.ensure(topic)
         seq = self._transaction.open.took(topic, self._choices.shard(table))
         self._ends[topic] = seq + 1
         self._stream.decoder.forget(topic)
-        self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000)))
+        self._transaction.send(truncate_message(table, topic, origin, seq=seq, now_ms=int(now.timestamp() * 1000), schema=schema))

@@ -48,7 +48,9 @@ class Hearing:
             return
         for offset, data in self._signals.hear(self._asked.hear_at):
             if offset < self._asked.hear_at:
-                self._begin_anew()
+                # Nothing tells whether it was acted on, and events would be emitted twice.
+                because = f"the topic was made again, or has lost its end: it is heard from offset {self._transaction.open.next_signal} on"
+                log.error("signal.passed_over", offset=offset, because=because)
             self._asked.heard(offset, data)
             if offset < self._transaction.open.next_signal:
                 continue  # heard by an earlier session
@@ -65,13 +67,6 @@ class Hearing:
             if self._transaction.alone:
                 self._transaction.close_alone(now)
         self._readings.give_up_lost()
-
-    def _begin_anew(self) -> None:
-        """The topic's offsets begin anew, so it is another one. What the former one asked for by keys, or as events, went with it."""
-        log.error("signals.made_again", advice="what was asked for before is given up: ask for it again")
-        for topic, asked in self._transaction.open.asked.items():
-            self._readings.done(topic, asked.signals)
-        self._transaction.open.acted(0)
 
     def _act(self, signal: Signal, offset: int, now: datetime) -> None:
         topic = self._choices.topic(signal.table)

@@ -198,7 +198,8 @@ class Session:
                 transaction.close(reason, now, None if idle else self._stream.ahead)
         elif transaction.rows:
             # Rows of other tables may come without a pause for longer than Kafka lets a transaction be open.
-            if transaction.must_split(policy, now) and (idle or transaction.age(now) >= policy.split_age):
+            pressing = transaction.age(now) >= policy.split_age and transaction.source.xid is None
+            if transaction.must_split(policy, now) and (idle or pressing):
                 transaction.split(CloseReason.SPLIT, now)
         elif now >= self._beats.next(now) or (
             self._beats.partial and not transaction.source.under_way and transaction.open.in_progress is None

@@ -64,6 +64,8 @@ class Taking:
 
     def _shown(self, shown: Shown) -> None:
         decoder, transaction = self._stream.decoder, self._transaction
+        if shown.under_way is not None:
+            transaction.source.under_way = True  # as at an unrouted table
         for meaning in self._judge.judge(shown.at, shown.under_way):
             if isinstance(meaning, Began):
                 if meaning.xid is not None and transaction.rows:

@@ -50,7 +50,6 @@ class World:
         self.transactions = self.ddl = self.revived = 0
         self.crashes: Counter[str] = Counter()
         """By crash point, how many died there."""
-        """That tables are still being read for the first time."""
         self._traffic = threading.Event()
         self._idle = threading.Event()
         self._over = False

@@ -377,7 +377,7 @@ def test_a_shard_given_away_after_a_refusal_is_not_committed() -> None:
 
 
 def test_changes_without_a_target_are_passed_over_and_the_message_is_cut_to_its_column() -> None:
-    def nowhere(topic: str, fingerprint: str, next_seq: int) -> tuple[Nowhere, OpenChanges]:
+    def nowhere(topic: str, fingerprint: str, next_seq: int, truncate: bool) -> tuple[Nowhere, OpenChanges]:
         return Nowhere(SCHEMA, Unfit("é" * 5000)), OpenDecodedChanges()
 
     bench = Bench()

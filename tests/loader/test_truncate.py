@@ -115,6 +115,14 @@ def test_a_truncate_of_a_table_that_has_lost_its_key_since_parks_it_alone() -> N
     assert bench.changes() == []
 
 
+def test_a_truncate_that_names_the_schema_of_its_rows_is_judged_by_that_one_whatever_is_known_of_others() -> None:
+    """Of a table that lost its key, and is read before any change of it came."""
+    bench = Bench(KEYED, KEYED, [ID])
+    assert bench.commit(Op.TRUNCATE, KEYLESS.fingerprint).state is TableState.PARKED
+    assert bench.commit(Op.READ, KEYLESS.fingerprint).state is TableState.PARKED
+    assert bench.changes() == []
+
+
 def test_rows_from_before_the_key_was_lost_are_loaded_once_the_table_is_emptied() -> None:
     bench = Bench(KEYED, KEYLESS, [ID])
     bench.commit(Op.TRUNCATE, "")

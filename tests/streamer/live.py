@@ -88,6 +88,9 @@ class LiveSource(Source):
             parts.append(part)
         if parts:
             events = [query("BEGIN"), *(item for part in parts for item in part), xid()]
+            if self.rng.random() < 0.2:
+                # Shown, for a text may mean anything; and rows before it that nobody takes.
+                events[1:1] = [*Table("others", database="elsewhere").insert((1, 1)), query("SAVEPOINT a")]
             self.raw(*([payload(*events)] if self.rng.random() < 0.3 else events))
             self._took(now, held)
 

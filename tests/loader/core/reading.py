@@ -52,7 +52,7 @@ def start(offset: int = 0, *, next_offset: int | None = None, next_seq: int = 0)
     return Start("id-1", offset, offset if next_offset is None else next_offset, next_seq)
 
 
-def open_run(topic: str, fingerprint: str, next_seq: int) -> tuple[Destination, OpenChanges]:
+def open_run(topic: str, fingerprint: str, next_seq: int, truncate: bool) -> tuple[Destination, OpenChanges]:
     """Every topic's rows are of one schema, whatever they say."""
     naming = TargetNaming("{db}", topic.rpartition(".")[2])
     return Destination(SCHEMA, target_table(topic, SCHEMA, naming, None)), OpenDecodedChanges()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,12 @@ def test_a_turn_is_never_lost_without_a_word(server: MysqlServer, edge: Edge, se
 def test_a_turn_whose_holder_is_dead_is_freed(edge: Edge, settings: Mysql, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server does not miss a host that went without a word until wait_timeout is over."""
     assert edge.take_turn("tidemark_dead")
-    with closing(Edge(settings)) as other:
+    monkeypatch.setattr(mysql, "_DEAD_LOOK_SECONDS", 0.2)
+    with closing(Edge(settings, timedelta(seconds=3))) as other:
         assert not other.take_turn("tidemark_dead")
+        time.sleep(1)
         edge.status()  # it is alive
-        monkeypatch.setattr(mysql, "_DEAD_SECONDS", 1)
+        time.sleep(1)
         assert not other.take_turn("tidemark_dead")
         deadline = time.monotonic() + 20
         while not other.take_turn("tidemark_dead"):
