@@ -103,7 +103,7 @@ def drill(stack: Stack, directory: Path, *, rows: int, kills: int, seed: int, sa
         chunks_reread=len(asked) - len(set(asked)),
         transactions=churn.transactions,
         table_rows=verdict["source_rows"],
-        different=len(verdict["different"]),
+        different=len(verdict["different"]) + len(verdict["quarantined"]),
         seconds=round(time.monotonic() - began, 1),
     )
 

@@ -73,6 +73,8 @@ class Judge:
                 f"{table}: key {item.key}: {item.difference.value} in {item.columns}: {item.source} / {item.warehouse}"
                 for item in found.different[:SHOWN_MAX]
             ]
+            # Nothing here is too large for its column.
+            faults += [f"{table}: key {item.key}: {item.column or 'the row'} is in quarantine: {item.reason}" for item in found.withheld]
             if target is not None and found.source_rows:
                 faults += self._columns(table, target.name)
         return Verdict(rows, tuple(faults))

@@ -80,9 +80,9 @@ def beside(act: Callable[[], object], pause_s: float) -> Iterator[None]:
 
 
 def assert_equal(pipeline: Pipeline, timeout_s: float = 60) -> int:
-    """Every row of every table is the same on both sides; returns how many rows were compared."""
+    """Every row of every table is the same on both sides, and none in quarantine; returns how many rows were compared."""
     tables = [f"--table={pipeline.name}.{table}" for table in TABLES]
-    done = pipeline.run("auditor", "verify", "--json", f"--patience={timeout_s:.0f}s", *tables, timeout_s=timeout_s * 2)
+    done = pipeline.run("auditor", "verify", "--strict", "--json", f"--patience={timeout_s:.0f}s", *tables, timeout_s=timeout_s * 2)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs(pipeline)}"
     verdicts = orjson.loads(done.stdout)
     assert [verdict["table"] for verdict in verdicts] == [f"{pipeline.name}.{table}" for table in TABLES]
