@@ -1,5 +1,5 @@
 """`python -m tests.chaos --cycles N --seed S`: N faults of every kind on real servers under traffic. The last line is one JSON object; exit
-code 1 when a row was lost or doubled, an orphan was left or a committed object is gone."""
+code 1 when a row was lost or doubled, an orphan was left, a committed object is gone, or what was tried again and again never hit."""
 
 import argparse
 import sys

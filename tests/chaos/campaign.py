@@ -20,19 +20,24 @@ COMPARE_EVERY = 3
 """Cycles, while the traffic goes on."""
 REST_EVERY = 5
 """Cycles after which the traffic rests, and everything is compared with everything."""
+TRIES = 3
+"""Whatever was tried so often without a hit can't be hit: nothing was proven by it."""
 _CUT_PATIENCE_S = 10.0
 """So long a whole cut may take to come: tables are being read again meanwhile."""
 
 
 @dataclass
 class Report:
-    """`faults`: how many by kind. `crash_points`: by name, how many died there. `revived`: services that ended by themselves and were
-    started again. Rows are compared again and again, and counted each time; `comparisons_under_load` of the comparisons with traffic.
-    `records`: on Kafka, each in one entry of the ledger. `wrong`: what else contradicts the ledger; it was printed."""
+    """`faults`: how many by kind. `hits`: how many of them met what they were to break. `crash_points`: by name, how many died there;
+    `crash_points_not_reached`: how many did not. `revived`: services that ended by themselves and were started again. Rows are compared
+    again and again, and counted each time; `comparisons_under_load` of the comparisons with traffic. `records`: on Kafka, each in one entry
+    of the ledger. `wrong`: what else contradicts the ledger; it was printed."""
 
     cycles: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
     crash_points: Counter[str] = field(default_factory=Counter)
+    crash_points_not_reached: Counter[str] = field(default_factory=Counter)
     revived: int = 0
     transactions: int = 0
     ddl: int = 0
@@ -55,13 +60,21 @@ class Report:
     @property
     def is_clean(self) -> bool:
         bad = self.lost or self.foreign or self.duplicated or self.orphans_left or self.committed_objects_deleted or self.wrong
-        return not (bad or self.broke)
+        return not (bad or self.broke or self.never_hit)
+
+    @property
+    def never_hit(self) -> list[str]:
+        """Kinds, crash points and comparisons under load that were tried again and again, and nothing came of it."""
+        tried = [(kind, count, self.hits[kind]) for kind, count in self.faults.items()]
+        tried += [(point, missed, self.crash_points[point]) for point, missed in self.crash_points_not_reached.items()]
+        tried.append(("comparison_under_load", self.no_cut, self.comparisons_under_load))
+        return sorted(name for name, count, hits in tried if count >= TRIES and not hits)
 
     def line(self) -> dict[str, Any]:
         p95 = {"streamer": _p95(self.streamer_s), "loader": _p95(self.loader_s)}
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        named = {"faults": dict(sorted(self.faults.items())), "crash_points": dict(sorted(self.crash_points.items()))}
-        return {**counts, **named, "recovery_s_p95": p95, **({"broke": self.broke} if self.broke else {})}
+        named = {name: dict(sorted(value.items())) for name, value in vars(self).items() if isinstance(value, Counter)}
+        return {**counts, **named, "never_hit": self.never_hit, "recovery_s_p95": p95, **({"broke": self.broke} if self.broke else {})}
 
 
 def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]) -> Report:
@@ -83,7 +96,7 @@ def _run(directory: Path, cycles: int, seed: int, report: Report, say: Callable[
             _cycles(world, cycles, chance, report, say)
         finally:
             report.transactions, report.ddl, report.revived = world.transactions, world.ddl, world.revived
-            report.crash_points = world.crashes
+            report.crash_points, report.crash_points_not_reached = world.crashes, world.not_reached
         with world.quiet():
             world.settle()
             _clean(world, report, say)
@@ -92,13 +105,15 @@ def _run(directory: Path, cycles: int, seed: int, report: Report, say: Callable[
 def _cycles(world: World, cycles: int, chance: random.Random, report: Report, say: Callable[[str], None]) -> None:
     world.begin()
     for kind, fault in planned(chance, cycles):
-        fault(world, chance)
+        hit = fault.act(world, chance)
         streamer_s, loader_s = world.recovered()
         report.cycles += 1
         report.faults[kind] += 1
+        report.hits[kind] += hit
         report.streamer_s.append(streamer_s)
         report.loader_s.append(loader_s)
-        say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s")
+        missed = "" if hit else "; it hit nothing"
+        say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s{missed}")
         if report.cycles % COMPARE_EVERY == 0:
             _compare_under_load(world, report, say)
         if report.cycles % REST_EVERY == 0 or report.cycles == cycles:

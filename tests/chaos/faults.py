@@ -5,14 +5,27 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from subprocess import TimeoutExpired
 
+import orjson
+
+from devstack.pipeline import Service
 from devstack.redshift.faults import Action
 from tests.chaos.followers import ask
 from tests.chaos.proxy import Trap
 from tests.chaos.world import World
 
-Fault = Callable[[World, random.Random], None]
+Act = Callable[[World, random.Random], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`act` does it, and says whether it hit anything."""
+
+    act: Act
+
 
 STREAMER_EFFECTS = ("init", "begin", "send", "send_rows", "commit", "read", "ensure", "start", "next", "take_turn", "status")
 LOADER_EFFECTS = ("bump_epoch", "read_state", "ensure_target", "put", "stage", "commit", "poll", "mirror")
@@ -25,8 +38,10 @@ CRASH_POINTS = (
 
 _LIVES_S = 6.0
 """How long a process may live that has a crash point before it; then it is killed."""
-_FROZEN_S = 12.0
-"""Longer than the loaders' session: who stands still so long is taken for dead."""
+_FROZEN_S = 30.0
+"""Much longer than the loaders' session: who stands still so long is taken for dead, and another has its shard."""
+_STRIKES_S = 4.0
+"""How long a trap or a rule waits for somebody to run into it."""
 _HALTS_S = 60.0
 _END_TXN = rb"\x00\x1a\x00[\x01-\x05].{4}\x00.[a-z]"
 """A request's API key, version, correlation id and client id. Source: Kafka protocol guide, "Request Header v1"."""
@@ -34,123 +49,155 @@ _BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r
 _CUT_SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<?xml"
 
 
-def crash(point: str) -> Fault:
+def crash(point: str) -> Act:
     """The process dies at this effect, the first, or one of the next after it began."""
 
-    def fault(world: World, chance: random.Random) -> None:
+    def act(world: World, chance: random.Random) -> bool:
         name = point.partition(".")[0]
         once = point.split(".")[1] in ("init", "read", "start", "bump_epoch", "read_state", "take_turn", "ensure_target", "ensure")
-        dying = world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}")
-        try:
-            if dying.wait(_LIVES_S) == -signal.SIGKILL:
-                world.crashes[point] += 1
-        except TimeoutExpired:
-            dying.kill9()
+        died = _dies(world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}"))
+        (world.crashes if died else world.not_reached)[point] += 1
         world.start(name)
+        return died
 
-    return fault
+    return act
 
 
-def killed(name: str) -> Fault:
-    def fault(world: World, chance: random.Random) -> None:
+def _dies(service: Service) -> bool:
+    """Whether it kills itself; else it is killed."""
+    try:
+        return service.wait(_LIVES_S) == -signal.SIGKILL
+    except TimeoutExpired:
+        service.kill9()
+        return False
+
+
+def killed(name: str) -> Act:
+    def act(world: World, chance: random.Random) -> bool:
         time.sleep(chance.uniform(0, 1))
+        running = world.services[name].running()
         world.restart(name)
+        return running
 
-    return fault
+    return act
 
 
-def zombie(world: World, chance: random.Random) -> None:
+def zombie(world: World, chance: random.Random) -> bool:
     """The loader stands still until another has its shard, and wakes."""
     owner = world.services["loader"]
     os.kill(owner.process.pid, signal.SIGSTOP)
-    world.start("loader-2")
-    time.sleep(_FROZEN_S)
-    os.kill(owner.process.pid, signal.SIGCONT)
+    try:
+        world.start("loader-2")
+        taken = _within(_FROZEN_S, lambda: world.owner() == "loader-2")
+    finally:
+        os.kill(owner.process.pid, signal.SIGCONT)
     time.sleep(chance.uniform(0, 2))
     second = world.services.pop("loader-2")
     second.kill9()
+    return taken
 
 
-def paused(name: str) -> Fault:
-    def fault(world: World, chance: random.Random) -> None:
-        process = world.services[name].process
-        os.kill(process.pid, signal.SIGSTOP)
+def paused(name: str) -> Act:
+    def act(world: World, chance: random.Random) -> bool:
+        service = world.services[name]
+        os.kill(service.process.pid, signal.SIGSTOP)
         time.sleep(chance.uniform(0.5, 3))
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(service.process.pid, signal.SIGCONT)
+        return service.running()
 
-    return fault
+    return act
 
 
-def reset(server: str) -> Fault:
+def reset(server: str) -> Act:
     """Every connection to a server is cut, some times in a row."""
 
-    def fault(world: World, chance: random.Random) -> None:
+    def act(world: World, chance: random.Random) -> bool:
+        cut = 0
         for _ in range(chance.randint(1, 4)):
-            world.proxies[server].reset()
+            cut += world.proxies[server].reset()
             time.sleep(chance.uniform(0, 0.5))
+        return cut > 0
 
-    return fault
+    return act
 
 
-def stalled(server: str) -> Fault:
-    def fault(world: World, chance: random.Random) -> None:
-        world.proxies[server].stall()
+def stalled(server: str) -> Act:
+    def act(world: World, chance: random.Random) -> bool:
+        proxy = world.proxies[server]
+        before = proxy.held
+        proxy.stall()
         time.sleep(chance.uniform(0.5, 3))
+        held = proxy.held > before
         if chance.random() < 0.5:
-            world.proxies[server].reset()
-        world.proxies[server].flow()
+            proxy.reset()
+        proxy.flow()
+        return held
 
-    return fault
+    return act
 
 
-def slow(server: str) -> Fault:
-    def fault(world: World, chance: random.Random) -> None:
-        world.proxies[server].delay(chance.uniform(0.01, 0.1))
+def slow(server: str) -> Act:
+    def act(world: World, chance: random.Random) -> bool:
+        proxy = world.proxies[server]
+        before = proxy.held
+        proxy.delay(chance.uniform(0.01, 0.1))
         time.sleep(2)
-        world.proxies[server].flow()
+        proxy.flow()
+        return proxy.held > before
 
-    return fault
+    return act
 
 
-def trapped(server: str, trap: Trap, times: int = 1) -> Fault:
+def trapped(server: str, trap: Trap, times: int = 1) -> Act:
     """The next requests of a kind are cut, or answered in the server's place."""
 
-    def fault(world: World, chance: random.Random) -> None:
+    def act(world: World, chance: random.Random) -> bool:
         proxy = world.proxies[server]
         before = proxy.trapped
         for _ in range(times):
             proxy.trap(trap)
-        deadline = time.monotonic() + 4
-        while proxy.trapped < before + times and time.monotonic() < deadline:
-            time.sleep(0.05)
+        _within(_STRIKES_S, lambda: proxy.trapped >= before + times)
         proxy.disarm()
+        return proxy.trapped > before
 
-    return fault
+    return act
 
 
-def refused(action: Action, statement: str) -> Fault:
+def refused(action: Action, statement: str) -> Act:
     """The warehouse does this at the next statement of a kind."""
 
-    def fault(world: World, chance: random.Random) -> None:
+    def act(world: World, chance: random.Random) -> bool:
+        since = world.journal.stat().st_size
         world.rules.add(action, statement=statement, seconds=2 if action in ("hang", "delay") else 0)
-        time.sleep(3)
+        struck = _within(_STRIKES_S, lambda: _struck(world.journal, since, action))
         world.rules.clear()
+        return struck
 
-    return fault
+    return act
 
 
-def server_killed(server: str) -> Fault:
-    def fault(world: World, chance: random.Random) -> None:
+def _struck(journal: Path, since: int, action: Action) -> bool:
+    """Whether a statement met a rule with that action, of those the warehouse has entered behind the first bytes."""
+    with journal.open("rb") as lines:
+        lines.seek(since)
+        return any(orjson.loads(line)["fault"] == action for line in lines if line.endswith(b"\n"))
+
+
+def server_killed(server: str) -> Act:
+    def act(world: World, chance: random.Random) -> bool:
         held = world.source if server == "mysql" else world.stack.servers[server]
+        running = held.alive()
         held.kill9()
         time.sleep(chance.uniform(0, 1))
         held.start()
+        return running
 
-    return fault
+    return act
 
 
-def rotated(world: World, chance: random.Random) -> None:
+def rotated(world: World, chance: random.Random) -> bool:
     """The binlog goes on in new files, and those that were read are purged."""
+    oldest = _binlogs(world)[0]
     for _ in range(3):
         ask(world.source, "FLUSH BINARY LOGS")
         time.sleep(0.3)
@@ -159,14 +206,21 @@ def rotated(world: World, chance: random.Random) -> None:
     world.standby.wait_for(wanted)
     world.oracle.wait_until_received(wanted)
     ask(world.source, f"PURGE BINARY LOGS TO '{newest}'")
+    return oldest not in _binlogs(world)
 
 
-def failed_over(world: World, chance: random.Random) -> None:
+def _binlogs(world: World) -> list[str]:
+    return [str(row[0]) for row in ask(world.source, "SHOW BINARY LOGS")]
+
+
+def failed_over(world: World, chance: random.Random) -> bool:
     time.sleep(chance.uniform(0, 1))
+    before = world.source
     world.fail_over()
+    return world.source is not before
 
 
-def failed_over_with_loss(world: World, chance: random.Random) -> None:
+def failed_over_with_loss(world: World, chance: random.Random) -> bool:
     """A server answers at the source's address that lacks what is on Kafka: the streamer ends, and loads nothing of the other history.
     Then the right one is there again."""
     with world.standby.lagging():
@@ -177,34 +231,51 @@ def failed_over_with_loss(world: World, chance: random.Random) -> None:
         assert "adopt-server" in streamer.tail(), streamer.tail()
         world.divert(world.source)
         world.start("streamer")
+    return True
 
 
-def swept(world: World, chance: random.Random) -> None:
+def swept(world: World, chance: random.Random) -> bool:
     """The loader dies, and a janitor takes what it has left while its successor loads."""
     world.restart("loader")
     done = world.sweep()
     assert done.returncode in (0, 1, 3), done.stderr
+    return True
 
 
+def _within(seconds: float, done: Callable[[], bool]) -> bool:
+    """Whether it comes true in that time."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+SERVERS = ("mysql", "kafka", "s3", "redshift")
 FAULTS: dict[str, tuple[Fault, ...]] = {
-    "crash_point": tuple(crash(point) for point in CRASH_POINTS),
-    "kill9": (killed("streamer"), killed("loader")),
-    "zombie": (zombie,),
-    "sigstop": (paused("streamer"), paused("loader")),
-    "reset": tuple(reset(server) for server in ("mysql", "kafka", "s3", "redshift")),
-    "stall": tuple(stalled(server) for server in ("mysql", "kafka", "s3", "redshift")),
-    "slow": tuple(slow(server) for server in ("mysql", "kafka", "s3", "redshift")),
-    "s3_503": (trapped("s3", Trap(b"PUT /", answer=_BUSY), times=4),),
-    "s3_truncated": (trapped("s3", Trap(b"PUT /", forwarded=True, answer=_CUT_SHORT), times=2),),
-    "s3_lost_answer": (trapped("s3", Trap(b"PUT /", forwarded=True), times=2),),
-    "kafka_commit_cut": (trapped("kafka", Trap(_END_TXN)), trapped("kafka", Trap(_END_TXN, forwarded=True))),
-    "commit_cut": (refused("drop_before", "^COMMIT"), refused("drop_after", "^COMMIT"), refused("delay", "^COMMIT")),
-    "warehouse_error": (refused("error_1023", "INSERT INTO"), refused("drop_before", "^COPY"), refused("hang", "DELETE FROM")),
-    "broker_kill9": (server_killed("kafka"),),
-    "mysqld_kill9": (server_killed("mysql"),),
-    "rotation_and_purge": (rotated,),
-    "failover": (failed_over,),
-    "failover_with_loss": (failed_over_with_loss,),
-    "janitor": (swept,),
+    "crash_point": tuple(Fault(crash(point)) for point in CRASH_POINTS),
+    "kill9": (Fault(killed("streamer")), Fault(killed("loader"))),
+    "zombie": (Fault(zombie),),
+    "sigstop": (Fault(paused("streamer")), Fault(paused("loader"))),
+    "reset": tuple(Fault(reset(server)) for server in SERVERS),
+    "stall": tuple(Fault(stalled(server)) for server in SERVERS),
+    "slow": tuple(Fault(slow(server)) for server in SERVERS),
+    "s3_503": (Fault(trapped("s3", Trap(b"PUT /", answer=_BUSY), times=4)),),
+    "s3_truncated": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True, answer=_CUT_SHORT), times=2)),),
+    "s3_lost_answer": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True), times=2)),),
+    "kafka_commit_cut": tuple(Fault(trapped("kafka", Trap(_END_TXN, forwarded=forwarded))) for forwarded in (False, True)),
+    "commit_cut": tuple(Fault(refused(action, "^COMMIT")) for action in ("drop_before", "drop_after", "delay")),
+    "warehouse_error": (
+        Fault(refused("error_1023", "INSERT INTO")),
+        Fault(refused("drop_before", "^COPY")),
+        Fault(refused("hang", "DELETE FROM")),
+    ),
+    "broker_kill9": (Fault(server_killed("kafka")),),
+    "mysqld_kill9": (Fault(server_killed("mysql")),),
+    "rotation_and_purge": (Fault(rotated),),
+    "failover": (Fault(failed_over),),
+    "failover_with_loss": (Fault(failed_over_with_loss),),
+    "janitor": (Fault(swept),),
 }
 """By kind. Each cycle does one."""

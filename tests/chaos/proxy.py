@@ -33,6 +33,8 @@ class Proxy:
         self.port = 0
         self.trapped = 0
         """Connections that a trap has cut."""
+        self.held = 0
+        """Pieces of data that a stall or a delay has held back."""
         self._traps: list[Trap] = []
         self._delay_s = 0.0
         self._open = asyncio.Event()
@@ -97,6 +99,7 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, back: asyncio.StreamWriter | None) -> None:
         """`back`: to whom the source's own side is; None for what comes from the server."""
         while data := await source.read(_CHUNK_BYTES):
+            self.held += bool(self._delay_s) or not self._open.is_set()
             await self._open.wait()
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)

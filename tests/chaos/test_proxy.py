@@ -87,13 +87,23 @@ def test_a_reset_cuts_every_connection_and_lets_new_ones_in(proxy: Proxy) -> Non
 def test_a_stall_holds_everything_back_until_it_ends(proxy: Proxy) -> None:
     client = connected(proxy)
     proxy.stall()
+    assert proxy.held == 0
     client.sendall(b"late")
     client.settimeout(0.2)
     with pytest.raises(TimeoutError):
         client.recv(100)
+    assert proxy.held == 1
     proxy.flow()
     client.settimeout(5)
     assert client.recv(100) == b"late"
+
+
+def test_a_delay_counts_what_it_holds_back(proxy: Proxy) -> None:
+    client = connected(proxy)
+    proxy.delay(0.01)
+    client.sendall(b"late")
+    assert client.recv(100) == b"late"
+    assert proxy.held == 2
 
 
 @pytest.mark.parametrize(("forwarded", "seen"), [(False, b"hello"), (True, b"helloPUT /x")])

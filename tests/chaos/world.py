@@ -45,11 +45,13 @@ class World:
         self.source, self.standby, self.oracle = stack.mysql, standby, oracle
         self.records = Records(stack.kafka.bootstrap_servers, f"tidemark-{pipeline.name}-loader")
         self.bucket = Bucket(stack.s3.client(), PREFIX, stack.directory / "s3" / "log")
-        self.rules = FaultRules(stack.redshift.faults_path)
+        self.rules, self.journal = FaultRules(stack.redshift.faults_path), stack.redshift.journal_path
         self.services: dict[str, Service] = {}
         self.transactions = self.ddl = self.revived = 0
         self.crashes: Counter[str] = Counter()
         """By crash point, how many died there."""
+        self.not_reached: Counter[str] = Counter()
+        """By crash point, how many lived on that were to die there."""
         self._traffic = threading.Event()
         self._idle = threading.Event()
         self._over = False
@@ -148,6 +150,11 @@ class World:
     def loaded(self) -> GtidSet:
         with self.warehouse() as connection:
             return loaded(connection, LEDGER)
+
+    def owner(self) -> str:
+        """The loader that took the shard last."""
+        with self.warehouse() as connection:
+            return str(query(connection, f"SELECT owner FROM {LEDGER}.fence")[0][0])
 
     def _all_read(self) -> bool:
         with self.warehouse() as connection:
