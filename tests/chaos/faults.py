@@ -38,8 +38,10 @@ CRASH_POINTS = (
 
 _LIVES_S = 6.0
 """How long a process may live that has a crash point before it; then it is killed."""
-_FROZEN_S = 30.0
-"""Much longer than the loaders' session: who stands still so long is taken for dead, and another has its shard."""
+_LEAVES_S = 20.0
+"""How long a loader may take to load for the first time."""
+_TAKES_OVER_S = 30.0
+"""Much longer than the loaders' session: who stood still or died so long ago is taken for dead, and another has its shard."""
 _STRIKES_S = 4.0
 """How long a trap or a rule waits for somebody to run into it."""
 _HALTS_S = 60.0
@@ -55,7 +57,7 @@ def crash(point: str) -> Act:
     def act(world: World, chance: random.Random) -> bool:
         name = point.partition(".")[0]
         once = point.split(".")[1] in ("init", "read", "start", "bump_epoch", "read_state", "take_turn", "ensure_target", "ensure")
-        died = _dies(world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}"))
+        died = _dies(world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}"), _LIVES_S)
         (world.crashes if died else world.not_reached)[point] += 1
         world.start(name)
         return died
@@ -63,10 +65,10 @@ def crash(point: str) -> Act:
     return act
 
 
-def _dies(service: Service) -> bool:
+def _dies(service: Service, patience_s: float) -> bool:
     """Whether it kills itself; else it is killed."""
     try:
-        return service.wait(_LIVES_S) == -signal.SIGKILL
+        return service.wait(patience_s) == -signal.SIGKILL
     except TimeoutExpired:
         service.kill9()
         return False
@@ -88,7 +90,7 @@ def zombie(world: World, chance: random.Random) -> bool:
     os.kill(owner.process.pid, signal.SIGSTOP)
     try:
         world.start("loader-2")
-        taken = _within(_FROZEN_S, lambda: world.owner() == "loader-2")
+        taken = _within(_TAKES_OVER_S, lambda: world.owner() == "loader-2")
     finally:
         os.kill(owner.process.pid, signal.SIGCONT)
     time.sleep(chance.uniform(0, 2))
@@ -235,11 +237,20 @@ def failed_over_with_loss(world: World, chance: random.Random) -> bool:
 
 
 def swept(world: World, chance: random.Random) -> bool:
-    """The loader dies, and a janitor takes what it has left while its successor loads."""
+    """The loader dies, and a janitor takes what it has left while its successor begins; it dies with an attempt in the bucket, and another
+    janitor takes that while its successor loads."""
     world.restart("loader")
-    done = world.sweep()
-    assert done.returncode in (0, 1, 3), done.stderr
-    return True
+    world.sweep()
+    left = _leave_attempt(world)
+    return world.sweep() > 0 and left
+
+
+def _leave_attempt(world: World) -> bool:
+    """Whether the loader died between bucket and warehouse, and its successor has the shard: then what it left is an orphan."""
+    died = _dies(world.restart("loader", crash="loader.stage.before:1"), _LEAVES_S)
+    epoch = world.epoch()
+    world.start("loader")
+    return _within(_TAKES_OVER_S, lambda: world.epoch() > epoch) and died
 
 
 def _within(seconds: float, done: Callable[[], bool]) -> bool:

@@ -26,6 +26,7 @@ def test_no_fault_loses_or_doubles_a_row(tmp_path: Path) -> None:
     assert report.faults.keys() == FAULTS.keys()
     assert report.hits["crash_point"] == report.crash_points.total() > 0
     assert report.rows_compared > 1_000
+    assert report.orphans_deleted > 0
     assert report.comparisons_under_load > CYCLES // COMPARE_EVERY // 2
 
 

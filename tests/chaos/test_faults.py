@@ -14,7 +14,7 @@ from devstack.redshift.batch import Batch
 from devstack.redshift.faults import Action, FaultInjector, FaultRules
 from devstack.redshift.journal import JournalWriter
 from tests.chaos import faults
-from tests.chaos.faults import crash, refused, reset, stalled, trapped, zombie
+from tests.chaos.faults import crash, refused, reset, stalled, swept, trapped, zombie
 from tests.chaos.proxy import Proxy, Trap
 from tests.chaos.world import World
 
@@ -23,7 +23,7 @@ CHANCE = random.Random(1)
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_FROZEN_S", "_STRIKES_S", "_LIVES_S"):
+    for name in ("_TAKES_OVER_S", "_STRIKES_S", "_LIVES_S", "_LEAVES_S"):
         monkeypatch.setattr(faults, name, 0.1)
 
 
@@ -90,3 +90,21 @@ def test_a_crash_point_hits_when_the_process_dies_there(sleeper: Service) -> Non
     sleeper.process.returncode = -signal.SIGKILL
     assert crash("loader.put.before")(world, CHANCE)
     assert (world.crashes, world.not_reached) == ({"loader.put.before": 1}, {"loader.put.before": 1})
+
+
+@pytest.mark.parametrize(("deleted", "hits"), [([0, 1], True), ([1, 0], False)])
+def test_a_janitor_hits_when_it_deletes_what_a_loader_was_made_to_leave(sleeper: Service, deleted: list[int], hits: bool) -> None:
+    sleeper.process.returncode = -signal.SIGKILL
+    world = MagicMock(World, restart=lambda *_, **__: sleeper)
+    world.epoch.side_effect, world.sweep.side_effect = [4, 5], deleted
+    assert swept(world, CHANCE) is hits
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_janitor_that_fails_or_is_refused_ends_the_campaign(code: int) -> None:
+    world = MagicMock(World, pipeline=MagicMock(), orphans_deleted=0)
+    world.pipeline.run.return_value = subprocess.CompletedProcess([], code, "", "Refused: why")
+    with pytest.raises(AssertionError, match="Refused: why"):
+        World.sweep(world)
+    world.pipeline.run.return_value = subprocess.CompletedProcess([], 0, "{}\n{}\n", "")
+    assert (World.sweep(world), world.orphans_deleted) == (2, 2)

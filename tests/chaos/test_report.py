@@ -32,7 +32,16 @@ def told(monkeypatch: pytest.MonkeyPatch, directory: Path, *acts: tuple[str, Act
 
     @contextmanager
     def running_world(directory: Path, seed: int) -> Iterator[World]:
-        yield MagicMock(World, transactions=7, ddl=0, revived=0, crashes=Counter(), not_reached=Counter(), recovered=lambda: (0.5, 1.5))
+        yield MagicMock(
+            World,
+            transactions=7,
+            ddl=0,
+            revived=0,
+            orphans_deleted=0,
+            crashes=Counter(),
+            not_reached=Counter(),
+            recovered=lambda: (0.5, 1.5),
+        )
 
     monkeypatch.setattr(judged, "planned", planned)
     monkeypatch.setattr(judged, "running_world", running_world)

@@ -1,6 +1,5 @@
 """The pipeline on servers of its own, each behind a proxy, with traffic that outlives whatever dies."""
 
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -32,6 +31,7 @@ LEDGER = "tidemark_chaos"
 PREFIX = "lake-chaos/"
 PAUSE_S = 0.004
 """Between two transactions of the traffic."""
+SWEEP = ("orphans", "--all-tables", "--all", "--yes", "--json")
 RECOVERY_MAX_S = 120.0
 SWEEP_MAX_S = 900.0
 """Whoever takes longer has not recovered."""
@@ -47,7 +47,7 @@ class World:
         self.bucket = Bucket(stack.s3.client(), PREFIX, stack.directory / "s3" / "log")
         self.rules, self.journal = FaultRules(stack.redshift.faults_path), stack.redshift.journal_path
         self.services: dict[str, Service] = {}
-        self.transactions = self.ddl = self.revived = 0
+        self.transactions = self.ddl = self.revived = self.orphans_deleted = 0
         self.crashes: Counter[str] = Counter()
         """By crash point, how many died there."""
         self.not_reached: Counter[str] = Counter()
@@ -69,9 +69,14 @@ class World:
         self.services[name].kill9()
         return self.start(name, crash)
 
-    def sweep(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """A janitor over all there is, which is more with each cycle."""
-        return self.pipeline.run("janitor", "orphans", "--all-tables", "--all", "--yes", *arguments, timeout_s=SWEEP_MAX_S)
+    def sweep(self, *arguments: str) -> int:
+        """A janitor over all there is, which is more with each cycle; how many orphans it deleted. Raises AssertionError when it failed or
+        was refused: a loader that dies, begins or loads may not keep it from its work, and nothing else is wrong meanwhile."""
+        done = self.pipeline.run("janitor", *SWEEP, *arguments, timeout_s=SWEEP_MAX_S)
+        assert done.returncode == 0, f"the janitor ended with {done.returncode}: {done.stderr}"
+        deleted = len(done.stdout.splitlines())
+        self.orphans_deleted += deleted
+        return deleted
 
     def ended(self) -> list[str]:
         """Who has ended without being told to."""
@@ -150,6 +155,11 @@ class World:
     def loaded(self) -> GtidSet:
         with self.warehouse() as connection:
             return loaded(connection, LEDGER)
+
+    def epoch(self) -> int:
+        """Of the fence."""
+        with self.warehouse() as connection:
+            return int(query(connection, f"SELECT epoch FROM {LEDGER}.fence")[0][0])
 
     def owner(self) -> str:
         """The loader that took the shard last."""
