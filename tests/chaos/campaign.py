@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class Report:
     orphans_left: int = 0
     committed_objects_deleted: int = 0
     wrong: int = 0
-    streamer_s: list[float] = field(default_factory=list)
-    loader_s: list[float] = field(default_factory=list)
+    recovery_s: dict[str, list[float]] = field(default_factory=lambda: {"streamer": [], "loader": []})
+    """By service, of the faults that hit and stop it."""
     broke: str = ""
     """What ended the campaign before its last cycle."""
 
@@ -73,10 +74,10 @@ class Report:
         return sorted(name for name, count, hits in tried if count >= TRIES and not hits)
 
     def line(self) -> dict[str, Any]:
-        p95 = {"streamer": _p95(self.streamer_s), "loader": _p95(self.loader_s)}
+        recovery = {f"recovery_s_{name}": {who: of(took) for who, took in self.recovery_s.items()} for name, of in _FIGURES.items()}
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         named = {name: dict(sorted(value.items())) for name, value in vars(self).items() if isinstance(value, Counter)}
-        return {**counts, **named, "never_hit": self.never_hit, "recovery_s_p95": p95, **({"broke": self.broke} if self.broke else {})}
+        return {**counts, **named, "never_hit": self.never_hit, **recovery, **({"broke": self.broke} if self.broke else {})}
 
 
 def campaign(directory: Path, cycles: int, seed: int, say: Callable[[str], None]) -> Report:
@@ -109,14 +110,14 @@ def _cycles(world: World, cycles: int, chance: random.Random, report: Report, sa
     world.begin()
     for kind, fault in planned(chance, cycles):
         hit = fault.act(world, chance)
-        streamer_s, loader_s = world.recovered()
+        took = dict(zip(("streamer", "loader"), world.recovered(), strict=True))
         report.cycles += 1
         report.faults[kind] += 1
         report.hits[kind] += hit
-        report.streamer_s.append(streamer_s)
-        report.loader_s.append(loader_s)
+        for service in fault.stops if hit else ():
+            report.recovery_s[service].append(took[service])
         missed = "" if hit else "; it hit nothing"
-        say(f"{report.cycles:>4} {kind:<20} recovered: streamer {streamer_s:.1f} s, loader {loader_s:.1f} s{missed}")
+        say(f"{report.cycles:>4} {kind:<20} recovered: streamer {took['streamer']:.1f} s, loader {took['loader']:.1f} s{missed}")
         if report.cycles % COMPARE_EVERY == 0:
             _compare_under_load(world, report, say)
         if report.cycles % REST_EVERY == 0 or report.cycles == cycles:
@@ -217,4 +218,11 @@ def _clean(world: World, report: Report, say: Callable[[str], None]) -> None:
 
 
 def _p95(seconds: list[float]) -> float:
-    return round(sorted(seconds)[int(0.95 * (len(seconds) - 1))], 2) if seconds else 0.0
+    return round(sorted(seconds)[ceil(0.95 * len(seconds)) - 1], 2) if seconds else 0.0
+
+
+def _longest(seconds: list[float]) -> float:
+    return round(max(seconds, default=0.0), 2)
+
+
+_FIGURES = {"p95": _p95, "max": _longest}

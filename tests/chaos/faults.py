@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -22,9 +22,11 @@ Act = Callable[[World, random.Random], bool]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`act` does it, and says whether it hit anything."""
+    """`act` does it, and says whether it hit anything. `stops`: the services that stand still or begin anew where it hits, and so have
+    something to recover from when it is over."""
 
     act: Act
+    stops: Collection[str] = ()
 
 
 STREAMER_EFFECTS = ("init", "begin", "send", "send_rows", "commit", "read", "ensure", "start", "next", "take_turn", "status")
@@ -114,11 +116,12 @@ def reset(server: str) -> Act:
     """Every connection to a server is cut, some times in a row."""
 
     def act(world: World, chance: random.Random) -> bool:
-        cut = 0
-        for _ in range(chance.randint(1, 4)):
-            cut += world.proxies[server].reset()
+        proxy = world.proxies[server]
+        hit = _within(_STRIKES_S, lambda: proxy.reset() > 0)  # to S3 there is one only while something is put
+        for _ in range(chance.randint(0, 3)):
             time.sleep(chance.uniform(0, 0.5))
-        return cut > 0
+            proxy.reset()
+        return hit
 
     return act
 
@@ -263,30 +266,31 @@ def _within(seconds: float, done: Callable[[], bool]) -> bool:
     return True
 
 
-SERVERS = ("mysql", "kafka", "s3", "redshift")
+_CLIENTS = {"mysql": ("streamer",), "kafka": ("streamer", "loader"), "s3": ("loader",), "redshift": ("loader",)}
+"""Of each server, who can't go on without it."""
 FAULTS: dict[str, tuple[Fault, ...]] = {
-    "crash_point": tuple(Fault(crash(point)) for point in CRASH_POINTS),
-    "kill9": (Fault(killed("streamer")), Fault(killed("loader"))),
-    "zombie": (Fault(zombie),),
-    "sigstop": (Fault(paused("streamer")), Fault(paused("loader"))),
-    "reset": tuple(Fault(reset(server)) for server in SERVERS),
-    "stall": tuple(Fault(stalled(server)) for server in SERVERS),
-    "slow": tuple(Fault(slow(server)) for server in SERVERS),
-    "s3_503": (Fault(trapped("s3", Trap(b"PUT /", answer=_BUSY), times=4)),),
-    "s3_truncated": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True, answer=_CUT_SHORT), times=2)),),
-    "s3_lost_answer": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True), times=2)),),
-    "kafka_commit_cut": tuple(Fault(trapped("kafka", Trap(_END_TXN, forwarded=forwarded))) for forwarded in (False, True)),
-    "commit_cut": tuple(Fault(refused(action, "^COMMIT")) for action in ("drop_before", "drop_after", "delay")),
+    "crash_point": tuple(Fault(crash(point), (point.partition(".")[0],)) for point in CRASH_POINTS),
+    "kill9": tuple(Fault(killed(name), (name,)) for name in ("streamer", "loader")),
+    "zombie": (Fault(zombie, ("loader",)),),
+    "sigstop": tuple(Fault(paused(name), (name,)) for name in ("streamer", "loader")),
+    "reset": tuple(Fault(reset(server), clients) for server, clients in _CLIENTS.items()),
+    "stall": tuple(Fault(stalled(server), clients) for server, clients in _CLIENTS.items()),
+    "slow": tuple(Fault(slow(server)) for server in _CLIENTS),
+    "s3_503": (Fault(trapped("s3", Trap(b"PUT /", answer=_BUSY), times=4), ("loader",)),),
+    "s3_truncated": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True, answer=_CUT_SHORT), times=2), ("loader",)),),
+    "s3_lost_answer": (Fault(trapped("s3", Trap(b"PUT /", forwarded=True), times=2), ("loader",)),),
+    "kafka_commit_cut": tuple(Fault(trapped("kafka", Trap(_END_TXN, forwarded=forwarded)), ("streamer",)) for forwarded in (False, True)),
+    "commit_cut": tuple(Fault(refused(action, "^COMMIT"), ("loader",)) for action in ("drop_before", "drop_after", "delay")),
     "warehouse_error": (
-        Fault(refused("error_1023", "INSERT INTO")),
-        Fault(refused("drop_before", "^COPY")),
-        Fault(refused("hang", "DELETE FROM")),
+        Fault(refused("error_1023", "INSERT INTO"), ("loader",)),
+        Fault(refused("drop_before", "^COPY"), ("loader",)),
+        Fault(refused("hang", "DELETE FROM"), ("loader",)),
     ),
-    "broker_kill9": (Fault(server_killed("kafka")),),
-    "mysqld_kill9": (Fault(server_killed("mysql")),),
+    "broker_kill9": (Fault(server_killed("kafka"), _CLIENTS["kafka"]),),
+    "mysqld_kill9": (Fault(server_killed("mysql"), _CLIENTS["mysql"]),),
     "rotation_and_purge": (Fault(rotated),),
-    "failover": (Fault(failed_over),),
-    "failover_with_loss": (Fault(failed_over_with_loss),),
+    "failover": (Fault(failed_over, ("streamer",)),),
+    "failover_with_loss": (Fault(failed_over_with_loss, ("streamer",)),),
     "janitor": (Fault(swept),),
 }
 """By kind. Each cycle does one."""

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos import campaign as judged
 from tests.chaos.campaign import Report, campaign
-from tests.chaos.faults import Act, Fault
+from tests.chaos.faults import Fault
 from tests.chaos.world import World
 
 
@@ -20,15 +20,23 @@ def harmless(world: World, chance: random.Random) -> bool:
     return False
 
 
+def hard(world: World, chance: random.Random) -> bool:
+    return True
+
+
 def fatal(world: World, chance: random.Random) -> bool:
     raise AssertionError("the loader has ended")
 
 
-def told(monkeypatch: pytest.MonkeyPatch, directory: Path, *acts: tuple[str, Act]) -> tuple[Report, list[str]]:
+def told(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, *faults: tuple[str, Fault], took: Sequence[tuple[float, float]] = ()
+) -> tuple[Report, list[str]]:
     """Of a campaign of these in a world where nothing is."""
 
     def planned(chance: random.Random, cycles: int) -> Iterator[tuple[str, Fault]]:
-        yield from ((kind, Fault(act)) for kind, act in acts)
+        yield from faults
+
+    times = iter(took or [(0.5, 1.5)] * len(faults))
 
     @contextmanager
     def running_world(directory: Path, seed: int) -> Iterator[World]:
@@ -40,17 +48,19 @@ def told(monkeypatch: pytest.MonkeyPatch, directory: Path, *acts: tuple[str, Act
             orphans_deleted=0,
             crashes=Counter(),
             not_reached=Counter(),
-            recovered=lambda: (0.5, 1.5),
+            recovered=lambda: next(times),
         )
 
     monkeypatch.setattr(judged, "planned", planned)
     monkeypatch.setattr(judged, "running_world", running_world)
+    for compares in ("_compare_under_load", "_compare_at_rest"):
+        monkeypatch.setattr(judged, compares, lambda world, report, say: None)
     said: list[str] = []
-    return campaign(directory, len(acts), seed=1, say=said.append), said
+    return campaign(directory, len(faults), seed=1, say=said.append), said
 
 
 def test_what_the_cycles_before_came_to_is_told_when_one_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report, said = told(monkeypatch, tmp_path, ("harmless", harmless), ("hard", lambda world, chance: True), ("fatal", fatal))
+    report, said = told(monkeypatch, tmp_path, ("harmless", Fault(harmless)), ("hard", Fault(hard)), ("fatal", Fault(fatal)))
     assert (report.cycles, report.transactions, report.line()["faults"]) == (2, 7, {"harmless": 1, "hard": 1})
     assert report.line()["hits"] == {"harmless": 0, "hard": 1}
     assert said[0].endswith("; it hit nothing")
@@ -88,3 +98,17 @@ def test_a_miss_now_and_then_is_clean(busy: Report) -> None:
 
 def test_a_campaign_that_compared_nothing_under_load_is_not_clean() -> None:
     assert Report(no_cut=3).line()["never_hit"] == ["comparison_under_load"]
+
+
+def test_a_service_recovers_from_what_hit_it_and_nothing_else_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = (
+        *[("hard", Fault(hard, ("loader",)))] * 19,
+        ("worst", Fault(hard, ("loader",))),
+        ("both", Fault(hard, ("streamer", "loader"))),
+        ("missed", Fault(harmless, ("streamer", "loader"))),
+        ("rotation", Fault(hard)),
+    )
+    took = [*[(0.1, 2.0)] * 18, (0.1, 4.0), (0.1, 9.0), (3.0, 5.0), (50.0, 50.0), (0.0, 0.0)]
+    line = told(monkeypatch, tmp_path, *faults, took=took)[0].line()
+    assert line["recovery_s_p95"] == {"streamer": 3.0, "loader": 5.0}
+    assert line["recovery_s_max"] == {"streamer": 3.0, "loader": 9.0}
