@@ -15,7 +15,8 @@ from devstack.pipeline import Service
 from devstack.redshift.faults import Action
 from tests.chaos.followers import ask
 from tests.chaos.proxy import Trap
-from tests.chaos.world import World
+from tests.chaos.world import SWEEP, SWEEP_MAX_S, World
+from tests.stack.scenario import events
 
 Act = Callable[[World, random.Random], bool]
 
@@ -29,19 +30,29 @@ class Fault:
     stops: Collection[str] = ()
 
 
-STREAMER_EFFECTS = ("init", "begin", "send", "send_rows", "commit", "read", "ensure", "start", "next", "take_turn", "status")
+STREAMER_EFFECTS = ("init", "begin", "send", "send_rows", "commit", "read", "ensure", "start", "next", "take_turn", "status", "hear")
+INTERRUPTED_EFFECTS = ("abort", "recycle")
+"""The streamer's when it loses its source."""
 LOADER_EFFECTS = ("bump_epoch", "read_state", "ensure_target", "put", "stage", "commit", "poll", "mirror")
+JANITOR_EFFECTS = ("topics", "top", "list", "snapshot", "bump_epoch", "delete")
+
+
+def _points(service: str, effects: Collection[str]) -> tuple[str, ...]:
+    return tuple(f"{service}.{effect}.{side}" for effect in effects for side in ("before", "after"))
+
+
 CRASH_POINTS = (
-    *(f"streamer.{effect}.{side}" for effect in STREAMER_EFFECTS for side in ("before", "after")),
-    *(f"loader.{effect}.{side}" for effect in LOADER_EFFECTS for side in ("before", "after")),
+    *_points("streamer", (*STREAMER_EFFECTS, *INTERRUPTED_EFFECTS)),
+    *_points("loader", LOADER_EFFECTS),
     "loader.commit.merged",
 )
 """Where a process kills itself."""
+JANITOR_CRASH_POINTS = _points("janitor", JANITOR_EFFECTS)
 
-_LIVES_S = 6.0
-"""How long a process may live that has a crash point before it; then it is killed."""
-_LEAVES_S = 20.0
-"""How long a loader may take to load for the first time."""
+_ONCE = frozenset({"init", "read", "start", "take_turn", "ensure", "abort", "recycle", "bump_epoch", "read_state", "ensure_target"})
+"""Effects that come once, or seldom, in a process's life."""
+_LIVES_S = 20.0
+"""How long a process may live that has a crash point before it, on a machine that has much to do; then it is killed."""
 _TAKES_OVER_S = 30.0
 """Much longer than the loaders' session: who stood still or died so long ago is taken for dead, and another has its shard."""
 _STRIKES_S = 4.0
@@ -54,12 +65,12 @@ _CUT_SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<?xml"
 
 
 def crash(point: str) -> Act:
-    """The process dies at this effect, the first, or one of the next after it began."""
+    """The streamer or the loader dies at this effect, the first, or one of the next after it began."""
+    name, effect, _ = point.split(".")
 
     def act(world: World, chance: random.Random) -> bool:
-        name = point.partition(".")[0]
-        once = point.split(".")[1] in ("init", "read", "start", "bump_epoch", "read_state", "take_turn", "ensure_target", "ensure")
-        died = _dies(world.restart(name, crash=f"{point}:{1 if once else chance.randint(1, 6)}"), _LIVES_S)
+        service = world.restart(name, crash=f"{point}:{1 if effect in _ONCE else chance.randint(1, 6)}")
+        died = _dies(service, _LIVES_S, _losing_its_source(world, service) if effect in INTERRUPTED_EFFECTS else _nothing)
         (world.crashes if died else world.not_reached)[point] += 1
         world.start(name)
         return died
@@ -67,13 +78,47 @@ def crash(point: str) -> Act:
     return act
 
 
-def _dies(service: Service, patience_s: float) -> bool:
-    """Whether it kills itself; else it is killed."""
-    try:
-        return service.wait(patience_s) == -signal.SIGKILL
-    except TimeoutExpired:
-        service.kill9()
-        return False
+def crash_janitor(point: str) -> Act:
+    """A janitor dies at this effect, over what a loader has left, while another loads; the next one comes to the end."""
+
+    def act(world: World, chance: random.Random) -> bool:
+        _leave_attempt(world)
+        died = _dies(world.pipeline.start("janitor", *SWEEP, "--fence", crash=point), SWEEP_MAX_S)
+        (world.crashes if died else world.not_reached)[point] += 1
+        world.sweep()
+        return died
+
+    return act
+
+
+def _nothing() -> None:
+    """Nothing is done."""
+
+
+def _losing_its_source(world: World, service: Service) -> Callable[[], None]:
+    """Cuts off a streamer as often as it streams again; more often it would never come to open a transaction."""
+    streams = 0
+
+    def cut() -> None:
+        nonlocal streams
+        if (begun := len(events([service], "stream.started"))) > streams:
+            streams = begun
+            world.proxies["mysql"].reset()
+
+    return cut
+
+
+def _dies(service: Service, patience_s: float, meanwhile: Callable[[], None] = _nothing) -> bool:
+    """Whether it kills itself, with that done now and then; else it is killed."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        meanwhile()
+        try:
+            return service.wait(0.2) == -signal.SIGKILL
+        except TimeoutExpired:
+            pass
+    service.kill9()
+    return False
 
 
 def killed(name: str) -> Act:
@@ -250,7 +295,7 @@ def swept(world: World, chance: random.Random) -> bool:
 
 def _leave_attempt(world: World) -> bool:
     """Whether the loader died between bucket and warehouse, and its successor has the shard: then what it left is an orphan."""
-    died = _dies(world.restart("loader", crash="loader.stage.before:1"), _LEAVES_S)
+    died = _dies(world.restart("loader", crash="loader.stage.before:1"), _LIVES_S)
     epoch = world.epoch()
     world.start("loader")
     return _within(_TAKES_OVER_S, lambda: world.epoch() > epoch) and died
@@ -269,7 +314,10 @@ def _within(seconds: float, done: Callable[[], bool]) -> bool:
 _CLIENTS = {"mysql": ("streamer",), "kafka": ("streamer", "loader"), "s3": ("loader",), "redshift": ("loader",)}
 """Of each server, who can't go on without it."""
 FAULTS: dict[str, tuple[Fault, ...]] = {
-    "crash_point": tuple(Fault(crash(point), (point.partition(".")[0],)) for point in CRASH_POINTS),
+    "crash_point": (
+        *(Fault(crash(point), (point.partition(".")[0],)) for point in CRASH_POINTS),
+        *(Fault(crash_janitor(point)) for point in JANITOR_CRASH_POINTS),
+    ),
     "kill9": tuple(Fault(killed(name), (name,)) for name in ("streamer", "loader")),
     "zombie": (Fault(zombie, ("loader",)),),
     "sigstop": tuple(Fault(paused(name), (name,)) for name in ("streamer", "loader")),

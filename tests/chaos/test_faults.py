@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -14,7 +15,7 @@ from devstack.redshift.batch import Batch
 from devstack.redshift.faults import Action, FaultInjector, FaultRules
 from devstack.redshift.journal import JournalWriter
 from tests.chaos import faults
-from tests.chaos.faults import crash, refused, reset, stalled, swept, trapped, zombie
+from tests.chaos.faults import crash, crash_janitor, refused, reset, stalled, swept, trapped, zombie
 from tests.chaos.proxy import Proxy, Trap
 from tests.chaos.world import World
 
@@ -23,7 +24,7 @@ CHANCE = random.Random(1)
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_TAKES_OVER_S", "_STRIKES_S", "_LIVES_S", "_LEAVES_S"):
+    for name in ("_TAKES_OVER_S", "_STRIKES_S", "_LIVES_S", "SWEEP_MAX_S"):
         monkeypatch.setattr(faults, name, 0.1)
 
 
@@ -108,3 +109,23 @@ def test_a_janitor_that_fails_or_is_refused_ends_the_campaign(code: int) -> None
         World.sweep(world)
     world.pipeline.run.return_value = subprocess.CompletedProcess([], 0, "{}\n{}\n", "")
     assert (World.sweep(world), world.orphans_deleted) == (2, 2)
+
+
+@pytest.mark.parametrize("died", [True, False])
+def test_a_janitor_that_is_to_die_is_followed_by_one_that_lives(sleeper: Service, died: bool) -> None:
+    janitor = MagicMock(Service)
+    janitor.wait.side_effect = (lambda seconds: -signal.SIGKILL) if died else subprocess.TimeoutExpired("janitor", 0)
+    sleeper.process.returncode = -signal.SIGKILL
+    world = MagicMock(World, crashes=Counter(), not_reached=Counter(), pipeline=MagicMock(), restart=lambda *_, **__: sleeper)
+    world.epoch.side_effect, world.pipeline.start.return_value = [4, 5], janitor
+    assert crash_janitor("janitor.delete.after")(world, CHANCE) is died
+    assert (world.crashes, world.not_reached) == (Counter({"janitor.delete.after": died}), Counter({"janitor.delete.after": not died}))
+    world.sweep.assert_called_once()
+
+
+def test_a_streamer_that_is_to_die_when_it_loses_its_source_loses_it(sleeper: Service) -> None:
+    sleeper.log.write_text('{"event":"stream.started"}\n')
+    proxy = MagicMock(Proxy)
+    world = MagicMock(World, crashes=Counter(), not_reached=Counter(), proxies={"mysql": proxy}, restart=lambda *_, **__: sleeper)
+    assert not crash("streamer.abort.before")(world, CHANCE)
+    proxy.reset.assert_called_once()
