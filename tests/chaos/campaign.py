@@ -11,7 +11,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.cut import Cut
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.oracle import Comparison, compare
 from tests.chaos.world import LEDGER, World, running_world
@@ -118,6 +117,7 @@ def _cycles(world: World, cycles: int, chance: random.Random, report: Report, sa
             report.recovery_s[service].append(took[service])
         missed = "" if hit else "; it hit nothing"
         say(f"{report.cycles:>4} {kind:<20} recovered: streamer {took['streamer']:.1f} s, loader {took['loader']:.1f} s{missed}")
+        _complain(report, _ahead(world), say)
         if report.cycles % COMPARE_EVERY == 0:
             _compare_under_load(world, report, say)
         if report.cycles % REST_EVERY == 0 or report.cycles == cycles:
@@ -137,7 +137,7 @@ def _compare_under_load(world: World, report: Report, say: Callable[[str], None]
     """A whole cut of the warehouse, and the oracle taken to that very moment. The oracle goes on from where it stands, so a cut has to hold
     what the last one held."""
     transactions, deadline = world.transactions, time.monotonic() + _CUT_PATIENCE_S
-    before, mirrored = world.oracle.executed(), _mirrored(world)
+    before = world.oracle.executed()
     while (cut := world.cut()) is None or not before.is_subset(cut.gtid_set):
         if time.monotonic() > deadline:
             report.no_cut += 1
@@ -150,18 +150,17 @@ def _compare_under_load(world: World, report: Report, say: Callable[[str], None]
     assert world.transactions > transactions, "the traffic rested"
     report.comparisons_under_load += 1
     _count(report, found, "under load", say)
-    _complain(report, _ahead(mirrored, cut), say)
 
 
 def _compare_at_rest(world: World, report: Report, say: Callable[[str], None]) -> None:
     with world.quiet():
         world.settle()
-        mirrored, cut = _mirrored(world), world.cut()
+        _complain(report, _ahead(world), say)
+        cut = world.cut()
         assert cut is not None, "no whole cut at rest"
         with world.source.connect() as mysql:
             found = compare(mysql, cut)
         _count(report, found, "at rest", say)
-        _complain(report, _ahead(mirrored, cut), say)
         with world.warehouse() as warehouse:
             assert_ledger_tiles(warehouse, world.pipeline)
             entries = query(warehouse, f"SELECT topic, start_offset, end_offset, records FROM {LEDGER}.ledger ORDER BY topic, start_offset")
@@ -190,15 +189,13 @@ def _complain(report: Report, wrong: Sequence[str], say: Callable[[str], None]) 
         say(f"     wrong: {text}")
 
 
-def _mirrored(world: World) -> dict[str, int]:
+def _ahead(world: World) -> list[str]:
+    """What Kafka says is loaded and the warehouse, asked right after, doesn't: asked before, it may rightly say less."""
     with world.warehouse() as warehouse:
         topics = [row[0] for row in query(warehouse, f"SELECT topic FROM {LEDGER}.offsets")]
-    return world.records.mirrored(topics)
-
-
-def _ahead(mirrored: Mapping[str, int], cut: Cut) -> list[str]:
-    """What Kafka says is loaded and the warehouse, asked later, doesn't."""
-    return [f"{topic}: the group is at {offset}" for topic, offset in mirrored.items() if offset > cut.next_offsets[topic]]
+        mirrored = world.records.mirrored(topics)
+        loaded = dict(query(warehouse, f"SELECT topic, next_offset FROM {LEDGER}.offsets"))
+    return [f"{topic}: the group is at {offset}" for topic, offset in mirrored.items() if offset > loaded[topic]]
 
 
 def _clean(world: World, report: Report, say: Callable[[str], None]) -> None:

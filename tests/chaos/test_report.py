@@ -12,6 +12,7 @@ import pytest
 from tests.chaos import campaign as judged
 from tests.chaos.campaign import Report, campaign
 from tests.chaos.faults import Fault
+from tests.chaos.records import Records
 from tests.chaos.world import World
 
 
@@ -55,6 +56,7 @@ def told(
     monkeypatch.setattr(judged, "running_world", running_world)
     for compares in ("_compare_under_load", "_compare_at_rest"):
         monkeypatch.setattr(judged, compares, lambda world, report, say: None)
+    monkeypatch.setattr(judged, "_ahead", lambda world: [])
     said: list[str] = []
     return campaign(directory, len(faults), seed=1, say=said.append), said
 
@@ -112,3 +114,13 @@ def test_a_service_recovers_from_what_hit_it_and_nothing_else_counts(tmp_path: P
     line = told(monkeypatch, tmp_path, *faults, took=took)[0].line()
     assert line["recovery_s_p95"] == {"streamer": 3.0, "loader": 5.0}
     assert line["recovery_s_max"] == {"streamer": 3.0, "loader": 9.0}
+
+
+@pytest.mark.parametrize(("loaded", "wrong"), [([8, 20], ["t: the group is at 9"]), ([9, 20], []), ([10, 20], [])])
+def test_the_mirror_is_held_against_the_very_next_look_at_the_warehouse(
+    monkeypatch: pytest.MonkeyPatch, loaded: list[int], wrong: list[str]
+) -> None:
+    looks = iter(loaded)
+    world = MagicMock(World, records=MagicMock(Records, mirrored=lambda topics: dict.fromkeys(topics, 9)))
+    monkeypatch.setattr(judged, "query", lambda warehouse, sql: [["t", next(looks)] if "next_offset" in sql else ["t"]])
+    assert judged._ahead(world) == wrong
