@@ -8,6 +8,7 @@ import sys
 import orjson
 
 from tests.simulation.explore import explore, hunt, told
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.placed import place_all, told_placed
 from tests.simulation.world import run
 
@@ -41,10 +42,10 @@ def main() -> int:
         for effect, kind, count in report.hits_by_kind():
             print(f"{effect:32} {kind:6} {count}")
     for name, outcome in mutants.items():
-        print(f"{name}: {f'seed {outcome.seed}, {outcome.violations[0].name}' if outcome else 'GOT THROUGH'}")
+        print(f"{name}: {f'seed {outcome.seed}, {outcome.broke}' if outcome else 'GOT THROUGH'}")
     for failed in report.failed[:5]:
         print(told(failed.seed))
-    caught = sum(outcome is not None for outcome in mutants.values())
+    caught = sum((outcome := mutants.get(mutant.name)) is not None and mutant.given_away(outcome) for mutant in MUTANTS)
     told_last = {
         "seeds": report.seeds,
         "from": options.first,

@@ -18,6 +18,12 @@ from tests.simulation.following import Following
 from tests.simulation.published import Canonical, Published, Stream, canonical, folded, living
 from tests.simulation.source import History, SourceTable
 
+HALT = "HALT"
+"""A service has ended for what it noticed, and nothing was there to be noticed."""
+
+BUG = "BUG"
+"""A process has ended with what nobody raises on purpose. Of the design that is a fault; of a known-bad one it shows nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.fakes.faults import Fate
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX
-from tests.simulation.variant import Outcome
+from tests.simulation.variant import Outcome, Variant
 from tests.simulation.world import run
 
 CHUNK = 50
@@ -69,18 +69,22 @@ def explore(seeds: range) -> Report:
 
 
 def hunt() -> dict[str, Outcome | None]:
-    """Each mutant, and the first outcome that gives it away; None for one that got through."""
+    """Each mutant, and the first outcome in which something broke; None for one that got through."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        return dict(zip([mutant.name for mutant in MUTANTS], pool.map(caught, range(len(MUTANTS)), chunksize=1), strict=True))
+        return dict(zip([mutant.name for mutant in MUTANTS], pool.map(_hunted, range(len(MUTANTS)), chunksize=1), strict=True))
 
 
-def caught(number: int) -> Outcome | None:
-    """The first seed that shows what is wrong with a mutant."""
+def first_broken(mutant: Variant) -> Outcome | None:
+    """The first seed in which something breaks."""
     for seed in range(SEEDS_MAX):
-        outcome = run(seed, MUTANTS[number])
+        outcome = run(seed, mutant)
         if outcome.violations:
             return outcome
     return None
+
+
+def _hunted(number: int) -> Outcome | None:
+    return first_broken(MUTANTS[number])
 
 
 def _explored(seeds: Sequence[int]) -> Report:

@@ -1,10 +1,14 @@
 """The simulation finds what is known to be wrong. If it did not, its silence about the design would say nothing."""
 
+from typing import NoReturn
+
 import pytest
 
-from tests.simulation.explore import hunt
+from loader.committer import Committer
+from tests.simulation.audit import BUG
+from tests.simulation.explore import first_broken, hunt
 from tests.simulation.mutants import MUTANTS, SEEDS_MAX
-from tests.simulation.variant import Outcome
+from tests.simulation.variant import Outcome, Variant
 
 
 @pytest.fixture(scope="module")
@@ -12,6 +16,20 @@ def outcomes() -> dict[str, Outcome | None]:
     return hunt()
 
 
-@pytest.mark.parametrize("name", [mutant.name for mutant in MUTANTS])
-def test_a_known_bad_design_is_caught(outcomes: dict[str, Outcome | None], name: str) -> None:
-    assert outcomes[name] is not None, f"{name}: {SEEDS_MAX} seeds did not show what is wrong with it"
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+def test_a_known_bad_design_is_caught(outcomes: dict[str, Outcome | None], mutant: Variant) -> None:
+    outcome = outcomes[mutant.name]
+    assert outcome is not None, f"{mutant.name}: {SEEDS_MAX} seeds did not show what is wrong with it"
+    assert mutant.given_away(outcome), f"{mutant.name}: seed {outcome.seed} broke {[str(violation) for violation in outcome.violations]}"
+
+
+def break_down(*_: object) -> NoReturn:
+    raise KeyError("a bug of the mutant")
+
+
+def test_a_design_that_only_breaks_down_is_not_caught() -> None:
+    broken = Variant("breaks down", patches=((Committer, "commit", break_down),))
+    outcome = first_broken(broken)
+    assert outcome is not None
+    assert outcome.names == {BUG}
+    assert not broken.given_away(outcome)

@@ -27,7 +27,7 @@ def test_no_part_of_the_placements_breaks_an_invariant() -> None:
 def test_one_fault_somewhere_shows_what_is_wrong_with_a_known_bad_design(name: str) -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
     _, met = run_placed(())
-    assert any(run_placed((fault,), mutant)[0].violations for fault in faults(met))
+    assert any(mutant.given_away(run_placed((fault,), mutant)[0]) for fault in faults(met))
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from tests.fakes.kafka_clients import FakeSink
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.object_store import FakeBatchStore
 from tests.fakes.warehouse import FakeWarehouse
-from tests.simulation.audit import Violation
+from tests.simulation.audit import BUG, Violation
 from tests.simulation.risks import Risks
 
 
@@ -33,6 +33,10 @@ class Variant:
     """Whether the streamer itself runs, or what stands in for it; None: some schedules have the one, some the other."""
     shards: int | None = None
 
+    def given_away(self, outcome: "Outcome") -> bool:
+        """Whether an outcome shows what is wrong with it. A bug of the variant, or of what runs it, shows nothing."""
+        return bool(outcome.names) and BUG not in outcome.names
+
 
 DESIGN = Variant()
 
@@ -48,3 +52,13 @@ class Outcome:
     hits: Counter[tuple[str, str]]
     lossy: dict[str, bool]
     trace: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the violations."""
+        return frozenset(violation.name for violation in self.violations)
+
+    @property
+    def broke(self) -> str:
+        """The names for who reads them."""
+        return ", ".join(sorted(self.names))

@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 import structlog
 
-from contracts.errors import Fenced, Gone, Unavailable
+from contracts.errors import Fenced, Gone, PipelineError, Unavailable
 from contracts.ledger import Fence
 from contracts.progress import TableState
 from streamer.service.beginning import Snapshot
 from tests.fakes.faults import Gate
-from tests.simulation.audit import Audit
+from tests.simulation.audit import BUG, HALT, Audit
 from tests.simulation.ending import Ending
 from tests.simulation.people import People
 from tests.simulation.processes import Processes, delete_all_orphans
@@ -65,7 +65,8 @@ class World:
     def _ended(self, actor: Actor) -> None:
         """A process is gone, and somebody starts it again."""
         if actor.error is not None and not isinstance(actor.error, (Fenced, Unavailable)) and not self._halted_rightly(actor):
-            self.audit.report("HALT", f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
+            kind = HALT if isinstance(actor.error, PipelineError) else BUG
+            self.audit.report(kind, f"{actor.name} at {actor.doing}: {type(actor.error).__name__}: {actor.error}")
         self.processes.abandon(actor.name)
         if self.scheduler.trace is not None:
             self.scheduler.note(f"{actor.name:10s} is gone {actor.error or ''}")

@@ -160,16 +160,18 @@ class LastingStaging(FakeWarehouse):
     """Stages in tables that outlive their session and are emptied once committed: what an attempt left is committed with the next one."""
 
     def stage(self, loads: Sequence[StagedLoad]) -> None:
-        self.session.staged = _STAGED.setdefault(self.database, {})
+        lasting = self.session.staged = _STAGED.setdefault(self.database, {})
         super().stage(loads)
-        _STAGED[self.database] = self.session.staged
+        lasting.update({load.staging: self.session.staged[load.staging] for load in loads})
 
     def _copied(self, load: StagedLoad) -> list[StagedRow]:
         return [*self.session.staged.get(load.staging, ()), *super()._copied(load)]
 
     def commit(self, plan: CommitPlan) -> None:
         super().commit(plan)
-        _STAGED.pop(self.database)
+        for load in plan.loads:
+            if load.staged is not None:  # the other shard's tables stay as they are
+                _STAGED[self.database].pop(load.staged.staging, None)
 
 
 class ByPrefix(FakeWarehouse):
