@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes.faults import Fate
@@ -35,8 +35,13 @@ class Report:
         self.seeds += other.seeds
         self.seconds += other.seconds
         self.failed += other.failed
-        self.hits += other.hits
-        self.lossy.update(other.lossy)
+        self.saw(other.hits, other.lossy)
+
+    def saw(self, hits: Counter[tuple[str, str]], lossy: Mapping[str, bool]) -> None:
+        """Adds what effects met. One that anywhere can lose an answer can, in whichever order this is told."""
+        self.hits += hits
+        for effect, can in lossy.items():
+            self.lossy[effect] = self.lossy.get(effect, False) or can
 
     @property
     def schedules_per_s(self) -> float:
@@ -94,8 +99,7 @@ def _explored(seeds: Sequence[int]) -> Report:
         for seed in seeds:
             outcome = run(seed)
             report.seeds += 1
-            report.hits += outcome.hits
-            report.lossy.update(outcome.lossy)
+            report.saw(outcome.hits, outcome.lossy)
             if outcome.violations:
                 report.failed.append(outcome)
     finally:

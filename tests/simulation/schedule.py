@@ -159,7 +159,7 @@ class Scheduler:
 
     def decide(self, actor: Actor, effect: str, *, lossy: bool) -> Fate:
         """What becomes of an effect an actor is about to do."""
-        self.lossy[effect] = lossy
+        self.lossy[effect] = self.lossy.get(effect, False) or lossy  # an effect that can lose an answer may be waited for first
         fate = Fate.RUN if self.calm else self._draw(actor, effect, lossy)
         if fate is not Fate.RUN:
             self.hits[effect, fate.value] += 1

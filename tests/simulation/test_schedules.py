@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from tests.simulation.explore import Report, explore, told
+from tests.simulation.risks import Risks
+from tests.simulation.schedule import Actor, Scheduler
 from tests.simulation.world import run
 
 SEEDS = 2_000
@@ -51,6 +53,23 @@ def test_the_command_that_replays_a_seed_shows_the_same_in_every_process() -> No
 
 def test_another_seed_gives_another_trace() -> None:
     assert run(3, trace=True).trace != run(5, trace=True).trace
+
+
+def test_an_effect_that_can_lose_an_answer_somewhere_can_whatever_is_told_last() -> None:
+    first, second = Report(lossy={"loader.find": True}), Report(lossy={"loader.find": False})
+    for one, other in ((first, second), (second, first)):
+        both = Report()
+        both.add(one)
+        both.add(other)
+        assert ("loader.find", "lost", 0) in list(both.hits_by_kind())
+
+
+def test_an_effect_that_crosses_and_then_waits_can_lose_an_answer() -> None:
+    scheduler = Scheduler(0, Risks(), 2, lambda _: None)
+    actor = Actor(scheduler, "loader1", lambda _: None)
+    for lossy in (False, True, False):
+        scheduler.decide(actor, "loader.find", lossy=lossy)
+    assert scheduler.lossy["loader.find"]
 
 
 def test_every_effect_was_killed_paused_and_where_it_can_be_left_without_an_answer(report: Report) -> None:
