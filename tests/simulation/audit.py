@@ -1,4 +1,5 @@
-"""What must hold after every commit. The names are those of docs/PROTOCOL.md where it lists the invariants.
+"""What must hold after every commit; and after every step, of what Kafka is told. The names are those of docs/ARCHITECTURE.md where it lists
+the invariants.
 
 Nothing here trusts the code under test: it reads the broker's log, the source's history, the bucket and the warehouse's committed rows.
 """
@@ -10,6 +11,7 @@ from contracts.ledger import Fence, LedgerEntry, TopicOffset
 from contracts.progress import Standing, TableState
 from contracts.table import TableId
 from contracts.topics import Topics
+from loader.core.mirror import Mirror
 from loader.core.plan import Mode
 from tests.fakes.broker import Broker, Group
 from tests.fakes.object_store import Bucket
@@ -50,6 +52,8 @@ class Audit:
         self.following = {topics.rows(table.table): Following() for table in history.tables}
         self._seen: dict[tuple[int, TableId], list[set[Canonical]]] = {}
         self._fences: dict[int, Fence] = {}
+        self._told: dict[tuple[str, int], tuple[int, str]] = {}
+        self._shards = {topics.rows(table.table): table.shard for table in history.tables}
         self._targets = {table.table: f"{table.table.database}.{table.table.name}" for table in history.tables}
 
     def report(self, name: str, detail: str) -> None:
@@ -81,8 +85,6 @@ class Audit:
             topic = self.topics.rows(table.table)
             self._check_rows(table, fence, offsets.get(topic))
             self._check_ledger(shard, topic, offsets.get(topic))
-            self._check_mirror(topic, 0, offsets[topic].next_offset if topic in offsets else 0)
-        self._check_mirror(self.topics.progress, shard, fence.progress_offset)
 
     def _check_takeover(self, before: Fence, fence: Fence) -> None:
         """It changes nothing but epoch and owner."""
@@ -197,11 +199,24 @@ class Audit:
             if said != records:
                 self.report("I2_RECORDS", f"{topic}: {records} records below {stops[-1]}, ledger says {[e.records for e in entries]}")
 
-    def _check_mirror(self, topic: str, partition: int, next_offset: int) -> None:
-        """I5. The offsets of a topic that was deleted say nothing of the new one."""
-        mirrored, _ = self.group.offsets.get((topic, partition), (0, ""))
-        if mirrored > next_offset and topic not in self.broker.deleted:
+    # -- after every step
+
+    def check_mirror(self) -> None:
+        """I5: what Kafka was told since the last look."""
+        for at, told in self.group.offsets.items():
+            if self._told.get(at) is not told:
+                self._told[at] = told
+                self._check_told(*at, *told)
+
+    def _check_told(self, topic: str, partition: int, mirrored: int, note: str) -> None:
+        """The offsets of a topic that was deleted say nothing of the new one."""
+        fence = self.database.fence(partition if topic == self.topics.progress else self._shards[topic])
+        loaded = {row.topic: row.next_offset for row in self.database.offsets(fence.shard)} | {self.topics.progress: fence.progress_offset}
+        if mirrored > (next_offset := loaded.get(topic, 0)) and topic not in self.broker.deleted:
             self.report("I5_MIRROR", f"{topic}/{partition}: Kafka says {mirrored}, the warehouse {next_offset}")
+        mirror = Mirror.parse(note)
+        if mirror is not None and (mirror.commit_no, mirror.epoch) > (fence.commit_no, fence.epoch):
+            self.report("I5_MIRROR", f"{topic}/{partition}: Kafka knows of {mirror}, the warehouse is at {fence}")
 
 
 def ledger_objects(manifest_key: str) -> list[str]:

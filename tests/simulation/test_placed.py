@@ -30,6 +30,12 @@ def test_one_fault_somewhere_shows_what_is_wrong_with_a_known_bad_design(name: s
     assert any(mutant.given_away(run_placed((fault,), mutant)[0]) for fault in faults(met))
 
 
+@pytest.mark.parametrize("name", ["Kafka told before the commit", "Kafka told of a commit before it is made"])
+def test_what_kafka_is_told_too_early_is_seen_though_nothing_goes_wrong(name: str) -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
+    assert run_placed((), mutant)[0].names == {"I5_MIRROR"}
+
+
 @pytest.mark.long
 def test_no_larger_part_of_them_does() -> None:
     report = place_all(STRIDE_LONG)

@@ -98,7 +98,9 @@ class World:
             self.around.go_on()
             if self.people is not None and not self.processes.fed:
                 self.people.act()
-            if not scheduler.turn() or (scheduler.step % 4 == 0 and self.at_rest()):
+            moved = scheduler.turn()
+            audit.check_mirror()
+            if not moved or (scheduler.step % 4 == 0 and self.at_rest()):
                 break
         if not audit.violations:
             if self.at_rest():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import loader.service.reading
 from contracts.errors import Gone, PipelineError
@@ -9,6 +10,7 @@ from contracts.ledger import TopicOffset
 from contracts.progress import Barrier
 from loader.core.cut import Cut, CutReason, OpenBatch
 from loader.core.lane import Lane, Part, Start
+from loader.core.mirror import Mirror
 from loader.core.records import Record
 from loader.core.shard import start_of_rows
 from loader.ports import LogBounds
@@ -76,6 +78,14 @@ def mirror_first(self: ShardLoader, reading: Reading, cut: Cut, topic_ids: dict[
     _commit(self, reading, cut, topic_ids)
 
 
+def number_first(self: ShardLoader, reading: Reading, cut: Cut, topic_ids: dict[str, str]) -> None:
+    """Tells Kafka the number of a commit, then makes it. Where it is not made, the warehouse will look restored."""
+    fence = reading.tenure.fence
+    note = Mirror(datetime.fromtimestamp(0, UTC), fence.commit_no + 1, fence.epoch)
+    self._membership.mirror(self._shard, {self._topics.progress: fence.progress_offset}, str(note))
+    _commit(self, reading, cut, topic_ids)
+
+
 def stop_without_a_look(self: ShardLoader, error: PipelineError) -> None:
     """Halts although it may be a zombie, whose picture of the log is an old one."""
     raise error
@@ -92,5 +102,6 @@ MUTANTS: Sequence[Variant] = (
     Variant("expired idle partition taken for a loss", patches=((loader.service.reading, "start_of_rows", halt_at_expiry),)),
     Variant("late marker taken for a loss", patches=((FakeShardLog, "bounds", halt_at_a_late_marker),)),
     Variant("Kafka told before the commit", patches=((ShardLoader, "_commit", mirror_first),)),
+    Variant("Kafka told of a commit before it is made", patches=((ShardLoader, "_commit", number_first),)),
     Variant("zombie that halts", patches=((ShardLoader, "_stop", stop_without_a_look),), risks=AWAY),
 )
