@@ -1,5 +1,5 @@
-"""What must hold after every commit; and after every step, of what Kafka is told. The names are those of docs/ARCHITECTURE.md where it lists
-the invariants.
+"""What must hold after every commit; and after every step, of what Kafka is told. The names are those of the invariants in
+docs/ARCHITECTURE.md.
 
 Nothing here trusts the code under test: it reads the broker's log, the source's history, the bucket and the warehouse's committed rows.
 """

@@ -32,10 +32,12 @@ class Variant:
     streams: bool | None = None
     """Whether the streamer itself runs, or what stands in for it; None: some schedules have the one, some the other."""
     shards: int | None = None
+    shows: tuple[str, ...] = ()
+    """What comes of the wrong design: violations by name, HALT where a service notices by itself, STUCK where nobody can go on."""
 
     def given_away(self, outcome: "Outcome") -> bool:
         """Whether an outcome shows what is wrong with it. A bug of the variant, or of what runs it, shows nothing."""
-        return bool(outcome.names) and BUG not in outcome.names
+        return not outcome.names.isdisjoint(self.shows) and BUG not in outcome.names
 
 
 DESIGN = Variant()

@@ -95,13 +95,15 @@ AWAY = Risks(kill=0, lost=0, pause=0.15, pause_at=("loader.poll",), pause_steps_
 """For what only a loader shows that was away, has its shard again, and finds gone what another one has loaded."""
 
 MUTANTS: Sequence[Variant] = (
-    Variant("cut not at a barrier", patches=((OpenBatch, "cut", cut_anywhere),)),
-    Variant("cut before the barrier", patches=((Lane, "take", leave_the_last_row),)),
-    Variant("partial barrier taken for a whole one", patches=((OpenBatch, "_add_barrier", ignore_partial),)),
-    Variant("topics of a barrier that nobody reads left out", patches=((OpenBatch, "_add_barrier", leave_out_unread),)),
-    Variant("expired idle partition taken for a loss", patches=((loader.service.reading, "start_of_rows", halt_at_expiry),)),
-    Variant("late marker taken for a loss", patches=((FakeShardLog, "bounds", halt_at_a_late_marker),)),
-    Variant("Kafka told before the commit", patches=((ShardLoader, "_commit", mirror_first),)),
-    Variant("Kafka told of a commit before it is made", patches=((ShardLoader, "_commit", number_first),)),
-    Variant("zombie that halts", patches=((ShardLoader, "_stop", stop_without_a_look),), risks=AWAY),
+    Variant("cut not at a barrier", shows=("TORN", "AHEAD"), patches=((OpenBatch, "cut", cut_anywhere),)),
+    Variant("cut before the barrier", shows=("TORN", "AHEAD"), patches=((Lane, "take", leave_the_last_row),)),
+    Variant("partial barrier taken for a whole one", shows=("TORN", "AHEAD"), patches=((OpenBatch, "_add_barrier", ignore_partial),)),
+    Variant("topics of a barrier that nobody reads left out", shows=("TORN",), patches=((OpenBatch, "_add_barrier", leave_out_unread),)),
+    Variant(
+        "expired idle partition taken for a loss", shows=("HALT",), patches=((loader.service.reading, "start_of_rows", halt_at_expiry),)
+    ),
+    Variant("late marker taken for a loss", shows=("HALT",), patches=((FakeShardLog, "bounds", halt_at_a_late_marker),)),
+    Variant("Kafka told before the commit", shows=("I5_MIRROR",), patches=((ShardLoader, "_commit", mirror_first),)),
+    Variant("Kafka told of a commit before it is made", shows=("I5_MIRROR",), patches=((ShardLoader, "_commit", number_first),)),
+    Variant("zombie that halts", shows=("HALT",), patches=((ShardLoader, "_stop", stop_without_a_look),), risks=AWAY),
 )

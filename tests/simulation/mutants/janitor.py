@@ -71,10 +71,10 @@ class LedgerOlderThanFence(Janitor):
 
 
 MUTANTS: Sequence[Variant] = (
-    Variant("janitor by age", janitor=JanitorByAge),
-    Variant("janitor without epoch and offset clauses", janitor=JanitorWithoutClauses),
-    Variant("janitor: epoch <= instead of <", janitor=JanitorOfThisEpoch),
-    Variant("janitor: start <= instead of <", janitor=JanitorOfTheNextOffset),
-    Variant("janitor: ledger read before the list", janitor=LedgerBeforeList),
-    Variant("janitor: ledger older than the fence", janitor=LedgerOlderThanFence),
+    Variant("janitor by age", shows=("I4_COMMITTED_DELETED",), janitor=JanitorByAge),
+    Variant("janitor without epoch and offset clauses", shows=("I4_COMMITTED_DELETED",), janitor=JanitorWithoutClauses),
+    Variant("janitor: epoch <= instead of <", shows=("I4_COMMITTED_DELETED",), janitor=JanitorOfThisEpoch),
+    Variant("janitor: start <= instead of <", shows=("I4_COMMITTED_DELETED",), janitor=JanitorOfTheNextOffset),
+    Variant("janitor: ledger read before the list", shows=("I4_COMMITTED_DELETED",), janitor=LedgerBeforeList),
+    Variant("janitor: ledger older than the fence", shows=("I4_COMMITTED_DELETED",), janitor=LedgerOlderThanFence),
 )

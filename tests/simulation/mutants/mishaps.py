@@ -118,6 +118,7 @@ RECREATED = Risks(recreating=0.02, haste=0.2, obstructing=0, parking=0)
 MUTANTS: Sequence[Variant] = (
     Variant(
         "failover: GTID sets not compared",
+        shows=("GTID_SET",),
         patches=(
             (streamer.service.source, "check_continuity", any_history_will_do),
             (streamer.core.continuity, "check_continuity", any_history_will_do),
@@ -127,25 +128,48 @@ MUTANTS: Sequence[Variant] = (
     ),
     Variant(
         "topic made again taken for the old one",
+        shows=("HALT",),
         patches=((loader.service.reading, "start_of_rows", take_it_for_the_old_one),),
         risks=RECREATED,
         streams=True,
     ),
     Variant(
         "topic made again: table not parked for what it lost",
+        shows=("I1_LOST",),
         patches=((loader.adoption, "adopted", go_on_without_them),),
         risks=RECREATED,
         streams=True,
     ),
     Variant(
-        "parked table goes on without its TRUNCATE", patches=((Committer, "_form", follow_once_it_fits),), risks=OBSTRUCTED, streams=True
+        "parked table goes on without its TRUNCATE",
+        shows=("PARKED",),
+        patches=((Committer, "_form", follow_once_it_fits),),
+        risks=OBSTRUCTED,
+        streams=True,
     ),
-    Variant("parked table not told", patches=((Tenure, "plan", say_nothing),), risks=OBSTRUCTED, streams=True),
-    Variant("soft_delete: rows deleted are lost", warehouse=SoftDeletesLost),
-    Variant("soft_delete: TRUNCATE marks nothing", warehouse=SoftDeletesUnmarked),
     Variant(
-        "keys read: in memory only", patches=((Position, "encode_topic", forget_keys),), risks=Risks(kill=0.05, asking=0.05), streams=True
+        "parked table not told", shows=("I1_LOST", "I1_OTHER"), patches=((Tenure, "plan", say_nothing),), risks=OBSTRUCTED, streams=True
     ),
-    Variant("keys read: nothing is struck", patches=((Rereading, "took", strike_nothing_by_key),), risks=READINGS, streams=True),
-    Variant("keys read: rows that are gone not told", patches=((streamer.service.placing, "gone_records", no_gone_records),), streams=True),
+    Variant("soft_delete: rows deleted are lost", shows=("I1_LOST",), warehouse=SoftDeletesLost),
+    Variant("soft_delete: TRUNCATE marks nothing", shows=("I1_OTHER",), warehouse=SoftDeletesUnmarked),
+    Variant(
+        "keys read: in memory only",
+        shows=("UNREAD",),
+        patches=((Position, "encode_topic", forget_keys),),
+        risks=Risks(kill=0.05, asking=0.05),
+        streams=True,
+    ),
+    Variant(
+        "keys read: nothing is struck",
+        shows=("STALE",),
+        patches=((Rereading, "took", strike_nothing_by_key),),
+        risks=READINGS,
+        streams=True,
+    ),
+    Variant(
+        "keys read: rows that are gone not told",
+        shows=("UNREAD",),
+        patches=((streamer.service.placing, "gone_records", no_gone_records),),
+        streams=True,
+    ),
 )

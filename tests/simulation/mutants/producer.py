@@ -188,24 +188,33 @@ LONG = (processes, "STREAMER", replace(processes.STREAMER, heartbeat=timedelta(s
 """Both for what takes many source transactions in one Kafka transaction."""
 
 MUTANTS: Sequence[Variant] = (
-    Variant("producer kept after a late EndTxn", sink=KeepingProducer),
-    Variant("producer renewed, position not read again", sink=RenewingProducer, risks=CROWDED, streams=True),
-    Variant("unanswered EndTxn taken for committed", sink=HopefulProducer),
-    Variant("unanswered EndTxn taken for aborted", sink=ResendingProducer),
-    Variant("each process its own transactional id", sink=UnfencedProducer),
-    Variant("position in a transaction of its own", sink=PositionApart),
-    Variant("barrier in a transaction of its own", sink=BarrierApart),
+    Variant("producer kept after a late EndTxn", shows=("HALT",), sink=KeepingProducer),
+    Variant("producer renewed, position not read again", shows=("HALT",), sink=RenewingProducer, risks=CROWDED, streams=True),
+    Variant("unanswered EndTxn taken for committed", shows=("HALT", "TORN"), sink=HopefulProducer),
+    Variant("unanswered EndTxn taken for aborted", shows=("HALT",), sink=ResendingProducer),
+    Variant("each process its own transactional id", shows=("STUCK", "HALT"), sink=UnfencedProducer),
+    Variant("position in a transaction of its own", shows=("HALT",), sink=PositionApart),
+    Variant("barrier in a transaction of its own", shows=("TORN",), sink=BarrierApart),
     Variant(
-        "position read before the predecessor is fenced", patches=((Streamer, "_begin", read_before_init),), risks=CROWDED, streams=True
+        "position read before the predecessor is fenced",
+        shows=("HALT",),
+        patches=((Streamer, "_begin", read_before_init),),
+        risks=CROWDED,
+        streams=True,
     ),
-    Variant("position read up to an open transaction", patches=((FakePositionStore, "read", read_what_is_stable),)),
-    Variant("split transaction begun again", patches=((Position, "encode", forget_progress),)),
-    Variant("partial only where rows are", patches=((OpenTransaction, "_barriers", partial_where_touched),), shards=2),
+    Variant("position read up to an open transaction", shows=("HALT",), patches=((FakePositionStore, "read", read_what_is_stable),)),
+    Variant("split transaction begun again", shows=("I7_ROWS",), patches=((Position, "encode", forget_progress),)),
+    Variant(
+        "partial only where rows are", shows=("AHEAD", "TORN"), patches=((OpenTransaction, "_barriers", partial_where_touched),), shards=2
+    ),
     Variant(
         "two schemas in a Kafka transaction",
+        shows=("HALT",),
         patches=((OpenTransaction, "touched", without_regard_to_schemas), LONG),
         risks=HASTY,
         streams=True,
     ),
-    Variant("TRUNCATE among rows", patches=((KafkaTransaction, "close", close_but_for_truncate),), risks=HASTY, streams=True),
+    Variant(
+        "TRUNCATE among rows", shows=("HALT",), patches=((KafkaTransaction, "close", close_but_for_truncate),), risks=HASTY, streams=True
+    ),
 )

@@ -121,34 +121,40 @@ SLOW_COMMITS = (binlog, "STEP_MAX_MS", 2_400)
 """A little less than the streamer's patience with a server that has sent what it has not committed."""
 
 
-def _reading(name: str, owner: object, attribute: str, value: object, risks: Risks = READINGS) -> Variant:
-    return Variant(name, patches=((owner, attribute, value), SLOW_COMMITS), risks=risks, streams=True)
+def _reading(name: str, shows: tuple[str, ...], owner: object, attribute: str, value: object, risks: Risks = READINGS) -> Variant:
+    return Variant(name, shows=shows, patches=((owner, attribute, value), SLOW_COMMITS), risks=risks, streams=True)
 
 
 MUTANTS: Sequence[Variant] = (
-    _reading("rows read: nothing is struck", Rereading, "took", _nothing),
-    _reading("rows read: struck only while they are read", Rereading, "took", strike_while_read),
+    _reading("rows read: nothing is struck", ("STALE", "AHEAD", "TORN"), Rereading, "took", _nothing),
+    _reading("rows read: struck only while they are read", ("STALE",), Rereading, "took", strike_while_read),
     Variant(
         "rows read: only the last of the keys is struck",
+        shows=("STALE",),
         patches=((Rereading, "took", strike_the_last), (source, "MOVES", 0.75)),
         risks=LATE,
         streams=True,
     ),
-    _reading("rows read: low mark after they are there", Rereading, "collect", forget_the_struck),
-    _reading("rows read: low mark not behind the stream", OpenTransaction, "streamed", property(lambda _: GtidSet())),
-    _reading("rows read: high mark not waited for", Reading, "passed", lambda self, _: self.drained),
-    _reading("rows read: high mark by gtid_executed", LiveServer, "end", property(end_by_executed), LATE),
-    _reading("rows read: sent in the middle of what was read ahead", Reading, "drained", property(lambda _: True)),
-    _reading("rows read: cursor moves when they are read", Session, "_between_transactions", move_the_cursor_first, CRASHES),
+    _reading("rows read: low mark after they are there", ("STALE",), Rereading, "collect", forget_the_struck),
+    _reading("rows read: low mark not behind the stream", ("STALE",), OpenTransaction, "streamed", property(lambda _: GtidSet())),
+    _reading("rows read: high mark not waited for", ("AHEAD", "STALE"), Reading, "passed", lambda self, _: self.drained),
+    _reading("rows read: high mark by gtid_executed", ("TORN", "AHEAD", "STALE"), LiveServer, "end", property(end_by_executed), LATE),
+    _reading("rows read: sent in the middle of what was read ahead", ("HALT",), Reading, "drained", property(lambda _: True)),
+    _reading("rows read: cursor moves when they are read", ("TORN",), Session, "_between_transactions", move_the_cursor_first, CRASHES),
     Variant(
         "rows read: asked for before it is told",
+        shows=("UNANNOUNCED",),
         patches=((Session, "_between_transactions", ask_untold), LONG),
         risks=ASKED,
         streams=True,
     ),
-    _reading("readings in memory only", Position, "encode_topic", forget_readings, CRASHES),
-    _reading("readings not told by barriers", OpenTransaction, "_barriers", tell_nothing),
-    _reading("TRUNCATE or DDL does not end a reading", TableReadings, "altered", _nothing, STATEMENTS),
-    _reading("DDL does not begin a reading", DdlFollower, "_read_anew", _nothing, STATEMENTS),
-    Variant("soft_delete: looked for in vain counts like any delete", patches=((encoder, "latest", forget_the_row_before),)),
+    _reading("readings in memory only", ("TORN",), Position, "encode_topic", forget_readings, CRASHES),
+    _reading("readings not told by barriers", ("TORN",), OpenTransaction, "_barriers", tell_nothing),
+    _reading("TRUNCATE or DDL does not end a reading", ("STALE",), TableReadings, "altered", _nothing, STATEMENTS),
+    _reading("DDL does not begin a reading", ("TORN",), DdlFollower, "_read_anew", _nothing, STATEMENTS),
+    Variant(
+        "soft_delete: looked for in vain counts like any delete",
+        shows=("I1_LOST", "I1_OTHER"),
+        patches=((encoder, "latest", forget_the_row_before),),
+    ),
 )

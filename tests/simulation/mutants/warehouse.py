@@ -218,15 +218,28 @@ UNANSWERED = Risks(lost=0.1, lost_at=("loader.commit",))
 """For what shows only where a COMMIT's answer is lost and what is done next finds nothing in its way."""
 
 MUTANTS: Sequence[Variant] = (
-    Variant("fence checked by SELECT", warehouse=SelectFence),
-    Variant("no epoch in the compare-and-set", warehouse=NoEpochInTheFence),
-    Variant("COMMIT of unknown outcome sent again", warehouse=NoCommitNumberInTheFence, committer=ResendingCommitter, risks=UNANSWERED),
-    Variant("epoch found taken for ours", warehouse=EpochFound, risks=CROWDED),
-    Variant("offsets read before the fence", warehouse=OffsetsBeforeFence),
-    Variant("going on from Kafka's committed offsets", warehouse=ResumingFromKafka),
-    Variant("TRUNCATE inside the commit", warehouse=TruncateCommits),
-    Variant("staging tables that outlive their session", warehouse=LastingStaging),
-    Variant("COPY by prefix", warehouse=ByPrefix),
-    Variant("unanswered PUT taken for done, manifest without mandatory", warehouse=OptionalEntries, store=HopefulStore),
-    Variant("names used again", store=ReusedNames, risks=AWAY),
+    Variant("fence checked by SELECT", shows=("I4_COMMITTED_DELETED", "FENCE_BACK", "I5_MIRROR"), warehouse=SelectFence),
+    Variant("no epoch in the compare-and-set", shows=("I4_COMMITTED_DELETED",), warehouse=NoEpochInTheFence),
+    Variant(
+        "COMMIT of unknown outcome sent again",
+        shows=("I2_TILES", "I2_RECORDS", "I1_TWICE", "OFFSETS_TWICE"),
+        warehouse=NoCommitNumberInTheFence,
+        committer=ResendingCommitter,
+        risks=UNANSWERED,
+    ),
+    Variant(
+        "epoch found taken for ours", shows=("I2_TILES", "I2_RECORDS", "I1_TWICE", "OFFSETS_TWICE"), warehouse=EpochFound, risks=CROWDED
+    ),
+    Variant("offsets read before the fence", shows=("I2_TILES", "I2_RECORDS", "I1_TWICE", "OFFSETS_TWICE"), warehouse=OffsetsBeforeFence),
+    Variant("going on from Kafka's committed offsets", shows=("HALT",), warehouse=ResumingFromKafka),
+    Variant("TRUNCATE inside the commit", shows=("I2_END", "I1_LOST", "TORN"), warehouse=TruncateCommits),
+    Variant("staging tables that outlive their session", shows=("I1_TWICE",), warehouse=LastingStaging),
+    Variant("COPY by prefix", shows=("I1_TWICE",), warehouse=ByPrefix),
+    Variant(
+        "unanswered PUT taken for done, manifest without mandatory",
+        shows=("I1_LOST", "I4_COMMITTED_DELETED"),
+        warehouse=OptionalEntries,
+        store=HopefulStore,
+    ),
+    Variant("names used again", shows=("HALT",), store=ReusedNames, risks=AWAY),
 )
