@@ -21,7 +21,7 @@ CALM_AFTER = 100
 """Steps: both batches are committed by then when nothing goes wrong, and the janitor has been there."""
 
 SMALL = Risks(flap=0, expiry=0, transactions=(4, 5), tables=1, statements=0, pause_steps_min=40, pause_steps_max=41)
-"""A pause is longer than the group waits for a member that is silent."""
+"""A pause is of a whole process, and longer than the group waits for a member that is silent."""
 
 Placement = tuple[tuple[int, Fate], ...]
 """Which effects, counted through the schedule, meet which fate; in order."""
@@ -41,6 +41,9 @@ class PlacedScheduler(Scheduler):
     def _draw(self, actor: Actor, effect: str, lossy: bool) -> Fate:
         self.met.append(lossy)
         return self.placement.get(len(self.met) - 1, Fate.RUN)
+
+    def stopped(self, actor: Actor) -> list[Actor]:
+        return actor.process
 
     def _pick(self, ready: list[Actor]) -> Actor:
         chosen = min(ready, key=lambda actor: self._turns.get(actor, 0))

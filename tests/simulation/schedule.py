@@ -93,8 +93,7 @@ class Actor(Gate):
         fate = self.scheduler.decide(self, effect, lossy=lossy)
         if fate is Fate.PAUSE:
             until = self.scheduler.step + self.rng.randrange(self.scheduler.risks.pause_steps_min, self.scheduler.risks.pause_steps_max)
-            # A process is stopped whole; one thread alone may be slow.
-            for thread in self.process if self.rng.random() < 0.5 else [self]:
+            for thread in self.scheduler.stopped(self):
                 thread.paused_until = until
             self._switch(effect)
         elif fate is Fate.KILL_BEFORE:
@@ -181,6 +180,10 @@ class Scheduler:
         if lossy and dice < risks.lost and (not risks.lost_at or effect in risks.lost_at):
             return self.rng.choice((Fate.LOSE_REQUEST, Fate.LOSE_ANSWER, Fate.DELAY))
         return Fate.RUN
+
+    def stopped(self, actor: Actor) -> list[Actor]:
+        """Who stops with an actor that is paused. A process is stopped whole; one thread alone may be slow."""
+        return actor.process if self.rng.random() < 0.5 else [actor]
 
     def turn(self) -> bool:
         """One step of somebody, or of the network. False when nobody can move and nothing is on its way."""

@@ -3,8 +3,11 @@
 
 import pytest
 
+from tests.fakes.faults import Fate
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.placed import faults, place_all, run_placed, told_placed
+from tests.simulation.placed import SMALL, PlacedScheduler, faults, place_all, run_placed, told_placed
+from tests.simulation.schedule import Actor
+from tests.simulation.worker import FOREVER
 
 STRIDE, STRIDE_LONG = 150, 20
 
@@ -28,6 +31,17 @@ def test_one_fault_somewhere_shows_what_is_wrong_with_a_known_bad_design(name: s
     mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
     _, met = run_placed(())
     assert any(mutant.given_away(run_placed((fault,), mutant)[0]) for fault in faults(met))
+
+
+def test_a_pause_that_is_placed_stops_the_whole_process() -> None:
+    for seed in range(8):
+        scheduler = PlacedScheduler(seed, SMALL, 0, lambda _: None, placement=((0, Fate.PAUSE),))
+        loop = scheduler.add(Actor(scheduler, "loader1", lambda loop: loop.sleep(FOREVER)))
+        hand = loop.hand(lambda hand: hand.cross("loader.commit", lambda: None))
+        while not hand.paused_until:
+            scheduler.turn()
+        assert loop.paused_until == hand.paused_until
+        scheduler.end()
 
 
 @pytest.mark.parametrize("name", ["Kafka told before the commit", "Kafka told of a commit before it is made"])
