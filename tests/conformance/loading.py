@@ -141,6 +141,12 @@ LOADING: tuple[Case, ...] = (
     ),
     Case("several rows are inserted at once", "c_Using_a_multi-row_insert", (T, TWO), Count(2)),
     Case("and moved by IN", "r_DELETE", (T, TWO, "DELETE FROM {s}.t WHERE v IN ('a', 'c')"), Count(1)),
+    Case(
+        "a DELETE may ask the table it changes",
+        "r_DELETE",
+        (T, TWO, "DELETE FROM {s}.t WHERE v NOT IN (SELECT MAX(v) FROM {s}.t GROUP BY id / 1000)"),
+        Count(1),
+    ),
     # evolving
     Case("a table is renamed", "r_ALTER_TABLE", (T, TWO, "ALTER TABLE {s}.t RENAME TO u", "SELECT COUNT(*) FROM {s}.u"), Rows([[2]])),
     Case(
