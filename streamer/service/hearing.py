@@ -41,19 +41,22 @@ class Hearing:
         self._asked = asked
         self._readings = readings
         self._emptying = emptying
+        self._set_back = False  # the topic's offsets are lower than they were
 
     def hear(self, now: datetime) -> None:
         """Whatever there is by now, unless rows that were asked for earlier still wait in great number."""
         if self._asked.full:
             return
         for offset, data in self._signals.hear(self._asked.hear_at):
-            if offset < self._asked.hear_at:
-                # Nothing tells whether it was acted on, and events would be emitted twice.
-                because = f"the topic was made again, or has lost its end: it is heard from offset {self._transaction.open.next_signal} on"
-                log.error("signal.passed_over", offset=offset, because=because)
+            self._set_back = self._set_back or offset < self._asked.hear_at
             self._asked.heard(offset, data)
-            if offset < self._transaction.open.next_signal:
-                continue  # heard by an earlier session
+            if offset < (heard_from := self._transaction.open.next_signal):
+                if self._set_back:
+                    # Nothing tells whether it was acted on, and events would be emitted twice.
+                    because = f"the topic was made again, or has lost its end: it is heard from offset {heard_from} on"
+                    log.error("signal.passed_over", offset=offset, because=because)
+                continue  # else heard by an earlier session
+            self._set_back = False
             try:
                 signal = Signal.decode(data)
                 if not (self._judge.captures(signal.table) and self._judge.spells(signal.table)):
