@@ -9,7 +9,7 @@ from loader.core.plan import StagedLoad, TargetTable
 from loader.core.target import create_statements
 
 _GONE = frozenset(["42P01", "3F000"])
-_TAKEN, _SHORT = "42501", "42703"
+NOT_ALLOWED, _SHORT = "42501", "42703"
 _OTHER = frozenset(["42804", "42883", "42809", "0A000", "55000", "23502"])
 _NODES_SAY = ("value too long for", "value out of range for", "numeric data overflow", "cannot insert a null value into")
 _SCAN_SAYS, _BUCKET_SAYS = "spectrum scan error", ("http response error", "s3serviceexception")
@@ -27,7 +27,7 @@ def refusal(target: TargetTable, code: str, said: str, grant_select_to: Sequence
     if code in _GONE:
         return gone(target, grant_select_to)
     short = f"table {name} doesn't take the rows of {source}: {said}"
-    if code == _TAKEN:
+    if code == NOT_ALLOWED:
         return _taken(target, short)
     if code == _SHORT and target.mode.keyed:
         return Unfit(f"{short}. Add the column again, and read the table: {reading(source)}", topic=target.topic, table=name)
@@ -70,10 +70,10 @@ def not_done(target: TargetTable, statement: str, code: str, said: str) -> Inval
             table=name,
             setting="target.grant_select_to",
         )
-    if code == _TAKEN and statement.startswith("CREATE"):
+    if code == NOT_ALLOWED and statement.startswith("CREATE"):
         place = "DATABASE its name" if statement.startswith("CREATE SCHEMA") else f"SCHEMA {quote(target.schema)}"
         return Invalid(f"{statement}: {said}. Run: GRANT CREATE ON {place} TO the loader's user, and start the loader again", table=name)
-    if code == _TAKEN:
+    if code == NOT_ALLOWED:
         return _taken(target, f"table {name} can't follow {target.source.table}: {statement}: {said}")
     return refused(target, statement, said)
 

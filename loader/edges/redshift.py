@@ -21,9 +21,9 @@ from contracts.position import GtidSet
 from contracts.progress import TableState
 from contracts.sql import qualified, quote
 from loader.core.plan import CommitPlan, StagedLoad, TargetTable
-from loader.core.refusal import of_table, refusal
+from loader.core.refusal import NOT_ALLOWED, of_table, refusal
 from loader.core.staging import COPIED_ROWS, STAGED, StagingTables
-from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set, hold_fence
+from loader.core.statements import CommitTables, Statement, after_the_fence, compare_and_set
 from loader.core.status import Watermark
 from loader.core.trimming import trimming
 from loader.edges.session import Session
@@ -32,7 +32,6 @@ from loader.ports import ShardState
 from runtime.crash import crash_point
 
 QUERY_CANCELED = "57014"
-NOT_ALLOWED = "42501"
 PREPARE_TRIES = 5
 
 
@@ -214,8 +213,7 @@ class RedshiftWarehouse:
     def trim(self, fence: Fence, before: datetime) -> int:
         tables = CommitTables(self._options.schema, fence.shard)
         with self._session.transaction() as transaction:
-            if transaction.touch(hold_fence(fence, tables)) != 1:
-                raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
+            transaction.hold(fence, tables)
             forgotten = sum(transaction.touch(statement) for statement in trimming(before, tables))
             transaction.commit(f"what shard {fence.shard} forgets of its ledger")
         return forgotten

@@ -11,8 +11,9 @@ from typing import Any
 from redshift_connector.core import Connection
 from redshift_connector.cursor import Cursor
 
-from contracts.errors import Invalid, OutcomeUnknown, PipelineError, Unavailable
-from loader.core.statements import Bound, Statement
+from contracts.errors import Fenced, Invalid, OutcomeUnknown, PipelineError, Unavailable
+from contracts.ledger import Fence
+from loader.core.statements import Bound, CommitTables, Statement, hold_fence
 from runtime.connect.redshift import BROKEN
 
 STATEMENTS_MAX = 20_000
@@ -35,6 +36,11 @@ class Transaction:
     def run(self, sql: str, values: Sequence[Bound] = ()) -> list[Any]:
         """The statement's rows, if it has any. Raises Unavailable, Invalid."""
         return self._session.execute(self._cursor, sql, values)
+
+    def hold(self, fence: Fence, tables: CommitTables) -> None:
+        """Keeps the shard from being taken over until this transaction ends. Raises Fenced when it was taken before, Unavailable."""
+        if self.touch(hold_fence(fence, tables)) != 1:
+            raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
 
     def touch(self, statement: Statement) -> int:
         """How many rows the statement touched."""

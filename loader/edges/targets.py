@@ -12,13 +12,13 @@ from typing import Any
 
 import structlog
 
-from contracts.errors import Fenced, Invalid, Unavailable
+from contracts.errors import Invalid, Unavailable
 from contracts.ledger import Fence
 from contracts.sql import qualified, quote, unqualified
 from loader.core.evolve import Evolution, StandingColumn, evolution, refuse_other_mode
 from loader.core.plan import Mode, TargetTable
 from loader.core.refusal import elsewhere, gone, not_done, of_table
-from loader.core.statements import CommitTables, hold_back, hold_fence
+from loader.core.statements import CommitTables, hold_back
 from loader.core.target import DELETED, OWN_COLUMNS, TARGETS_OWN, create_statements, schema_statements, table_statements
 from loader.edges.session import Session
 from runtime.crash import crash_point
@@ -107,8 +107,7 @@ class TargetTables:
         barrier says any more, and its state says so."""
         tables = CommitTables(self._schema, fence.shard)
         with self._session.transaction() as transaction:
-            if transaction.touch(hold_fence(fence, tables)) != 1:
-                raise Fenced(f"shard {fence.shard} is no longer at epoch {fence.epoch}", shard=fence.shard, epoch=fence.epoch)
+            transaction.hold(fence, tables)
             if holds_back:
                 transaction.touch(hold_back(target.topic, tables))
             for statement in (*due.table, *due.evolution.alterations):
