@@ -33,7 +33,7 @@ class Looking:
         self._tallies = tallies
         self._idle_every = idle_every
         self._seen: tuple[int, GtidSet] | None = None  # the server's clock and executed set at the last look at an idle one
-        self.looked_at = now
+        self.looked_at = self.idle_at = now  # at the server; at an idle one
 
     def look(self, now: datetime) -> tuple[int, GtidSet]:
         """The server's clock and what it has executed; notes how far behind we are. Raises Gone, Unavailable when it is not the server any
@@ -50,6 +50,7 @@ class Looking:
         """Nothing comes: notes in the open Kafka transaction up to when and where that is all there is, if the server says so."""
         if now - self.looked_at < self._idle_every:
             return
+        self.idle_at = now
         opened, before, end = self._transaction.open, self._seen, self._server.binlog_end()
         clock_us, executed = self.look(now)
         if before is not None and (until := idle_time(*before, executed, opened.gtid_set)) is not None:

@@ -33,6 +33,7 @@ from streamer.service.tallies import Tallies
 from streamer.service.transaction import KafkaTransaction
 
 _MID_TRANSACTION = timedelta(milliseconds=100)  # the rest of a transaction is on its way; look at the clock in between
+_SEEMS_BUSY = timedelta(seconds=15)
 _WHILE_REREADING = timedelta(milliseconds=10)  # a chunk may be there any moment
 
 
@@ -204,7 +205,8 @@ class Session:
         elif now >= self._beats.next(now) or (
             self._beats.partial and not transaction.source.under_way and transaction.open.in_progress is None
         ):
-            if idle:
+            # The server's own heartbeats may fall together with ours, again and again: then it only seems to have something to send.
+            if idle or now - self._looking.idle_at >= _SEEMS_BUSY:
                 self._looking.look_idle(now)
             transaction.commit(now)
 

@@ -928,6 +928,33 @@ def test_what_could_hide_a_change_halts_and_leaves_nothing_of_its_transaction(
     assert not world.broker.partition(ORDERS_TOPIC).open
 
 
+class PunctualBinlog(FakeBinlog):
+    """One whose heartbeats come, from some moment on, exactly when the streamer has one due."""
+
+    punctual = False
+
+    def next(self, timeout: timedelta) -> bytes | None:
+        if (found := super().next(timeout)) is None and self.punctual:
+            self._told = 4  # so that it sends another
+            return super().next(timedelta(0))
+        return found
+
+
+def test_an_idle_server_moves_the_watermark_also_where_its_heartbeats_fall_together_with_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.streamer.test_service.FakeBinlog", PunctualBinlog)
+    world.source.commit(ORDERS.insert((1, 10)))
+    streamer = world.run()
+    before = world.barriers()[-1]
+    assert isinstance(world.binlog, PunctualBinlog)
+    world.binlog.punctual = True
+    for _ in range(40):
+        streamer.step()
+    assert world.barriers()[-1].n > before.n + 5
+    assert world.barriers()[-1].commit_ts_us > before.commit_ts_us
+
+
 class HurriedBinlog(FakeBinlog):
     """One that sends without a pause, though not fast."""
 
